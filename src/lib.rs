@@ -1,0 +1,3 @@
+//! Eider: the code map is written here.
+
+pub mod clock;
