@@ -100,6 +100,8 @@ struct Live {
     variants: Arc<HashMap<String, ShopVariant>>,
     /// SKUs that the shop was asked for and does not have, and when.
     missing_skus: HashMap<String, Timestamp>,
+    /// How its polls are going, for people.
+    status: commands::LiveStatus,
 }
 
 struct Inner {

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::jobs::Job;
 use crate::domain::effect::{Effect, EffectState, Lane};
 use crate::domain::id::{ConnectionId, EffectId, OrderNo};
+use crate::domain::reason::ReasonCode;
 
 /// Calls under way at once, per connection, for effects.
 pub const EFFECTS_PER_CONNECTION_MAX: usize = 24;
@@ -80,6 +81,13 @@ impl Queue {
     pub fn of_order(&self, order_no: OrderNo) -> Vec<Effect> {
         let ids = self.by_order.get(&order_no).into_iter().flatten();
         ids.filter_map(|id| self.effects.get(id).cloned()).collect()
+    }
+
+    /// Orders with an open effect that waits for this reason.
+    pub fn orders_waiting_for(&self, reason: ReasonCode) -> Vec<OrderNo> {
+        let waits = |effect: &&Effect| effect.reason.as_ref().is_some_and(|held| held.code == reason);
+        let numbers: BTreeSet<OrderNo> = self.effects.values().filter(waits).map(|effect| effect.order_no).collect();
+        numbers.into_iter().collect()
     }
 
     /// Makes an order's waiting effects due now: what they waited for has happened.

@@ -134,12 +134,36 @@ impl Engine {
         }
         tracing::warn!(connection.id = connection.id.0, job = job.stream(), failures, "{error}");
         let (id, text, stream) = (connection.id, error.to_string(), job.stream());
+        self.with_live(id, |live| live.status.last_error = Some(text.clone()));
         let kept = self
             .store()
             .write(WriteLane::Interactive, move |tx| connections::fail_stream(tx, id, stream, &text, now))
             .await;
         self.log_failure(kept);
         self.connection_trouble(connection, &error, failures).await;
+    }
+
+    /// Keeps what people see of a poll that went well.
+    pub(super) fn note_poll(
+        &self,
+        id: ConnectionId,
+        new_count: usize,
+        has_more: bool,
+        remaining: Option<u64>,
+        began_at: Timestamp,
+    ) {
+        self.with_live(id, |live| {
+            let status = &mut live.status;
+            let so_far = if status.is_importing { status.imported } else { 0 };
+            status.imported = so_far.saturating_add(u64::try_from(new_count).unwrap_or(u64::MAX));
+            status.is_importing = has_more;
+            status.remaining = remaining;
+            status.last_success_at = Some(began_at);
+            status.last_error = None;
+            if !has_more {
+                status.complete_until = Some(began_at);
+            }
+        });
     }
 
     /// Moves a connection to the state that an error says it is in.

@@ -25,7 +25,9 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
     if !page.has_more {
         update.complete_until = Some(began_at);
     }
-    engine.import(connection, source, page.orders, Some(update), "eider").await?;
+    let (has_more, remaining) = (page.has_more, page.remaining);
+    let outcome = engine.import(connection, source, page.orders, Some(update), "eider").await?;
+    engine.note_poll(id, outcome.new, has_more, remaining, began_at);
     if page.has_more {
         return Ok(Ran::Again);
     }

@@ -57,6 +57,7 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
         })
         .await?;
     engine.enqueue(mirrored.effects);
+    engine.note_poll(id, imported.new, page.has_more, None, began_at);
     engine.enqueue(imported.effects);
     for order in mirrored.foreign {
         report_twin(engine, connection, &order).await?;
