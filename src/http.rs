@@ -266,7 +266,7 @@ impl Transport for HttpTransport {
     async fn send(&self, call: Call) -> Result<Answer, TransportError> {
         let Call { request, timeout, body_bytes_max, operation, connection } = call;
         let method = request.method().clone();
-        let host = request.uri().authority().map(|authority| host_and_port(authority)).unwrap_or_default();
+        let host = request.uri().authority().map(host_and_port).unwrap_or_default();
         let path = loggable_path(request.uri().path());
         let started = Instant::now();
         let outcome = self.checked_exchange(request, timeout, body_bytes_max).await;

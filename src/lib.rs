@@ -2,3 +2,5 @@
 
 pub mod clock;
 pub mod http;
+pub mod secret;
+pub mod vault;
