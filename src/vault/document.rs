@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::hex;
 use crate::clock::Entropy;
+use crate::domain::user::Role;
 
 /// The whole content of the vault.
 #[derive(Clone, Serialize, Deserialize)]
@@ -42,8 +43,8 @@ pub struct ApiToken {
     pub id: i64,
     /// What its owner calls it.
     pub name: String,
-    /// The name of its role.
-    pub role: String,
+    /// What it may do.
+    pub role: Role,
     /// [`hash_token`] of the token.
     pub hash: String,
     /// When it was made.
@@ -57,8 +58,8 @@ pub struct User {
     pub id: i64,
     /// The name to sign in with.
     pub name: String,
-    /// The name of the role.
-    pub role: String,
+    /// What the person may do.
+    pub role: Role,
     /// What [`super::hash_password`] made of the password; `None` until the person has set one.
     pub password_hash: Option<String>,
     /// When the user was added.
@@ -91,9 +92,9 @@ impl Document {
     }
 
     /// Adds a token for the API and returns its number. `token` itself is not kept.
-    pub fn add_api_token(&mut self, token: &str, name: &str, role: &str, created_at: Timestamp) -> i64 {
+    pub fn add_api_token(&mut self, token: &str, name: &str, role: Role, created_at: Timestamp) -> i64 {
         let id = next_id(self.api_tokens.iter().map(|known| known.id));
-        let (name, role) = (name.to_owned(), role.to_owned());
+        let name = name.to_owned();
         self.api_tokens.push(ApiToken { id, name, role, hash: hash_token(token), created_at });
         id
     }
@@ -106,12 +107,12 @@ impl Document {
     }
 
     /// Adds a user without a password and returns the number; `None` where the name is taken.
-    pub fn add_user(&mut self, name: &str, role: &str, created_at: Timestamp) -> Option<i64> {
+    pub fn add_user(&mut self, name: &str, role: Role, created_at: Timestamp) -> Option<i64> {
         if self.user_named(name).is_some() {
             return None;
         }
         let id = next_id(self.users.iter().map(|known| known.id));
-        let (name, role) = (name.to_owned(), role.to_owned());
+        let name = name.to_owned();
         self.users.push(User { id, name, role, password_hash: None, created_at });
         Some(id)
     }

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tempfile::TempDir;
 
 use super::*;
+use crate::domain::user::Role;
 use crate::secret::Secret;
 
 const HEX_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -197,15 +198,15 @@ fn a_setup_token_works_once_and_not_for_ever() {
 fn tokens_and_users_are_found_by_what_they_present() {
     let mut document = Document::new(&Entropy::seeded(1));
     let now = Timestamp::UNIX_EPOCH;
-    let first = document.add_api_token("tok-a", "ci", "analyst", now);
-    let second = document.add_api_token("tok-b", "shop floor", "staff", now);
+    let first = document.add_api_token("tok-a", "ci", Role::Analyst, now);
+    let second = document.add_api_token("tok-b", "shop floor", Role::Staff, now);
     assert_ne!(first, second);
     assert_eq!(document.api_token("tok-b").unwrap().name, "shop floor");
     assert!(document.api_token("tok-c").is_none());
     assert!(!serde_json::to_string(&document).unwrap().contains("tok-a"));
-    assert_eq!(document.add_user("Ada", "owner", now), Some(1));
-    assert_eq!(document.add_user("ada", "staff", now), None);
-    assert_eq!(document.user_named("ADA").unwrap().role, "owner");
+    assert_eq!(document.add_user("Ada", Role::Owner, now), Some(1));
+    assert_eq!(document.add_user("ada", Role::Staff, now), None);
+    assert_eq!(document.user_named("ADA").unwrap().role, Role::Owner);
 }
 
 #[test]

@@ -1,0 +1,82 @@
+//! Errors that name the recovery. A caller never looks at an HTTP status.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// What is in a refusal that the caller can act on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectKind {
+    /// The platform does not have it.
+    NotFound,
+    /// Too little stock.
+    OutOfStock,
+    /// It was done before: read it back.
+    AlreadyDone,
+    /// Anything else: a person has to look.
+    Other,
+}
+
+/// Why a call did not work, by what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ChannelError {
+    /// Try again, after `after` where the platform named a time.
+    #[error("{message}")]
+    Retry {
+        /// Not before this long from now; none for our own backoff.
+        after: Option<Duration>,
+        /// True where the call may have had its effect: look before doing it again.
+        in_doubt: bool,
+        /// True where it was the platform's quota: no failure, only waiting.
+        throttled: bool,
+        /// What happened.
+        message: String,
+    },
+    /// The credentials are no longer accepted: nothing goes on until a person authorises again.
+    #[error("{message}")]
+    Reauth {
+        /// What happened.
+        message: String,
+    },
+    /// The platform refused this request for good.
+    #[error("{message}")]
+    Reject {
+        /// What the caller can act on.
+        kind: RejectKind,
+        /// The platform's own message, without personal data.
+        message: String,
+    },
+    /// The platform's answer cannot be read. After a write it is in doubt.
+    #[error("{message}")]
+    Corrupt {
+        /// True where the call may have had its effect.
+        in_doubt: bool,
+        /// What could not be read.
+        message: String,
+    },
+    /// Our own mistake or a broken set-up: retrying changes nothing.
+    #[error("{message}")]
+    Fatal {
+        /// What happened.
+        message: String,
+    },
+}
+
+impl ChannelError {
+    /// True where the call may have had its effect.
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        matches!(self, Self::Retry { in_doubt: true, .. } | Self::Corrupt { in_doubt: true, .. })
+    }
+}
+
+/// Why a payload cannot be read. It is parked with this and replayed after an upgrade.
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[error("{what} (at {place})")]
+pub struct Unreadable {
+    /// Where in the payload.
+    pub place: String,
+    /// What is wrong there.
+    pub what: String,
+}

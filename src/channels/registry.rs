@@ -1,0 +1,50 @@
+//! Which channels there are: a plain list.
+
+use std::sync::Arc;
+
+use super::error::ChannelError;
+use super::{Connector, ConnectorSetup};
+use crate::domain::id::ChannelName;
+
+/// One field of a channel's credentials, as the form shows it.
+#[derive(Debug, Clone, Copy)]
+pub struct CredentialField {
+    /// The name in the API and in the vault.
+    pub name: &'static str,
+    /// The label.
+    pub label: &'static str,
+    /// Whether it must be there.
+    pub is_required: bool,
+    /// Whether it is hidden while typed.
+    pub is_secret: bool,
+    /// Where a person finds it.
+    pub hint: &'static str,
+}
+
+/// A channel as people choose it.
+#[derive(Debug, Clone, Copy)]
+pub struct ChannelInfo {
+    /// The name.
+    pub name: &'static str,
+    /// What people call it.
+    pub title: &'static str,
+    /// True where orders can be created in it.
+    pub is_shop: bool,
+    /// What it needs to sign in.
+    pub credentials: &'static [CredentialField],
+    /// The steps in the platform's own console, in order.
+    pub steps: &'static [&'static str],
+    /// The account that these credentials stand for (seller id, store hash); never a secret.
+    pub account: fn(&std::collections::BTreeMap<String, String>) -> Option<String>,
+    /// Builds a connector.
+    pub connect: fn(ConnectorSetup) -> Result<Arc<dyn Connector>, ChannelError>,
+}
+
+/// Every channel.
+pub const CHANNELS: &[ChannelInfo] = &[super::amazon::INFO, super::bigcommerce::INFO];
+
+/// The channel of that name.
+#[must_use]
+pub fn channel(name: &ChannelName) -> Option<&'static ChannelInfo> {
+    CHANNELS.iter().find(|info| info.name == name.as_str())
+}

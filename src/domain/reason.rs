@@ -1,0 +1,197 @@
+//! Why an order is not in the shop yet, or a parcel not told of: a stable code, what happened, what to do next.
+
+use serde::{Deserialize, Serialize};
+
+use super::order::words;
+
+words! {
+    /// The stable code of a reason. Scripts and filters rely on the words.
+    ReasonCode {
+        /// Not paid yet.
+        Unpaid = "unpaid",
+        /// The connection's automatic export is off.
+        ExportOff = "export_off",
+        /// Shipped by the platform, and the connection exports only what the seller ships.
+        PlatformFulfilled = "platform_fulfilled",
+        /// Cancelled before it went into the shop.
+        Cancelled = "cancelled",
+        /// A line's SKU is unknown in the shop, and the connection holds such orders.
+        UnmatchedSku = "unmatched_sku",
+        /// The shop has too little stock.
+        OutOfStock = "out_of_stock",
+        /// The order's currency is not the shop's.
+        CurrencyDiffers = "currency_differs",
+        /// The amounts do not sum to the order's total.
+        TotalMismatch = "total_mismatch",
+        /// The platform gave no usable address.
+        AddressMissing = "address_missing",
+        /// The shop connection is paused, failing or needs a new authorisation.
+        ShopUnavailable = "shop_unavailable",
+        /// The marketplace connection is paused, failing or needs a new authorisation.
+        MarketplaceUnavailable = "marketplace_unavailable",
+        /// The shop refused the order.
+        ShopRejected = "shop_rejected",
+        /// A call ended without an answer; we look whether it worked.
+        InDoubt = "in_doubt",
+        /// The shop holds more than one order with this id.
+        DuplicateInShop = "duplicate_in_shop",
+        /// The shop's order has another total than the marketplace's.
+        ShopTotalDiffers = "shop_total_differs",
+        /// A parcel has no tracking number.
+        TrackingMissing = "tracking_missing",
+        /// A parcel has no carrier, or one that the marketplace does not know.
+        CarrierMissing = "carrier_missing",
+        /// A parcel's lines could not be matched to the order's.
+        LinesUnknown = "lines_unknown",
+        /// The marketplace refused the shipment.
+        MarketplaceRejected = "marketplace_rejected",
+        /// A call failed for a while and is tried again by itself.
+        Retrying = "retrying",
+    }
+}
+
+/// Why something waits: the code, and what the platform said, if it said anything.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The stable code.
+    pub code: ReasonCode,
+    /// The particulars: a SKU, a currency, the platform's message. Never a buyer's data.
+    pub detail: Option<String>,
+}
+
+impl Reason {
+    /// A reason without particulars.
+    #[must_use]
+    pub fn of(code: ReasonCode) -> Self {
+        Self { code, detail: None }
+    }
+
+    /// A reason with particulars.
+    #[must_use]
+    pub fn with(code: ReasonCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: Some(detail.into()) }
+    }
+
+    /// What happened, in one sentence.
+    #[must_use]
+    pub fn what(&self) -> String {
+        let detail = self.detail.as_deref().unwrap_or_default();
+        let said = if detail.is_empty() { String::new() } else { format!(": {detail}") };
+        match self.code {
+            ReasonCode::Unpaid => "The marketplace has not confirmed the payment yet.".to_owned(),
+            ReasonCode::ExportOff => "Automatic export is switched off for this connection.".to_owned(),
+            ReasonCode::PlatformFulfilled => {
+                "The marketplace ships this order from its own warehouse, and this connection exports only \
+                 orders that you ship."
+                    .to_owned()
+            }
+            ReasonCode::Cancelled => "The order was cancelled before it went into the shop.".to_owned(),
+            ReasonCode::UnmatchedSku => format!("The shop has no product with this SKU{said}."),
+            ReasonCode::OutOfStock => format!("The shop has too little stock for this order{said}."),
+            ReasonCode::CurrencyDiffers => {
+                format!("The order is in another currency than the shop{said}.")
+            }
+            ReasonCode::TotalMismatch => {
+                format!("The order's amounts do not add up to its total{said}.")
+            }
+            ReasonCode::AddressMissing => "The marketplace gave no usable delivery address.".to_owned(),
+            ReasonCode::ShopUnavailable => format!("The shop's connection does not work at the moment{said}."),
+            ReasonCode::MarketplaceUnavailable => {
+                format!("The marketplace's connection does not work at the moment{said}.")
+            }
+            ReasonCode::ShopRejected => format!("The shop refused the order{said}."),
+            ReasonCode::InDoubt => {
+                format!("The last call to the shop ended without an answer, so the order may be there{said}.")
+            }
+            ReasonCode::DuplicateInShop => {
+                format!("The shop holds more than one order with this marketplace id{said}.")
+            }
+            ReasonCode::ShopTotalDiffers => {
+                format!("The shop calculated another total than the marketplace charged{said}.")
+            }
+            ReasonCode::TrackingMissing => format!("A parcel has no tracking number{said}."),
+            ReasonCode::CarrierMissing => {
+                format!("A parcel's carrier is missing or unknown to the marketplace{said}.")
+            }
+            ReasonCode::LinesUnknown => {
+                format!("A parcel's lines do not match the order's lines{said}.")
+            }
+            ReasonCode::MarketplaceRejected => format!("The marketplace refused the shipment{said}."),
+            ReasonCode::Retrying => format!("The last call failed{said}."),
+        }
+    }
+
+    /// What a person should do, or what happens by itself.
+    #[must_use]
+    pub fn next_step(&self) -> &'static str {
+        match self.code {
+            ReasonCode::Unpaid => "Nothing to do: it goes into the shop by itself once it is paid.",
+            ReasonCode::ExportOff => "Press Export to send this one, or switch export on in the connection.",
+            ReasonCode::PlatformFulfilled => {
+                "Press Export to send this one, or change which orders the connection exports."
+            }
+            ReasonCode::Cancelled => "Nothing to do.",
+            ReasonCode::UnmatchedSku => {
+                "Add the SKU to a product in the shop and press Retry, or let the connection send unknown SKUs as \
+                 custom lines."
+            }
+            ReasonCode::OutOfStock => {
+                "It is tried again by itself. Raise the stock in the shop to speed it up, then press Retry."
+            }
+            ReasonCode::CurrencyDiffers => {
+                "Create this order in the shop by hand, or connect a shop with this currency: amounts are never \
+                 converted silently."
+            }
+            ReasonCode::TotalMismatch => {
+                "Compare the amounts with the marketplace's page of this order, then create it in the shop by hand."
+            }
+            ReasonCode::AddressMissing => {
+                "Check that the marketplace app has the role for delivery addresses, then press Retry to fetch the \
+                 order again."
+            }
+            ReasonCode::ShopUnavailable | ReasonCode::MarketplaceUnavailable => {
+                "Open Connections to see what is wrong. It goes on by itself once the connection works."
+            }
+            ReasonCode::ShopRejected => "Mend what the shop names, then press Retry.",
+            ReasonCode::InDoubt => {
+                "Nothing to do: the shop is asked again within two minutes, so that the order is never created twice."
+            }
+            ReasonCode::DuplicateInShop => {
+                "Look at the orders in the shop, cancel the superfluous one there, then press Retry."
+            }
+            ReasonCode::ShopTotalDiffers => "Correct the order in the shop: nothing else is sent for it.",
+            ReasonCode::TrackingMissing => {
+                "Add the tracking number to the shipment in the shop: it is sent by itself."
+            }
+            ReasonCode::CarrierMissing => {
+                "Choose a carrier on the shipment in the shop, or set a default carrier in the connection."
+            }
+            ReasonCode::LinesUnknown => {
+                "Confirm this shipment on the marketplace by hand, or correct the shipment in the shop."
+            }
+            ReasonCode::MarketplaceRejected => {
+                "Mend what the marketplace names, or confirm the shipment there by hand, then press Retry."
+            }
+            ReasonCode::Retrying => "It is tried again by itself. Press Retry to do it now.",
+        }
+    }
+
+    /// True where somebody has to act before anything moves.
+    #[must_use]
+    pub fn needs_person(&self) -> bool {
+        matches!(
+            self.code,
+            ReasonCode::UnmatchedSku
+                | ReasonCode::CurrencyDiffers
+                | ReasonCode::TotalMismatch
+                | ReasonCode::AddressMissing
+                | ReasonCode::ShopRejected
+                | ReasonCode::DuplicateInShop
+                | ReasonCode::ShopTotalDiffers
+                | ReasonCode::TrackingMissing
+                | ReasonCode::CarrierMissing
+                | ReasonCode::LinesUnknown
+                | ReasonCode::MarketplaceRejected
+        )
+    }
+}
