@@ -1,3 +1,4 @@
 //! Eider: the code map is written here.
 
 pub mod clock;
+pub mod sim;
