@@ -4,7 +4,6 @@
 //! write is durable when its answer arrives. Person data lies in `main.person` and nowhere else; secrets never
 //! enter this file.
 
-pub mod bench;
 pub mod connections;
 pub mod effects;
 mod error;

@@ -222,9 +222,9 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send> Item for Wo
     }
 
     fn settle(self: Box<Self>, result: Result<(), StoreError>) {
-        let answer = result.and_then(|()| self.value.ok_or(StoreError::Closed));
+        let Self { value, answer, .. } = *self;
         // Whoever asked may have gone away; the write stands all the same.
-        drop(self.answer.send(answer));
+        drop(answer.send(result.and_then(|()| value.ok_or(StoreError::Closed))));
     }
 }
 
