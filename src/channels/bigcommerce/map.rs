@@ -31,6 +31,9 @@ pub const COMPLETED: u16 = 10;
 /// Digits after the point in BigCommerce's money.
 const MONEY_DIGITS: u32 = 4;
 
+/// Characters of a custom line's name: BigCommerce takes no more.
+const NAME_CHARS_MAX: usize = 250;
+
 /// Stands for a postal code where the address has none: BigCommerce asks for two characters or more.
 const NO_ZIP: &str = "00";
 
@@ -427,7 +430,12 @@ fn new_product(line: &DraftLine) -> Result<wire::NewProduct, ChannelError> {
             price_ex_tax,
             price_inc_tax,
         },
-        None => wire::NewProduct::Custom { name: line.name.clone(), quantity, price_ex_tax, price_inc_tax },
+        None => wire::NewProduct::Custom {
+            name: line.name.chars().take(NAME_CHARS_MAX).collect(),
+            quantity,
+            price_ex_tax,
+            price_inc_tax,
+        },
     })
 }
 

@@ -167,10 +167,7 @@ impl ShopOrders for BigCommerce {
         let listed = read_orders(&outgoing, &body)?;
         let step = walk.step(cursor, &listed.iter().map(|listed| &listed.order).collect::<Vec<_>>());
         let taken = listed.get(..step.taken).unwrap_or_default();
-        let summaries = taken.iter().map(|listed| map::summary(&listed.order));
-        let summaries: Vec<ShopOrderSummary> = summaries
-            .collect::<Result<_, _>>()
-            .map_err(|error| corrupt(&outgoing, &error.to_string()))?;
+        let summaries: Vec<ShopOrderSummary> = taken.iter().filter_map(mirrored).collect();
         let own: Vec<&str> = taken
             .iter()
             .filter(|listed| map::is_own(&listed.order))
@@ -309,8 +306,15 @@ struct Listed<'a> {
     order: wire::Order,
 }
 
-/// A list of orders. An order that cannot be read stops the list: the mirror that keeps orders from being
-/// created twice would have a hole.
+/// A list's order for the mirror. One that cannot be read is none that we created, since we read those back: it
+/// must not stop the list, and arrives as an order that cannot be read.
+fn mirrored(listed: &Listed<'_>) -> Option<ShopOrderSummary> {
+    map::summary(&listed.order)
+        .inspect_err(|error| tracing::warn!("an order of the shop cannot be mirrored: {error}"))
+        .ok()
+}
+
+/// A list of orders.
 fn read_orders<'a>(outgoing: &Outgoing<'_>, body: &'a Bytes) -> Result<Vec<Listed<'a>>, ChannelError> {
     let raws: Vec<&'a RawValue> = parse(outgoing, body)?.unwrap_or_default();
     let read = |raw: &'a RawValue| {
