@@ -15,11 +15,11 @@ const HASH_DIGITS: usize = 16;
 
 #[derive(RustEmbed)]
 #[folder = "static/"]
-#[exclude = "*.lock"]
 struct Static;
 
 static URLS: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
     Static::iter()
+        .filter(|name| !name.ends_with(".lock"))
         .filter_map(|name| {
             let file = Static::get(&name)?;
             let mut hash = String::new();

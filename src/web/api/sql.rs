@@ -59,7 +59,7 @@ pub async fn run(
         columns: result
             .columns
             .into_iter()
-            .map(|column| ColumnBody { name: column.name, r#type: column.data_type })
+            .map(|column| ColumnBody { name: column.name, r#type: column.kind })
             .collect(),
         rows,
         truncated: result.truncated,

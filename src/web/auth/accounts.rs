@@ -71,14 +71,14 @@ pub enum SetupFor {
 /// True once somebody owns this installation.
 #[must_use]
 pub fn has_owner(state: &AppState) -> bool {
-    let is_owner = |user: &User| role(&user.role).is_owner() && user.password_hash.is_some();
+    let is_owner = |user: &User| user.role.is_owner() && user.password_hash.is_some();
     state.vault.read(|document| document.users.iter().any(is_owner))
 }
 
 /// All users.
 #[must_use]
 pub fn users(state: &AppState) -> Vec<UserRow> {
-    let row = |user: &User| UserRow { name: user.name.clone(), role: role(&user.role) };
+    let row = |user: &User| UserRow { name: user.name.clone(), role: user.role };
     state.vault.read(|document| document.users.iter().map(row).collect())
 }
 
@@ -90,7 +90,7 @@ pub fn user(state: &AppState, id: UserId) -> Option<Account> {
         Some(Account {
             user_id: Some(id),
             name: user.name.clone(),
-            role: role(&user.role),
+            role: user.role,
             session_hash: None,
         })
     })
@@ -176,7 +176,7 @@ fn redeem(document: &mut Document, token: &str, name: &str, hash: String, now: T
             // An owner who was added before but never set a password.
             Some(user) if user.password_hash.is_none() => user.id,
             Some(_) => return None,
-            None => document.add_user(name, Role::Owner.as_str(), now)?,
+            None => document.add_user(name, Role::Owner, now)?,
         },
     };
     document.users.iter_mut().find(|user| user.id == id)?.password_hash = Some(hash);
@@ -195,7 +195,7 @@ pub fn tokens(state: &AppState) -> Vec<TokenRow> {
     let row = |token: &ApiToken| TokenRow {
         id: token.id,
         name: token.name.clone(),
-        role: role(&token.role),
+        role: token.role,
         created_at: token.created_at,
     };
     state.vault.read(|document| document.api_tokens.iter().map(row).collect())
@@ -210,7 +210,7 @@ pub async fn create_token(state: &AppState, name: String, role: Role) -> Result<
     let token = state.entropy.token(32);
     let now = state.clock.now();
     blocking(move || {
-        vault.update(|document| document.add_api_token(&token, &name, role.as_str(), now))?;
+        vault.update(|document| document.add_api_token(&token, &name, role, now))?;
         Ok(TokenText(token))
     })
     .await
@@ -232,15 +232,10 @@ pub(super) fn token_holder(state: &AppState, token: &str) -> Option<Account> {
         Some(Account {
             user_id: None,
             name: format!("token {}", token.name),
-            role: role(&token.role),
+            role: token.role,
             session_hash: None,
         })
     })
-}
-
-/// A role that this release does not know may do the least.
-fn role(name: &str) -> Role {
-    name.parse().unwrap_or(Role::Analyst)
 }
 
 /// Hashing passwords and writing the vault take long: off the threads that answer.
