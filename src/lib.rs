@@ -1,5 +1,9 @@
 //! Eider: the code map is written here.
 
-pub mod clock;
 pub mod channels;
+pub mod clock;
+pub mod config;
 pub mod domain;
+pub mod http;
+pub mod secret;
+pub mod vault;
