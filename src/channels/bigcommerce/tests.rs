@@ -188,7 +188,7 @@ async fn no_order_is_skipped_where_hundreds_share_a_second() {
     script.answer(200, page(0..250, 7)).answer(200, page(0..250, 7)).answer(200, page(250..300, 7));
     script.answer(200, page(300..310, 7)).answer(200, page(310..315, 9));
     let mut cursor = Cursor::default();
-    let mut seen = std::collections::BTreeSet::new();
+    let mut seen = BTreeSet::new();
     let mut ends = Vec::new();
     loop {
         let page = shop.changed_shop_orders(&cursor, start).await.unwrap();
@@ -338,7 +338,8 @@ async fn an_order_is_created_as_the_specification_has_it() {
 
 #[test]
 fn money_comes_through_to_the_minor_unit() {
-    let cases: &[(&[(i64, &str, &str, &str)], &str)] = &[
+    type Lines = &'static [(i64, &'static str, &'static str, &'static str)];
+    let cases: &[(Lines, &str)] = &[
         (&[(3, "10.00", "-0.01", "0.83")], "15.81"),
         (&[(7, "99.99", "-33.33", "5.51"), (3, "0.01", "0.00", "0.00")], "82.16"),
         (&[(1, "5.00", "-5.00", "0.00")], "4.99"),
@@ -377,25 +378,25 @@ async fn a_refused_or_lost_create_says_whether_the_order_may_exist() {
         error
     };
     let stock = r#"[{"status":400,"message":"The product 'Towel' does not have enough stock: 1 available, 2 requested."}]"#;
-    let error = create(&|script| drop(script.answer(400, stock))).await;
+    let error = create(&|script| _ = script.answer(400, stock)).await;
     assert!(matches!(error, ChannelError::Reject { kind: RejectKind::OutOfStock, .. }), "{error:?}");
     let other = r#"[{"status":400,"message":"The field 'zip' is invalid."}]"#;
-    let error = create(&|script| drop(script.answer(400, other))).await;
+    let error = create(&|script| _ = script.answer(400, other)).await;
     assert!(
         matches!(&error, ChannelError::Reject { kind: RejectKind::Other, message } if message.contains("zip"))
     );
     for status in [500, 502, 503, 504] {
-        let error = create(&|script| drop(script.answer(status, "<html>"))).await;
+        let error = create(&|script| _ = script.answer(status, "<html>")).await;
         assert!(matches!(error, ChannelError::Retry { in_doubt: true, .. }), "{status}: {error:?}");
     }
     for body in ["", "{", "{}"] {
-        let error = create(&|script| drop(script.answer(200, body))).await;
+        let error = create(&|script| _ = script.answer(200, body)).await;
         assert!(matches!(error, ChannelError::Corrupt { in_doubt: true, .. }), "{body}: {error:?}");
     }
     let cut = TransportError::ResetMidway("reset".to_owned());
-    assert!(create(&|script| drop(script.lose(cut.clone()))).await.is_in_doubt());
+    assert!(create(&|script| _ = script.lose(cut.clone())).await.is_in_doubt());
     let closed = TransportError::ConnectFailed("refused".to_owned());
-    assert!(!create(&|script| drop(script.lose(closed.clone()))).await.is_in_doubt());
+    assert!(!create(&|script| _ = script.lose(closed.clone())).await.is_in_doubt());
 }
 
 #[tokio::test]
