@@ -6,4 +6,6 @@ pub mod config;
 pub mod domain;
 pub mod http;
 pub mod secret;
+pub mod store;
 pub mod vault;
+pub mod web;
