@@ -1,0 +1,76 @@
+//! What came in becomes rows: person data cut out, facts beside the payload, all in one write with the cursor.
+
+use jiff::Timestamp;
+
+use super::Engine;
+use crate::channels::{OrderSource, Received};
+use crate::domain::connection::Connection;
+use crate::domain::person;
+use crate::store::orders::{ImportBatch, ImportItem, ImportOutcome, StreamUpdate};
+use crate::store::{StoreError, WriteLane, orders};
+
+/// Cuts the person data out of what a platform sent. A payload that cannot be cut is kept whole with the person
+/// data, and parked.
+#[must_use]
+pub fn import_item(received: Received, person_paths: &[&str]) -> ImportItem {
+    let Received { external_id, payload, facts } = received;
+    let facts = facts.map_err(|unreadable| (unreadable.place, unreadable.what));
+    match person::cut(&payload, person_paths) {
+        Ok(cut) if facts.is_ok() => {
+            ImportItem { external_id, payload: cut.payload, cuts: cut.values, facts }
+        }
+        // Nobody knows where people are in a payload that cannot be read.
+        Ok(_) => ImportItem { external_id, payload: "{\"$person\":0}".to_owned(), cuts: vec![payload], facts },
+        Err(error) => ImportItem {
+            external_id,
+            payload: "{\"$person\":0}".to_owned(),
+            cuts: vec![payload],
+            facts: Err(("payload".to_owned(), error.to_string())),
+        },
+    }
+}
+
+impl Engine {
+    /// Stores orders that came from a connection, with the new cursor, and queues what is owed for them.
+    pub(super) async fn import(
+        &self,
+        connection: &Connection,
+        source: &dyn OrderSource,
+        received: Vec<Received>,
+        stream: Option<StreamUpdate>,
+        actor: &str,
+    ) -> Result<ImportOutcome, StoreError> {
+        let paths = source.person_paths();
+        let is_bulk = received.len() > 20;
+        let batch = ImportBatch {
+            connection: connection.clone(),
+            orders: received.into_iter().map(|received| import_item(received, paths)).collect(),
+            stream,
+            is_bulk,
+            now: self.now(),
+            actor: actor.to_owned(),
+        };
+        let lane = if is_bulk { WriteLane::Bulk } else { WriteLane::Interactive };
+        let outcome = self.store().write(lane, move |tx| orders::import(tx, &batch)).await?;
+        self.enqueue(outcome.effects.clone());
+        Ok(outcome)
+    }
+}
+
+/// What a stream has reached, as the store keeps it.
+#[must_use]
+pub fn stream_update(
+    stream: &str,
+    cursor: &crate::channels::Cursor,
+    remaining: Option<u64>,
+    now: Timestamp,
+) -> StreamUpdate {
+    StreamUpdate {
+        stream: stream.to_owned(),
+        cursor_json: serde_json::to_string(cursor).unwrap_or_else(|_| "{}".to_owned()),
+        complete_since: None,
+        complete_until: None,
+        remaining: remaining.and_then(|count| i64::try_from(count).ok()),
+        success_at: now,
+    }
+}

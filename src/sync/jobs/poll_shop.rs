@@ -1,0 +1,115 @@
+//! Reads a shop's changed orders: all of them into the mirror, the shop's own as orders.
+
+use jiff::SignedDuration;
+
+use super::{Job, Ran, history_start};
+use crate::channels::error::ChannelError;
+use crate::channels::{Cursor, PollStart, ShopOrderSummary};
+use crate::clock::shifted;
+use crate::domain::connection::{Connection, ConnectionState};
+use crate::domain::draft::ExternalSource;
+use crate::store::mirror::{self, MirrorRow};
+use crate::store::orders::{self, ImportBatch};
+use crate::store::{WriteLane, connections, incidents};
+use crate::sync::{Engine, EngineError, inbox};
+
+/// The mirror reaches back so far before the connection was made: an order placed before that is probed.
+const MIRROR_DAYS: i64 = 3;
+
+pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran, EngineError> {
+    let connector = engine.connector(connection.id)?;
+    let (Some(shop), Some(source)) = (connector.shop_orders(), connector.order_source()) else {
+        return Err(ChannelError::Fatal { message: format!("{} is no shop", connection.channel) }.into());
+    };
+    let id = connection.id;
+    let stream = Job::PollShop.stream();
+    let held = engine.store().read(move |read| connections::stream(read, id, stream)).await?;
+    let cursor: Cursor =
+        held.as_ref().and_then(|state| serde_json::from_str(&state.cursor_json).ok()).unwrap_or_default();
+    let mirror_start = shifted(connection.created_at, SignedDuration::from_hours(-24 * MIRROR_DAYS));
+    let since = history_start(connection).map(|start| start.min(mirror_start));
+    let began_at = engine.now();
+    let page = shop.changed_shop_orders(&cursor, PollStart { since }).await?;
+
+    let rows: Vec<MirrorRow> = page.summaries.iter().map(|order| mirror_row(shop, order)).collect();
+    let mut update = inbox::stream_update(stream, &page.cursor, None, began_at);
+    update.complete_since = since;
+    if !page.has_more {
+        update.complete_until = Some(began_at);
+    }
+    let has_orders = connection.settings.import_orders;
+    let own = if has_orders { page.own } else { Vec::new() };
+    let paths = source.person_paths();
+    let batch = ImportBatch {
+        connection: connection.clone(),
+        is_bulk: own.len() > 20,
+        orders: own.into_iter().map(|received| inbox::import_item(received, paths)).collect(),
+        stream: Some(update),
+        now: began_at,
+        actor: "eider".to_owned(),
+    };
+    let lane = if batch.is_bulk { WriteLane::Bulk } else { WriteLane::Interactive };
+    let (mirrored, imported) = engine
+        .store()
+        .write(lane, move |tx| {
+            let mirrored = mirror::apply(tx, id, &rows, began_at)?;
+            Ok((mirrored, orders::import(tx, &batch)?))
+        })
+        .await?;
+    engine.enqueue(mirrored.effects);
+    engine.note_poll(id, imported.new, page.has_more, None, began_at);
+    engine.enqueue(imported.effects);
+    for order in mirrored.foreign {
+        report_twin(engine, connection, &order).await?;
+    }
+    if page.has_more {
+        return Ok(Ran::Again);
+    }
+    let wished = connection
+        .settings
+        .poll_interval_s
+        .map_or(engine.settings().shop_poll_interval, |seconds| std::time::Duration::from_secs(u64::from(seconds)));
+    Ok(Ran::Until(wished.max(source.poll_interval_min())))
+}
+
+/// The shop's order in the mirror's terms.
+pub(in crate::sync) fn mirror_row(
+    shop: &dyn crate::channels::ShopOrders,
+    order: &ShopOrderSummary,
+) -> MirrorRow {
+    MirrorRow {
+        shop_order_id: order.shop_order_id.clone(),
+        external_order_id: order.origin.external_order_id.clone(),
+        external_source: order.origin.external_source.clone(),
+        status_id: order.status_id,
+        is_shipped: shop.is_shipped_status(order.status_id) || order.items_shipped > 0,
+        created_at: order.created_at,
+        updated_at: order.updated_at,
+        total_minor: order.total_minor,
+        currency: order.currency.clone(),
+        items_shipped: order.items_shipped,
+    }
+}
+
+/// Another installation creates orders for our marketplace account in this shop: both would create the same
+/// orders, so ours stops and a person decides.
+async fn report_twin(engine: &Engine, connection: &Connection, order: &MirrorRow) -> Result<(), EngineError> {
+    let source = order.external_source.as_deref().and_then(|text| text.parse::<ExternalSource>().ok());
+    let other = source.map(|source| source.installation).unwrap_or_default();
+    let text = format!(
+        "Another Eider (installation {other}) created order {} in {}. Two appliances on one shop create orders \
+         twice.",
+        order.shop_order_id, connection.alias
+    );
+    let (id, now, told) = (connection.id, engine.now(), text.clone());
+    engine
+        .store()
+        .write(WriteLane::Interactive, move |tx| {
+            let next_step = "Stop the other appliance, or remove the marketplace from one of the two, then resume \
+                             this connection.";
+            incidents::open(tx, Some(id), None, "second_appliance", &told, next_step, now)
+        })
+        .await?;
+    engine.set_connection_state(id, ConnectionState::Paused, Some(text), "eider").await?;
+    Ok(())
+}

@@ -1,0 +1,308 @@
+//! The engine: brings orders in, decides what is owed, and does it.
+//!
+//! [`Engine::step`] runs what is due at the clock's present and returns when the next thing is due, so that the
+//! fault campaign can drive it on simulated time; [`Engine::run`] is the same in a loop on the real clock. What
+//! the engine knows lies in the store: its queue is loaded at start and a restart continues where it stopped.
+//! It must never call a platform inside a store write, and never forget an effect that it did not finish.
+
+pub mod commands;
+mod connectors;
+pub mod inbox;
+pub mod jobs;
+mod outbox;
+pub mod queue;
+pub mod retry;
+mod worker;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use thiserror::Error;
+use tokio::sync::Notify;
+
+use crate::channels::Connector;
+use crate::channels::error::ChannelError;
+use crate::clock::{Entropy, SharedClock};
+use crate::domain::connection::{Connection, ConnectionState};
+use crate::domain::effect::Effect;
+use crate::domain::id::ConnectionId;
+use crate::domain::listing::ShopVariant;
+use crate::domain::plan::{EventKind, NewEvent};
+use crate::http::Transport;
+use crate::store::{Store, StoreError, WriteLane, connections, events};
+use crate::vault::Vault;
+use queue::{Queue, Task};
+
+/// How the engine is set.
+#[derive(Debug, Clone)]
+pub struct EngineSettings {
+    /// Time between two polls of a marketplace, where its quota allows and the connection sets none.
+    pub poll_interval: Duration,
+    /// Time between two polls of a shop.
+    pub shop_poll_interval: Duration,
+    /// Time between two readings of all listings.
+    pub listings_interval: Duration,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            poll_interval: Duration::from_secs(30),
+            shop_poll_interval: Duration::from_secs(20),
+            listings_interval: Duration::from_secs(45 * 60),
+        }
+    }
+}
+
+/// What the engine is built from.
+pub struct EngineParts {
+    /// The store.
+    pub store: Store,
+    /// Credentials.
+    pub vault: Arc<Vault>,
+    /// The way out.
+    pub transport: Arc<dyn Transport>,
+    /// Time.
+    pub clock: SharedClock,
+    /// Randomness.
+    pub entropy: Arc<Entropy>,
+    /// How it is set.
+    pub settings: EngineSettings,
+}
+
+/// Why a task did not end well.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// A platform.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// The store: what was tried is not durable and will be tried again.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a step did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Tasks that ran.
+    pub task_count: usize,
+    /// When the next one is due.
+    pub next_due: Option<Timestamp>,
+}
+
+/// What is known of a connection while the program runs.
+#[derive(Default)]
+struct Live {
+    connector: Option<Arc<dyn Connector>>,
+    /// A shop's variants by lower-cased SKU, from its listings.
+    variants: Arc<HashMap<String, ShopVariant>>,
+    /// SKUs that the shop was asked for and does not have, and when.
+    missing_skus: HashMap<String, Timestamp>,
+    /// How its polls are going, for people.
+    status: commands::LiveStatus,
+}
+
+struct Inner {
+    parts: EngineParts,
+    queue: Mutex<Queue>,
+    live: Mutex<HashMap<ConnectionId, Live>>,
+    connections: Mutex<HashMap<ConnectionId, Connection>>,
+    wake: Notify,
+}
+
+/// The engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+impl Engine {
+    /// Loads what is owed and schedules every active connection's jobs.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub async fn start(parts: EngineParts) -> Result<Self, StoreError> {
+        let (known, open, variants) = parts
+            .store
+            .read(|read| {
+                let known = connections::all(read)?;
+                let mut variants = HashMap::new();
+                for shop in &known {
+                    variants.insert(shop.id, crate::store::listings::shop_variants(read, shop.id)?);
+                }
+                Ok((known, crate::store::effects::open_effects(read)?, variants))
+            })
+            .await?;
+        let engine = Self {
+            inner: Arc::new(Inner {
+                parts,
+                queue: Mutex::new(Queue::default()),
+                live: Mutex::new(HashMap::new()),
+                connections: Mutex::new(HashMap::new()),
+                wake: Notify::new(),
+            }),
+        };
+        for (shop, found) in variants {
+            engine.set_variants(shop, found);
+        }
+        let now = engine.now();
+        for connection in known {
+            engine.adopt(connection, now);
+        }
+        engine.enqueue(open);
+        Ok(engine)
+    }
+
+    /// Runs everything that is due now, and what that makes due at once.
+    pub async fn step(&self) -> Step {
+        let mut task_count = 0;
+        loop {
+            let tasks = self.with_queue(|queue| queue.take_due(self.now()));
+            if tasks.is_empty() {
+                break;
+            }
+            task_count += tasks.len();
+            for task in tasks {
+                self.run_task(task).await;
+            }
+        }
+        Step { task_count, next_due: self.with_queue(|queue| queue.next_due()) }
+    }
+
+    async fn run_task(&self, task: Task) {
+        match task {
+            Task::Effect(effect) => self.run_effect(*effect).await,
+            Task::Job(connection, job) => self.run_job(connection, job).await,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.inner.parts.clock.now()
+    }
+
+    fn store(&self) -> &Store {
+        &self.inner.parts.store
+    }
+
+    fn entropy(&self) -> &Entropy {
+        &self.inner.parts.entropy
+    }
+
+    fn settings(&self) -> &EngineSettings {
+        &self.inner.parts.settings
+    }
+
+    fn with_queue<T>(&self, work: impl FnOnce(&mut Queue) -> T) -> T {
+        work(&mut self.inner.queue.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn with_live<T>(&self, connection: ConnectionId, work: impl FnOnce(&mut Live) -> T) -> T {
+        let mut live = self.inner.live.lock().unwrap_or_else(PoisonError::into_inner);
+        work(live.entry(connection).or_default())
+    }
+
+    /// A connection as held.
+    #[must_use]
+    pub fn connection(&self, id: ConnectionId) -> Option<Connection> {
+        self.inner.connections.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// Every connection, by id.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Connection> {
+        let known = self.inner.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all: Vec<Connection> = known.values().cloned().collect();
+        all.sort_by_key(|connection| connection.id);
+        all
+    }
+
+    /// Queues effects that a commit has just opened.
+    fn enqueue(&self, effects: Vec<Effect>) {
+        if effects.is_empty() {
+            return;
+        }
+        self.with_queue(|queue| {
+            for effect in effects {
+                queue.put(effect);
+            }
+        });
+        self.inner.wake.notify_one();
+    }
+
+    /// Takes a connection over as it now is: its jobs run if it may call, else none does.
+    fn adopt(&self, connection: Connection, now: Timestamp) {
+        let id = connection.id;
+        let may_call = connection.state.may_call();
+        let planned = jobs::of(&connection);
+        self.inner
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, connection);
+        self.with_queue(|queue| {
+            if may_call {
+                for job in planned {
+                    queue.schedule(id, job, now);
+                }
+                queue.hasten_connection(id, now);
+            } else {
+                queue.unschedule(id);
+            }
+        });
+        self.inner.wake.notify_one();
+    }
+
+    fn set_variants(&self, shop: ConnectionId, variants: Vec<ShopVariant>) {
+        let by_sku: HashMap<String, ShopVariant> = variants
+            .into_iter()
+            .filter(|variant| !variant.sku.is_empty())
+            .map(|variant| (variant.sku.to_lowercase(), variant))
+            .collect();
+        self.with_live(shop, |live| {
+            live.variants = Arc::new(by_sku);
+            live.missing_skus.clear();
+        });
+    }
+
+    /// Moves a connection to a state, durably, with an event that says why.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn set_connection_state(
+        &self,
+        id: ConnectionId,
+        state: ConnectionState,
+        note: Option<String>,
+        actor: &str,
+    ) -> Result<(), StoreError> {
+        let Some(mut connection) = self.connection(id) else { return Err(StoreError::NotFound) };
+        if connection.state == state && connection.state_note == note {
+            return Ok(());
+        }
+        let now = self.now();
+        let text = match &note {
+            Some(note) => format!("{} is now {state}: {note}", connection.alias),
+            None => format!("{} is now {state}.", connection.alias),
+        };
+        let (kept_note, actor) = (note.clone(), actor.to_owned());
+        self.store()
+            .write(WriteLane::Interactive, move |tx| {
+                connections::set_state(tx, id, state, kept_note.as_deref(), now)?;
+                let event = NewEvent::new(EventKind::ConnectionChanged, text.clone());
+                events::add(tx, None, Some(id), &event, &actor, None, now)
+            })
+            .await?;
+        if connection.state != state {
+            connection.state_since = now;
+        }
+        connection.state = state;
+        connection.state_note = note;
+        self.adopt(connection, now);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

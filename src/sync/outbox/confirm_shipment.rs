@@ -1,0 +1,164 @@
+//! Tells the marketplace of a parcel that the shop shipped. The parcel's number makes a repeat the same parcel.
+
+use super::{Outcome, Work, is_already_done};
+use crate::channels::error::ChannelError;
+use crate::channels::{Fulfilment, FulfilmentOrder};
+use crate::domain::connection::ConnectionSettings;
+use crate::domain::effect::{EffectKind, EffectOutcome};
+use crate::domain::id::EffectId;
+use crate::domain::order::OrderStatus;
+use crate::domain::plan::{EventKind, HeldParcel, NewEvent, normalised_tracking};
+use crate::domain::reason::{Reason, ReasonCode};
+use crate::domain::shipment::ShipmentDraft;
+use crate::store::{WriteLane, effects, events, shipments};
+use crate::sync::{Engine, EngineError};
+
+pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineError> {
+    let order_no = work.effect.order_no;
+    let held = engine.store().read(move |read| shipments::parcels(read, order_no)).await?;
+    let Some(parcel) = parcel_of(&work.effect.revision, &held) else {
+        let text = "The shop no longer lists this parcel.".to_owned();
+        return Ok(Outcome::Finished(EffectOutcome::Dropped, text));
+    };
+    if work.facts.status == OrderStatus::Cancelled {
+        let detail = "the order was cancelled there";
+        return Ok(Outcome::held(Reason::with(ReasonCode::MarketplaceRejected, detail), engine.now()));
+    }
+    let connector = engine.connector(work.target.id)?;
+    let fulfilment = connector.fulfilment().ok_or_else(|| ChannelError::Fatal {
+        message: format!("{} takes no shipments", work.target.alias),
+    })?;
+    let draft = match draft(&parcel, &work.owner.settings, fulfilment, engine.now()) {
+        Ok(draft) => draft,
+        Err(reason) => return Ok(Outcome::held(reason, engine.now())),
+    };
+    let order = FulfilmentOrder { external_id: work.facts.external_id.clone(), site: work.facts.site.clone() };
+    engine.begin_call(&work).await?;
+    match fulfilment.confirm_shipment(&order, &draft).await {
+        Ok(()) => told(engine, &work, &parcel, EffectOutcome::Done).await,
+        Err(error) if is_already_done(&error) => read_back(engine, &work, &parcel, error).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The parcel that a revision (`2`, `2.UPS.1Z…`) is about.
+pub(super) fn parcel_of(revision: &str, held: &[HeldParcel]) -> Option<HeldParcel> {
+    let number: i64 = revision.split('.').next()?.parse().ok()?;
+    held.iter().find(|parcel| parcel.parcel == number && !parcel.is_gone).cloned()
+}
+
+/// The parcel in the marketplace's words, or why it cannot be told (FEATURES D4).
+fn draft(
+    parcel: &HeldParcel,
+    settings: &ConnectionSettings,
+    fulfilment: &dyn Fulfilment,
+    now: jiff::Timestamp,
+) -> Result<ShipmentDraft, Reason> {
+    let tracking = parcel.tracking.clone().filter(|text| !text.trim().is_empty());
+    if tracking.is_none() && fulfilment.needs_tracking() {
+        return Err(Reason::with(ReasonCode::TrackingMissing, format!("parcel {}", parcel.parcel)));
+    }
+    if parcel.lines.is_empty() {
+        return Err(Reason::with(ReasonCode::LinesUnknown, format!("parcel {}", parcel.parcel)));
+    }
+    Ok(ShipmentDraft {
+        parcel: parcel.parcel,
+        carrier: Some(carrier(parcel, settings, fulfilment)?),
+        service: parcel.service.clone(),
+        tracking,
+        shipped_at: parcel.shipped_at.unwrap_or(now),
+        lines: parcel.lines.clone(),
+    })
+}
+
+fn carrier(
+    parcel: &HeldParcel,
+    settings: &ConnectionSettings,
+    fulfilment: &dyn Fulfilment,
+) -> Result<String, Reason> {
+    let named = parcel.carrier.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    let mapped = named.and_then(|name| {
+        let map = &settings.carrier_map;
+        map.iter().find(|(shop, _)| shop.eq_ignore_ascii_case(name)).map(|(_, theirs)| theirs.clone())
+    });
+    mapped
+        .or_else(|| named.and_then(|name| fulfilment.carrier_code(name)))
+        .or_else(|| settings.default_carrier.clone())
+        .ok_or_else(|| {
+            let detail = named.map_or_else(|| format!("parcel {}", parcel.parcel), str::to_owned);
+            Reason::with(ReasonCode::CarrierMissing, detail)
+        })
+}
+
+async fn told(
+    engine: &Engine,
+    work: &Work,
+    parcel: &HeldParcel,
+    outcome: EffectOutcome,
+) -> Result<Outcome, EngineError> {
+    let (id, order_no, now, number) = (work.effect.id, work.effect.order_no, engine.now(), parcel.parcel);
+    let text = format!(
+        "{} was told of parcel {number}: {} {}.",
+        work.target.alias,
+        parcel.carrier.as_deref().unwrap_or_default(),
+        parcel.tracking.as_deref().unwrap_or_default()
+    );
+    let stale = superseded(engine, work, number);
+    let dropped = stale.clone();
+    engine
+        .store()
+        .write(WriteLane::Interactive, move |tx| {
+            shipments::mark_told(tx, order_no, number, now, None)?;
+            for id in &stale {
+                effects::finish(tx, *id, EffectOutcome::Dropped, "A newer version of the parcel was sent.")?;
+            }
+            effects::finish(tx, id, outcome, &text)?;
+            let event = NewEvent::new(EventKind::ShipmentSent, text.clone());
+            events::add(tx, Some(order_no), None, &event, "eider", None, now)
+        })
+        .await?;
+    engine.with_queue(|queue| {
+        for id in dropped {
+            queue.remove(id);
+        }
+    });
+    Ok(Outcome::Written(None))
+}
+
+/// Other versions of the same parcel that still wait: what was just sent is the newest.
+fn superseded(engine: &Engine, work: &Work, number: i64) -> Vec<EffectId> {
+    engine
+        .with_queue(|queue| queue.of_order(work.effect.order_no))
+        .into_iter()
+        .filter(|open| {
+            open.kind == EffectKind::ConfirmShipment
+                && open.id != work.effect.id
+                && open.revision.split('.').next() == Some(number.to_string().as_str())
+        })
+        .map(|open| open.id)
+        .collect()
+}
+
+/// The marketplace says that it was shipped before: true if it lists our tracking number.
+async fn read_back(
+    engine: &Engine,
+    work: &Work,
+    parcel: &HeldParcel,
+    error: ChannelError,
+) -> Result<Outcome, EngineError> {
+    let connector = engine.connector(work.target.id)?;
+    let source = connector.order_source().ok_or_else(|| error.clone())?;
+    let listed = match source.order(&work.facts.external_id).await? {
+        Some(received) => received.facts.ok().and_then(|facts| facts.shipments).unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let ours = parcel.tracking.as_deref().map(normalised_tracking);
+    let is_there = listed.iter().any(|theirs| {
+        ours.is_some() && theirs.tracking.as_deref().map(normalised_tracking) == ours
+    });
+    if is_there {
+        return told(engine, work, parcel, EffectOutcome::Found).await;
+    }
+    let reason = Reason::with(ReasonCode::MarketplaceRejected, error.to_string());
+    Ok(Outcome::held(reason, engine.now()))
+}

@@ -1,0 +1,379 @@
+//! Creates an order in the shop, exactly once (DESIGN §4).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::doubt::{self, EmptyLook};
+use super::{Outcome, Work};
+use crate::channels::error::{ChannelError, RejectKind};
+use crate::channels::{Connector, ShopOrders};
+use crate::clock::shifted;
+use crate::domain::connection::InsufficientStock;
+use crate::domain::draft::{self, DraftContext, ExternalSource, ShopOrderDraft};
+use crate::domain::effect::{Effect, EffectOutcome, EffectState};
+use crate::domain::listing::ShopVariant;
+use crate::domain::money::decimal_of_minor;
+use crate::domain::order::{ExportState, OrderStatus};
+use crate::domain::plan::{EventKind, NewEvent};
+use crate::domain::reason::{Reason, ReasonCode};
+use crate::store::mirror::{self, MirrorRow};
+use crate::store::{StoreError, WriteLane, connections, effects, events, incidents, orders};
+use crate::sync::jobs::Job;
+use crate::sync::{Engine, EngineError, retry};
+
+/// A SKU that the shop did not have is asked for again after so long.
+const MISSING_SKU_KEPT: SignedDuration = SignedDuration::from_mins(10);
+/// A poll takes a while: so much later than one interval the mirror still counts as one poll old.
+const MIRROR_GRACE: Duration = Duration::from_secs(15);
+
+pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineError> {
+    if work.held.export_state == ExportState::Created {
+        return Ok(Outcome::Finished(EffectOutcome::Found, "It is in the shop already.".to_owned()));
+    }
+    if let Some(outcome) = no_longer_owed(&work) {
+        return Ok(outcome);
+    }
+    let connector = engine.connector(work.target.id)?;
+    let shop = connector
+        .shop_orders()
+        .ok_or_else(|| ChannelError::Fatal { message: format!("{} is no shop", work.target.alias) })?;
+
+    let source = ExternalSource {
+        channel: work.owner.channel.clone(),
+        account: work.owner.account.clone(),
+        installation: engine.store().installation().id,
+    };
+    if let Some(outcome) = look_first(engine, &work, shop, &source).await? {
+        return Ok(outcome);
+    }
+    let draft = match build_draft(engine, &work, shop, source, false).await? {
+        Ok(draft) => draft,
+        Err(reason) => return Ok(wait_for(reason, engine)),
+    };
+    create(engine, &work, &connector, shop, &draft).await
+}
+
+fn no_longer_owed(work: &Work) -> Option<Outcome> {
+    let is_cancelled_unpaid = work.facts.status == OrderStatus::Cancelled && !work.facts.is_paid;
+    (is_cancelled_unpaid && !doubt::is_in_doubt(&work.effect))
+        .then(|| Outcome::Finished(EffectOutcome::Dropped, "The order was cancelled.".to_owned()))
+}
+
+/// Looks whether the order is in the shop already: in doubt always, else unless the mirror can vouch for it.
+async fn look_first(
+    engine: &Engine,
+    work: &Work,
+    shop: &dyn ShopOrders,
+    source: &ExternalSource,
+) -> Result<Option<Outcome>, EngineError> {
+    let is_in_doubt = doubt::is_in_doubt(&work.effect);
+    let (known, is_complete) = mirror_of(engine, work).await?;
+    if let Some(outcome) = found(engine, work, source, known).await? {
+        return Ok(Some(outcome));
+    }
+    if is_complete && !is_in_doubt {
+        return Ok(None);
+    }
+    let listed = shop.find(&work.facts.external_id).await?;
+    let rows = listed.iter().map(|order| crate::sync::jobs::mirror_row(shop, order)).collect();
+    if let Some(outcome) = found(engine, work, source, rows).await? {
+        return Ok(Some(outcome));
+    }
+    if !is_in_doubt {
+        return Ok(None);
+    }
+    let now = engine.now();
+    match doubt::weigh(&work.effect, now) {
+        EmptyLook::DoAgain => Ok(None),
+        EmptyLook::LookAgain { at, first_empty } => {
+            keep_first_empty(engine, &work.effect, first_empty).await?;
+            let reason = Reason::of(ReasonCode::InDoubt);
+            let text = "The shop does not list it yet; looking again before it is created anew.".to_owned();
+            Ok(Some(Outcome::Postponed {
+                due_at: at,
+                state: EffectState::InDoubt,
+                reason: Some(reason),
+                text,
+            }))
+        }
+    }
+}
+
+pub(super) async fn keep_first_empty(
+    engine: &Engine,
+    effect: &Effect,
+    first_empty: Timestamp,
+) -> Result<(), StoreError> {
+    if effect.first_empty_probe_at.is_some() {
+        return Ok(());
+    }
+    let id = effect.id;
+    engine
+        .store()
+        .write(WriteLane::Interactive, move |tx| effects::set_first_empty_probe(tx, id, first_empty))
+        .await?;
+    let next = Effect { first_empty_probe_at: Some(first_empty), ..engine.current(effect) };
+    engine.with_queue(|queue| queue.put(next));
+    Ok(())
+}
+
+/// What the mirror knows of the order, and whether it would know if the shop had it: it must be complete from
+/// before the order was placed to less than one poll ago, and the order must be of this epoch.
+async fn mirror_of(engine: &Engine, work: &Work) -> Result<(Vec<MirrorRow>, bool), EngineError> {
+    let (shop, external_id) = (work.target.id, work.facts.external_id.clone());
+    let stream = Job::PollShop.stream();
+    let (rows, state) = engine
+        .store()
+        .read(move |read| Ok((mirror::find(read, shop, &external_id)?, connections::stream(read, shop, stream)?)))
+        .await?;
+    let placed_at = work.facts.placed_at;
+    let installation = engine.store().installation();
+    let interval = work
+        .target
+        .settings
+        .poll_interval_s
+        .map_or(engine.settings().shop_poll_interval, |seconds| Duration::from_secs(u64::from(seconds)));
+    let is_recent = |until: Timestamp| retry::later(until, interval + interval / 10 + MIRROR_GRACE) >= engine.now();
+    let is_complete = placed_at > installation.epoch_since
+        && state.is_some_and(|state| {
+            let reaches_back = state.complete_since.is_none_or(|since| since < placed_at);
+            reaches_back && state.complete_until.is_some_and(is_recent)
+        });
+    Ok((rows, is_complete))
+}
+
+/// Settles the order where the shop holds it.
+async fn found(
+    engine: &Engine,
+    work: &Work,
+    source: &ExternalSource,
+    rows: Vec<MirrorRow>,
+) -> Result<Option<Outcome>, EngineError> {
+    let ours: Vec<MirrorRow> = rows.into_iter().filter(|row| is_same_order(row, source)).collect();
+    let Some((first, rest)) = ours.split_first() else { return Ok(None) };
+    if !rest.is_empty() {
+        return Ok(Some(duplicate(engine, work, &ours).await?));
+    }
+    let text = format!("It is in the shop already, as order {}.", first.shop_order_id);
+    Ok(Some(keep_created(engine, work, first.clone(), EffectOutcome::Found, text).await?))
+}
+
+/// The same marketplace order, whoever created it: another integration's copy is the buyer's order too.
+fn is_same_order(row: &MirrorRow, source: &ExternalSource) -> bool {
+    let theirs = row.external_source.as_deref().and_then(|text| text.parse::<ExternalSource>().ok());
+    theirs.is_none_or(|theirs| theirs.is_same_account(source))
+}
+
+async fn duplicate(engine: &Engine, work: &Work, rows: &[MirrorRow]) -> Result<Outcome, StoreError> {
+    let ids = rows.iter().map(|row| row.shop_order_id.as_str()).collect::<Vec<_>>().join(", ");
+    let (order_no, shop, now) = (work.effect.order_no, work.target.id, engine.now());
+    let text = format!(
+        "{} holds several orders for {} order {}: {ids}.",
+        work.target.alias, work.owner.alias, work.facts.external_id
+    );
+    engine
+        .store()
+        .write(WriteLane::Interactive, move |tx| {
+            let next_step = "Cancel the superfluous ones in the shop, then press Retry on the order.";
+            incidents::open(tx, Some(shop), Some(order_no), "duplicate_in_shop", &text, next_step, now)
+        })
+        .await?;
+    Ok(Outcome::held(Reason::with(ReasonCode::DuplicateInShop, ids), now))
+}
+
+/// Builds the draft with the shop's variants, asking the shop for SKUs that its listings do not have.
+async fn build_draft(
+    engine: &Engine,
+    work: &Work,
+    shop: &dyn ShopOrders,
+    source: ExternalSource,
+    custom_lines_only: bool,
+) -> Result<Result<ShopOrderDraft, Reason>, EngineError> {
+    let variants = variants_for(engine, work, shop).await?;
+    Ok(draft::shop_order(
+        &work.facts,
+        &DraftContext {
+            settings: &work.owner.settings,
+            alias: &work.owner.alias,
+            source,
+            variants: &variants,
+            shop_currency: work.target.currency.as_deref(),
+            custom_lines_only,
+        },
+    ))
+}
+
+async fn variants_for(
+    engine: &Engine,
+    work: &Work,
+    shop: &dyn ShopOrders,
+) -> Result<Arc<HashMap<String, ShopVariant>>, EngineError> {
+    let now = engine.now();
+    let shop_id = work.target.id;
+    let (known, unknown) = engine.with_live(shop_id, |live| {
+        live.missing_skus.retain(|_, asked_at| shifted(*asked_at, MISSING_SKU_KEPT) > now);
+        let unknown: Vec<String> = work
+            .facts
+            .lines
+            .iter()
+            .filter_map(|line| line.sku.clone())
+            .filter(|sku| {
+                let key = sku.to_lowercase();
+                !live.variants.contains_key(&key) && !live.missing_skus.contains_key(&key)
+            })
+            .collect();
+        (Arc::clone(&live.variants), unknown)
+    });
+    let is_platform = work.facts.fulfilled_by == crate::domain::order::FulfilledBy::Platform;
+    if unknown.is_empty() || is_platform {
+        return Ok(known);
+    }
+    let asked = shop.variants_by_sku(&unknown).await?;
+    Ok(engine.with_live(shop_id, |live| {
+        let mut next = HashMap::clone(&live.variants);
+        next.extend(asked.into_iter().map(|variant| (variant.sku.to_lowercase(), variant)));
+        for sku in unknown {
+            let key = sku.to_lowercase();
+            if !next.contains_key(&key) {
+                live.missing_skus.insert(key, now);
+            }
+        }
+        live.variants = Arc::new(next);
+        Arc::clone(&live.variants)
+    }))
+}
+
+/// A draft that cannot be built waits for a person, or for the shop.
+fn wait_for(reason: Reason, engine: &Engine) -> Outcome {
+    let now = engine.now();
+    if reason.needs_person() {
+        return Outcome::held(reason, now);
+    }
+    Outcome::wait(retry::later(now, retry::BACKOFF_FIRST), reason)
+}
+
+async fn create(
+    engine: &Engine,
+    work: &Work,
+    connector: &Arc<dyn Connector>,
+    shop: &dyn ShopOrders,
+    draft: &ShopOrderDraft,
+) -> Result<Outcome, EngineError> {
+    let called = engine.begin_call(work).await?;
+    let created = match shop.create(draft).await {
+        Err(ChannelError::Reject { kind: RejectKind::OutOfStock, message }) => {
+            return out_of_stock(engine, work, connector, shop, message).await;
+        }
+        other => other?,
+    };
+    let row = crate::sync::jobs::mirror_row(shop, &created);
+    let text = format!("Created in {} as order {}.", work.target.alias, row.shop_order_id);
+    let total_minor = created.total_minor;
+    let outcome = keep_created(engine, work, row, EffectOutcome::Done, text).await?;
+    if total_minor != draft.total.inc_tax_minor {
+        let currency = draft.currency;
+        let detail = format!(
+            "{} in the shop, {} on the marketplace",
+            decimal_of_minor(total_minor, currency),
+            decimal_of_minor(draft.total.inc_tax_minor, currency)
+        );
+        note_total(engine, work, Reason::with(ReasonCode::ShopTotalDiffers, detail)).await?;
+    }
+    if called.attempts > 1 {
+        verify_single(engine, work, shop).await?;
+    }
+    Ok(outcome)
+}
+
+/// Too little stock: wait, send the lines as custom lines, or hold, as the merchant chose (FEATURES C9).
+async fn out_of_stock(
+    engine: &Engine,
+    work: &Work,
+    connector: &Arc<dyn Connector>,
+    shop: &dyn ShopOrders,
+    message: String,
+) -> Result<Outcome, EngineError> {
+    let now = engine.now();
+    let reason = Reason::with(ReasonCode::OutOfStock, message);
+    match work.owner.settings.insufficient_stock {
+        InsufficientStock::Hold => Ok(Outcome::held(reason, now)),
+        InsufficientStock::Wait => {
+            let due_at = retry::next_try(
+                now,
+                work.effect.attempts.saturating_add(1),
+                retry::STOCK_FIRST,
+                retry::STOCK_MAX,
+                None,
+                engine.entropy(),
+            );
+            Ok(Outcome::wait(due_at, reason))
+        }
+        InsufficientStock::CustomLine => {
+            let source = ExternalSource {
+                channel: work.owner.channel.clone(),
+                account: work.owner.account.clone(),
+                installation: engine.store().installation().id,
+            };
+            match build_draft(engine, work, shop, source, true).await? {
+                Err(reason) => Ok(wait_for(reason, engine)),
+                Ok(draft) => Box::pin(create(engine, work, connector, shop, &draft)).await,
+            }
+        }
+    }
+}
+
+/// The order is in the shop: our row, the mirror and the end of the effect in one write.
+async fn keep_created(
+    engine: &Engine,
+    work: &Work,
+    row: MirrorRow,
+    outcome: EffectOutcome,
+    text: String,
+) -> Result<Outcome, StoreError> {
+    let (id, order_no, shop, now) = (work.effect.id, work.effect.order_no, work.target.id, engine.now());
+    let kind = if outcome == EffectOutcome::Found { EventKind::ExportFound } else { EventKind::ExportCreated };
+    let opened = engine
+        .store()
+        .write(WriteLane::Interactive, move |tx| {
+            orders::set_created(tx, order_no, &row.shop_order_id, now)?;
+            effects::finish(tx, id, outcome, &text)?;
+            events::add(tx, Some(order_no), None, &NewEvent::new(kind, text.clone()), "eider", None, now)?;
+            Ok(mirror::apply(tx, shop, std::slice::from_ref(&row), now)?.effects)
+        })
+        .await?;
+    engine.enqueue(opened);
+    engine.with_queue(|queue| queue.hasten(order_no, now));
+    Ok(Outcome::Written(None))
+}
+
+async fn note_total(engine: &Engine, work: &Work, reason: Reason) -> Result<(), StoreError> {
+    let (order_no, now) = (work.effect.order_no, engine.now());
+    engine
+        .store()
+        .write(WriteLane::Interactive, move |tx| {
+            orders::set_export(tx, order_no, ExportState::Created, Some(&reason))?;
+            let event = NewEvent::new(EventKind::Held, reason.what());
+            events::add(tx, Some(order_no), None, &event, "eider", None, now)
+        })
+        .await
+}
+
+/// After a second create: the shop must hold exactly one.
+async fn verify_single(engine: &Engine, work: &Work, shop: &dyn ShopOrders) -> Result<(), EngineError> {
+    let listed = match shop.find(&work.facts.external_id).await {
+        Ok(listed) => listed,
+        // The mirror sees a duplicate at the next poll as well.
+        Err(error) => {
+            tracing::warn!(order.no = work.effect.order_no.0, "could not verify a second create: {error}");
+            return Ok(());
+        }
+    };
+    if listed.len() > 1 {
+        let rows: Vec<MirrorRow> = listed.iter().map(|order| crate::sync::jobs::mirror_row(shop, order)).collect();
+        duplicate(engine, work, &rows).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! Tells the shop of a parcel that the marketplace knows of. The shop mails its customer on every call, so it is
+//! read first, and after doubt never sent again before it was looked up twice.
+
+use super::confirm_shipment::parcel_of;
+use super::create_shop_order::keep_first_empty;
+use super::doubt::{self, EmptyLook};
+use super::read_shop_shipments::read_lines;
+use super::{Outcome, Work};
+use crate::channels::error::ChannelError;
+use crate::domain::effect::{EffectOutcome, EffectState};
+use crate::domain::order::ExportState;
+use crate::domain::plan::{EventKind, HeldParcel, NewEvent, normalised_tracking};
+use crate::domain::reason::{Reason, ReasonCode};
+use crate::domain::shipment::{ShipmentDraft, ShipmentFacts, ShippedLine};
+use crate::store::{WriteLane, effects, events, orders, shipments};
+use crate::sync::{Engine, EngineError, retry};
+
+/// How long a parcel waits for its order to be in the shop; the create hastens it.
+const SHOP_ORDER_WAIT: std::time::Duration = std::time::Duration::from_secs(600);
+
+pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineError> {
+    let order_no = work.effect.order_no;
+    if work.held.export_state == ExportState::None {
+        return Ok(Outcome::Finished(EffectOutcome::Dropped, "It is not in the shop.".to_owned()));
+    }
+    let (shop_order_id, held) = engine
+        .store()
+        .read(move |read| Ok((orders::shop_order_id(read, order_no)?, shipments::parcels(read, order_no)?)))
+        .await?;
+    let Some(shop_order_id) = shop_order_id else {
+        return Ok(Outcome::Postponed {
+            due_at: retry::later(engine.now(), SHOP_ORDER_WAIT),
+            state: EffectState::Due,
+            reason: None,
+            text: "Waits until the order is in the shop.".to_owned(),
+        });
+    };
+    let Some(parcel) = parcel_of(&work.effect.revision, &held) else {
+        return Ok(Outcome::Finished(EffectOutcome::Dropped, "The parcel is gone.".to_owned()));
+    };
+    let connector = engine.connector(work.target.id)?;
+    let shop = connector
+        .shop_orders()
+        .ok_or_else(|| ChannelError::Fatal { message: format!("{} is no shop", work.target.alias) })?;
+    let listed = shop.shipments(&shop_order_id).await?;
+    if let Some(same) = listed.iter().find(|theirs| is_same(theirs, &parcel, &held)) {
+        return told(engine, &work, &parcel, &same.external_id, EffectOutcome::Found).await;
+    }
+    if doubt::is_in_doubt(&work.effect) {
+        let now = engine.now();
+        if let EmptyLook::LookAgain { at, first_empty } = doubt::weigh(&work.effect, now) {
+            keep_first_empty(engine, &work.effect, first_empty).await?;
+            return Ok(Outcome::Postponed {
+                due_at: at,
+                state: EffectState::InDoubt,
+                reason: Some(Reason::of(ReasonCode::InDoubt)),
+                text: "The shop does not list the parcel yet; looking again before it is sent anew.".to_owned(),
+            });
+        }
+    }
+    let (pairs, address) = shop_lines(engine, &work, shop, &shop_order_id).await?;
+    let Some(address) = address else {
+        let detail = "the shop order has no delivery address";
+        return Ok(Outcome::held(Reason::with(ReasonCode::LinesUnknown, detail), engine.now()));
+    };
+    let Some(lines) = shop_line_ids(&parcel, &pairs, &work) else {
+        let detail = format!("parcel {}", parcel.parcel);
+        return Ok(Outcome::held(Reason::with(ReasonCode::LinesUnknown, detail), engine.now()));
+    };
+    let draft = ShipmentDraft {
+        parcel: parcel.parcel,
+        carrier: parcel.carrier.clone(),
+        service: parcel.service.clone(),
+        tracking: parcel.tracking.clone(),
+        shipped_at: parcel.shipped_at.unwrap_or_else(|| engine.now()),
+        lines,
+    };
+    engine.begin_call(&work).await?;
+    let shipment_id = shop.add_shipment(&shop_order_id, &address, &draft).await?;
+    told(engine, &work, &parcel, &shipment_id, EffectOutcome::Done).await
+}
+
+async fn shop_lines(
+    engine: &Engine,
+    work: &Work,
+    shop: &dyn crate::channels::ShopOrders,
+    shop_order_id: &str,
+) -> Result<(Vec<(String, String)>, Option<String>), EngineError> {
+    let order_no = work.effect.order_no;
+    let known = engine.store().read(move |read| orders::shop_lines(read, order_no)).await?;
+    if !known.lines.is_empty() && known.address_id.is_some() {
+        return Ok((known.lines, known.address_id));
+    }
+    read_lines(engine, work, shop, shop_order_id).await
+}
+
+/// The parcel's lines by the shop's ids. A parcel that names no lines holds everything still unshipped.
+fn shop_line_ids(parcel: &HeldParcel, pairs: &[(String, String)], work: &Work) -> Option<Vec<ShippedLine>> {
+    let shop_id = |external: &str| pairs.iter().find(|(known, _)| known == external).map(|(_, shop)| shop.clone());
+    if parcel.lines.is_empty() {
+        return work
+            .facts
+            .lines
+            .iter()
+            .filter(|line| line.quantity > line.quantity_cancelled)
+            .map(|line| {
+                let quantity = line.quantity - line.quantity_cancelled;
+                shop_id(&line.external_id)
+                    .map(|external_line_id| ShippedLine { external_line_id, quantity })
+            })
+            .collect();
+    }
+    parcel
+        .lines
+        .iter()
+        .map(|line| {
+            shop_id(&line.external_line_id)
+                .map(|external_line_id| ShippedLine { external_line_id, quantity: line.quantity })
+        })
+        .collect()
+}
+
+/// A parcel that the shop lists already: by tracking number, or, without one, any that no other parcel of ours
+/// stands for.
+fn is_same(theirs: &ShipmentFacts, parcel: &HeldParcel, held: &[HeldParcel]) -> bool {
+    if parcel.shop_shipment_id.as_deref() == Some(theirs.external_id.as_str()) {
+        return theirs.tracking.as_deref().map(normalised_tracking)
+            == parcel.tracking.as_deref().map(normalised_tracking);
+    }
+    match (&parcel.tracking, &theirs.tracking) {
+        (Some(ours), Some(listed)) => normalised_tracking(ours) == normalised_tracking(listed),
+        (None, None) => {
+            !held.iter().any(|other| other.shop_shipment_id.as_deref() == Some(theirs.external_id.as_str()))
+        }
+        _ => false,
+    }
+}
+
+async fn told(
+    engine: &Engine,
+    work: &Work,
+    parcel: &HeldParcel,
+    shipment_id: &str,
+    outcome: EffectOutcome,
+) -> Result<Outcome, EngineError> {
+    let (id, order_no, now, number) = (work.effect.id, work.effect.order_no, engine.now(), parcel.parcel);
+    let text = format!("{} was told of parcel {number}.", work.target.alias);
+    let shipment_id = shipment_id.to_owned();
+    engine
+        .store()
+        .write(WriteLane::Interactive, move |tx| {
+            shipments::mark_told(tx, order_no, number, now, Some(&shipment_id))?;
+            effects::finish(tx, id, outcome, &text)?;
+            let event = NewEvent::new(EventKind::ShipmentSent, text.clone());
+            events::add(tx, Some(order_no), None, &event, "eider", None, now)
+        })
+        .await?;
+    Ok(Outcome::Written(None))
+}
