@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{CliError, machine, terminal};
-use crate::clock::{Clock as _, Entropy, SystemClock};
+use crate::app::store_options;
+use crate::clock::{Clock as _, Entropy, SharedClock, SystemClock};
 use crate::config::{Config, Loaded, process_environment};
 use crate::control::{self, Asked, Parts, Reply, Request};
-use crate::store::{Store, StoreError, StoreOptions};
+use crate::store::{Store, StoreError};
 use crate::vault::{KeySource, Vault};
 
 /// The database's name in the data folder.
@@ -112,7 +113,8 @@ pub fn check_exists(dir: &Path) -> Result<(), CliError> {
 
 /// Opens the data folder as the settings say.
 pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
-    let options = store_options(config);
+    let clock: SharedClock = Arc::new(SystemClock);
+    let options = store_options(config, &clock, &Arc::new(Entropy::from_os()));
     let opened = tokio::task::spawn_blocking(move || Store::open(options)).await;
     opened.unwrap_or_else(|error| Err(StoreError::Invalid(format!("Opening the data folder failed: {error}."))))
 }
@@ -121,26 +123,6 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
 pub fn open_vault(config: &Config) -> Result<Vault, CliError> {
     let source = KeySource::from_environment(&process_environment()).map_err(CliError::failed)?;
     Vault::open(&config.data.dir, &source).map_err(CliError::failed)
-}
-
-/// The store's options as the settings say.
-pub fn store_options(config: &Config) -> StoreOptions {
-    const MEGABYTE: u64 = 1_000_000;
-    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    let memory_limit = config.store.memory_limit.as_ref();
-    let threads = if config.store.threads == 0 { machine::cores() } else { count(config.store.threads.into()) };
-    StoreOptions {
-        dir: config.data.dir.clone(),
-        memory_limit: memory_limit.map_or_else(machine::default_memory_limit, |limit| limit.as_str().to_owned()),
-        threads,
-        reader_count: count(config.store.reader_count.get().into()),
-        query_timeout: config.store.query_timeout(),
-        row_cap: count(config.store.row_cap.get()),
-        free_space_floor_bytes: config.store.free_space_floor_mb.saturating_mul(MEGABYTE),
-        zone: config.merchant.time_zone.zone().clone(),
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(Entropy::from_os()),
-    }
 }
 
 /// The address that links are built from, ending in a slash.

@@ -8,12 +8,6 @@ use std::path::{Path, PathBuf};
 /// A database with less memory than this fails on heavy reports.
 pub const REPORT_MEMORY_BYTES_MIN: u64 = 1_000_000_000;
 
-/// The database gets at most this by itself.
-const DEFAULT_MEMORY_BYTES_MAX: u64 = 4_000_000_000;
-
-/// The database gets at least this by itself.
-const DEFAULT_MEMORY_BYTES_MIN: u64 = 256_000_000;
-
 /// Cores that this process may use.
 pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
@@ -27,13 +21,6 @@ pub fn reachable(listen: SocketAddr) -> SocketAddr {
         address => address,
     };
     SocketAddr::new(address, listen.port())
-}
-
-/// What the database may take where nothing is set: half of what there is.
-pub fn default_memory_limit() -> String {
-    let available = memory_bytes().unwrap_or(DEFAULT_MEMORY_BYTES_MIN.saturating_mul(2));
-    let half = (available / 2).clamp(DEFAULT_MEMORY_BYTES_MIN, DEFAULT_MEMORY_BYTES_MAX);
-    format!("{}MB", half / 1_000_000)
 }
 
 /// Memory that this process may use: the machine's, or the container's limit where that is lower.
