@@ -366,3 +366,6 @@ fn staff_notes(facts: &OrderFacts, people: &People, context: &DraftContext<'_>) 
     notes.extend(people.delivery_instructions.iter().map(|text| format!("Delivery: {text}")));
     notes.join("\n")
 }
+
+#[cfg(test)]
+mod tests;

@@ -515,3 +515,6 @@ fn parcel_effect(revision: String, context: ParcelContext) -> Option<NewEffect> 
     };
     Some(NewEffect { kind, revision, connection, lane: Lane::Orders, due_at: context.now, held: None })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,355 @@
+//! Builds and wires everything: store, vault, engine, web server, and ends them in order.
+//!
+//! Nothing is decided here. Whoever starts an [`App`] waits for [`App::run`], which ends when it is told to, or
+//! when the database can no longer go on: then the process must exit and be started again.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use actix_web::web::Data;
+use async_trait::async_trait;
+use thiserror::Error;
+use tokio::sync::watch;
+
+use crate::channels::{ProbeReport, pace::QuotaLine};
+use crate::clock::{Entropy, SharedClock};
+use crate::config::Config;
+use crate::domain::id::{ConnectionId, OrderNo, UserId};
+use crate::domain::reason::ReasonCode;
+use crate::http::{HttpTransport, Transport, TransportError};
+use crate::store::{Store, StoreError, StoreOptions};
+use crate::sync::commands::{ConnectionUpdate, NewConnectionRequest, Refused};
+use crate::sync::{Engine, EngineParts, EngineSettings};
+use crate::vault::{KeySource, Vault, VaultError};
+use crate::web::auth::{Network, SignInLimit, SignInLinks};
+use crate::web::engine as asked;
+use crate::web::{self, AppState, WebError};
+use crate::control;
+
+/// What an appliance is started with.
+pub struct AppSetup {
+    /// Settings.
+    pub config: Config,
+    /// Time.
+    pub clock: SharedClock,
+    /// Randomness.
+    pub entropy: Arc<Entropy>,
+    /// The engine's own settings.
+    pub engine: EngineSettings,
+}
+
+/// Why an appliance did not start or could not go on.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The vault.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The HTTP door.
+    #[error("calls to the outside cannot be made: {0}")]
+    Transport(#[from] TransportError),
+    /// The address is taken or not ours.
+    #[error("cannot listen on {address}: {source}. Choose another address with --listen, or stop what uses it")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The server broke off.
+    #[error("the web server broke off: {0}")]
+    Server(std::io::Error),
+    /// The control socket.
+    #[error("the control socket cannot be made: {0}")]
+    Control(String),
+    /// The setup link.
+    #[error("the setup link cannot be made: {0}")]
+    Setup(WebError),
+    /// The database has to be opened anew.
+    #[error("the database stopped and must be opened anew: {0}. Nothing acknowledged is lost; start the program again")]
+    Fatal(String),
+}
+
+/// A started appliance.
+pub struct App {
+    store: Store,
+    vault: Arc<Vault>,
+    engine: Engine,
+    state: Data<AppState>,
+    server: actix_web::dev::Server,
+    stop: watch::Sender<bool>,
+    control: tokio::task::JoinHandle<()>,
+    url: String,
+}
+
+impl App {
+    /// Opens the data folder, starts the engine and binds the listener. Nothing is served before [`App::run`].
+    ///
+    /// # Errors
+    /// What could not be opened or bound, and what to do.
+    pub async fn start(setup: AppSetup) -> Result<Self, AppError> {
+        let AppSetup { config, clock, entropy, engine } = setup;
+        let address = config.server.listen;
+        let listener = TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
+        let bound = listener.local_addr().map_err(|source| AppError::Listen { address, source })?;
+        let store = open_store(&config, &clock, &entropy)?;
+        let vault = Arc::new(Vault::open(&config.data.dir, &KeySource::from_environment()?)?);
+        store.set_report_key(vault.read(|document| document.report_key));
+        let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(config.network.http_settings())?);
+        let engine = Engine::start(EngineParts {
+            store: store.clone(),
+            vault: Arc::clone(&vault),
+            transport,
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            settings: engine,
+        })
+        .await?;
+        let local = format!("http://{bound}/");
+        let url = config.public_url.as_ref().map_or(local, ToString::to_string);
+        let state = Data::new(AppState {
+            store: store.clone(),
+            engine: Arc::new(engine.clone()),
+            vault: Arc::clone(&vault),
+            clock,
+            entropy,
+            zone: config.merchant.time_zone.zone().clone(),
+            network: Network {
+                public_url: config.public_url.as_ref().map(|url| url.url().clone()),
+                trusted_proxies: config.server.trusted_proxies.clone(),
+            },
+            links: SignInLinks::default(),
+            sign_in_limit: SignInLimit::default(),
+        });
+        let server = web::serve(listener, state.clone()).map_err(AppError::Server)?;
+        let (stop, stopped) = watch::channel(false);
+        let control = control::serve(&config.data.dir, store.clone(), Arc::clone(&vault), stopped)
+            .map_err(|error| AppError::Control(error.to_string()))?;
+        Ok(Self { store, vault, engine, state, server, stop, control, url })
+    }
+
+    /// Where people reach it.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The vault.
+    #[must_use]
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
+    }
+
+    /// The engine.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// A link that signs a user in, once.
+    #[must_use]
+    pub fn login_link(&self, user: UserId) -> String {
+        self.absolute(web::sign_in_link(&self.state, user))
+    }
+
+    /// The link by which the first owner comes in; none once there is one.
+    ///
+    /// # Errors
+    /// Where the vault cannot be written.
+    pub fn setup_link(&self) -> Result<Option<String>, AppError> {
+        let link = web::setup_link(&self.state).map_err(AppError::Setup)?;
+        Ok(link.map(|link| self.absolute(link)))
+    }
+
+    fn absolute(&self, link: String) -> String {
+        match link.strip_prefix('/') {
+            Some(path) => format!("{}{path}", self.url),
+            None => link,
+        }
+    }
+
+    /// Serves and syncs until `until` ends, then lets what is under way end, checkpoints and closes.
+    ///
+    /// # Errors
+    /// Where the database or the server could not go on.
+    pub async fn run(self, until: impl Future<Output = ()>) -> Result<(), AppError> {
+        let Self { store, engine, server, stop, control, .. } = self;
+        let handle = server.handle();
+        let server = tokio::spawn(server);
+        let worker = tokio::spawn({
+            let (engine, stopped) = (engine.clone(), stop.subscribe());
+            async move { engine.run(stopped).await }
+        });
+        let ended = tokio::select! {
+            () = until => Ok(()),
+            cause = store.fatal() => Err(AppError::Fatal(cause)),
+        };
+        // Nobody listens any more only where all of them have ended already.
+        let _ = stop.send(true);
+        handle.stop(ended.is_ok()).await;
+        let served = server.await;
+        for task in [worker.await, control.await] {
+            if let Err(error) = task {
+                tracing::error!("a task broke off: {error}");
+            }
+        }
+        ended?;
+        if let Ok(Err(error)) = served {
+            return Err(AppError::Server(error));
+        }
+        store.close().await?;
+        Ok(())
+    }
+}
+
+/// Opens the data folder's store as the settings say.
+///
+/// # Errors
+/// What the store says.
+pub fn open_store(config: &Config, clock: &SharedClock, entropy: &Arc<Entropy>) -> Result<Store, StoreError> {
+    Store::open(store_options(config, clock, entropy))
+}
+
+/// The store's options from the settings.
+#[must_use]
+pub fn store_options(config: &Config, clock: &SharedClock, entropy: &Arc<Entropy>) -> StoreOptions {
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let threads = usize::try_from(config.store.threads).ok().filter(|count| *count > 0).unwrap_or(cores);
+    StoreOptions {
+        dir: config.data.dir.clone(),
+        memory_limit: config.store.memory_limit.as_ref().map_or_else(|| "1GB".to_owned(), ToString::to_string),
+        threads,
+        reader_count: usize::try_from(config.store.reader_count.get()).unwrap_or(4),
+        query_timeout: config.store.query_timeout(),
+        row_cap: usize::try_from(config.store.row_cap.get()).unwrap_or(usize::MAX),
+        free_space_floor_bytes: config.store.free_space_floor_mb.saturating_mul(1_000_000),
+        zone: config.merchant.time_zone.zone().clone(),
+        clock: Arc::clone(clock),
+        entropy: Arc::clone(entropy),
+    }
+}
+
+fn refused(refused: Refused) -> asked::ConnectionRefused {
+    asked::ConnectionRefused { field: refused.field, message: refused.message }
+}
+
+fn report(report: ProbeReport) -> asked::TestReport {
+    let lines = report.lines.into_iter();
+    asked::TestReport {
+        account: report.account,
+        lines: lines
+            .map(|line| asked::TestLine { check: line.check, is_ok: line.is_ok, detail: line.detail })
+            .collect(),
+        raw: report.raw,
+    }
+}
+
+fn quota(line: QuotaLine) -> asked::QuotaText {
+    let left = match (line.left, line.limit) {
+        (Some(left), Some(limit)) => format!("{left} of {limit} left"),
+        (Some(left), None) => format!("{left} left"),
+        (None, _) => "not known yet".to_owned(),
+    };
+    let wait = if line.wait_s > 0 { format!(", next call in {} s", line.wait_s) } else { String::new() };
+    asked::QuotaText { operation: line.operation, left: format!("{left}{wait}") }
+}
+
+#[async_trait]
+impl asked::Engine for Engine {
+    async fn sync_now(&self, connection: ConnectionId) -> Result<(), String> {
+        Self::sync_now(self, connection)
+    }
+
+    async fn test_connection(&self, draft: asked::ConnectionDraft) -> asked::TestReport {
+        report(self.test_new(&request(draft)).await)
+    }
+
+    async fn test_existing(&self, connection: ConnectionId) -> Result<asked::TestReport, String> {
+        Self::test_existing(self, connection).await.map(report)
+    }
+
+    async fn add_connection(
+        &self,
+        draft: asked::ConnectionDraft,
+        actor: &str,
+    ) -> Result<ConnectionId, asked::ConnectionRefused> {
+        Self::add_connection(self, request(draft), actor).await.map_err(refused)
+    }
+
+    async fn change_connection(
+        &self,
+        connection: ConnectionId,
+        change: asked::ConnectionChange,
+        actor: &str,
+    ) -> Result<(), asked::ConnectionRefused> {
+        let asked::ConnectionChange { alias, settings, credentials, base_url } = change;
+        let update = ConnectionUpdate { alias, settings, credentials, base_url };
+        Self::change_connection(self, connection, update, actor).await.map_err(refused)
+    }
+
+    async fn pause(&self, connection: ConnectionId, actor: &str) -> Result<(), String> {
+        Self::pause(self, connection, actor).await
+    }
+
+    async fn resume(&self, connection: ConnectionId, actor: &str) -> Result<(), String> {
+        Self::resume(self, connection, actor).await
+    }
+
+    async fn export(&self, order: OrderNo, actor: &str) -> Result<String, String> {
+        Self::export(self, order, actor).await
+    }
+
+    async fn retry(&self, order: OrderNo, actor: &str) -> Result<String, String> {
+        Self::retry(self, order, actor).await
+    }
+
+    async fn retry_reason(&self, reason: ReasonCode, actor: &str) -> Result<usize, String> {
+        Self::retry_reason(self, reason, actor).await
+    }
+
+    async fn find_order(
+        &self,
+        connection: Option<ConnectionId>,
+        external_id: &str,
+        actor: &str,
+    ) -> asked::FoundOrder {
+        let found = Self::find_order(self, connection, external_id, actor).await;
+        asked::FoundOrder {
+            order_no: found.order_no,
+            explanation: found.explanation,
+            next_step: found.next_step,
+        }
+    }
+
+    fn connection_status(&self, connection: ConnectionId) -> asked::ConnectionStatus {
+        let status = self.live_status(connection);
+        let progress = status.is_importing.then_some(asked::ImportProgress {
+            done: status.imported,
+            estimate: status.remaining.map(|remaining| status.imported.saturating_add(remaining)),
+        });
+        asked::ConnectionStatus {
+            lag: self.lag(connection),
+            next_run_at: status.next_run_at,
+            quota: status.quota.into_iter().map(quota).collect(),
+            progress,
+            last_success_at: status.last_success_at,
+            last_error: status.last_error,
+        }
+    }
+}
+
+fn request(draft: asked::ConnectionDraft) -> NewConnectionRequest {
+    let asked::ConnectionDraft { channel, alias, base_url, credentials, settings } = draft;
+    let credentials: BTreeMap<_, _> = credentials;
+    NewConnectionRequest { channel, alias, base_url, credentials, settings }
+}

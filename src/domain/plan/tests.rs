@@ -1,0 +1,195 @@
+//! Decisions on orders and parcels.
+
+use super::*;
+use crate::domain::connection::{ConnectionSettings, ConnectionState};
+use crate::domain::id::ConnectionId;
+use crate::domain::order::Origin;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn connection(change: impl FnOnce(&mut ConnectionSettings)) -> Connection {
+    let mut settings =
+        ConnectionSettings { shop: Some(ConnectionId(9)), go_live: Some(at(1000)), ..ConnectionSettings::default() };
+    change(&mut settings);
+    Connection {
+        id: ConnectionId(1),
+        channel: "amazon".into(),
+        alias: "Amazon".to_owned(),
+        account: "A1".to_owned(),
+        base_url: None,
+        state: ConnectionState::Active,
+        state_note: None,
+        state_since: at(0),
+        created_at: at(0),
+        settings,
+        currency: None,
+    }
+}
+
+fn facts(status: OrderStatus, is_paid: bool, placed: i64, updated: i64) -> OrderFacts {
+    OrderFacts {
+        external_id: "1".to_owned(),
+        placed_at: at(placed),
+        updated_at: at(updated),
+        status,
+        is_paid,
+        fulfilled_by: FulfilledBy::Seller,
+        currency: "USD".parse().unwrap(),
+        total_minor: 0,
+        lines: Vec::new(),
+        amounts: Vec::new(),
+        shipments: None,
+        people: None,
+        shipping_method: None,
+        payment_method: None,
+        site: None,
+        ship_by: None,
+        deliver_by: None,
+        origin: Origin::default(),
+        platform_status: "X".to_owned(),
+    }
+}
+
+fn held(plan: &ImportPlan, facts: &OrderFacts) -> HeldOrder {
+    HeldOrder {
+        order_no: OrderNo(1),
+        status: plan.status,
+        updated_at: facts.updated_at,
+        is_paid: facts.is_paid,
+        is_history: plan.is_history,
+        export_state: plan.export_state,
+        export_reason: plan.export_reason.as_ref().map(|reason| reason.code),
+        is_picked: false,
+    }
+}
+
+fn summary(plan: &ImportPlan) -> (ExportState, Option<ReasonCode>, usize) {
+    (plan.export_state, plan.export_reason.as_ref().map(|reason| reason.code), plan.effects.len())
+}
+
+#[test]
+fn a_paid_order_goes_to_the_shop_and_history_does_not() {
+    let connection = connection(|_| ());
+    let plan = |placed| plan_import(&connection, None, &facts(OrderStatus::Open, true, placed, placed), at(2000));
+    assert_eq!(summary(&plan(1000)), (ExportState::Waiting, None, 1));
+    let history = plan(999);
+    assert!(history.is_history);
+    assert_eq!(summary(&history), (ExportState::None, None, 0));
+}
+
+#[test]
+fn an_unpaid_order_goes_once_it_is_paid() {
+    let connection = connection(|_| ());
+    let unpaid = facts(OrderStatus::Pending, false, 1500, 1500);
+    let first = plan_import(&connection, None, &unpaid, at(2000));
+    assert_eq!(summary(&first), (ExportState::Waiting, Some(ReasonCode::Unpaid), 0));
+    let paid = facts(OrderStatus::Open, true, 1500, 1600);
+    let second = plan_import(&connection, Some(&held(&first, &unpaid)), &paid, at(2000));
+    assert_eq!(summary(&second), (ExportState::Waiting, None, 1));
+    let gone = facts(OrderStatus::Cancelled, false, 1500, 1600);
+    let third = plan_import(&connection, Some(&held(&first, &unpaid)), &gone, at(2000));
+    assert_eq!(summary(&third), (ExportState::None, Some(ReasonCode::Cancelled), 0));
+    assert_eq!(third.dropped, [EffectKind::CreateShopOrder]);
+}
+
+#[test]
+fn older_news_moves_nothing() {
+    let connection = connection(|_| ());
+    let now = facts(OrderStatus::Shipped, true, 1500, 1700);
+    let first = plan_import(&connection, None, &now, at(2000));
+    let older = facts(OrderStatus::Open, true, 1500, 1600);
+    let stale = plan_import(&connection, Some(&held(&first, &now)), &older, at(2000));
+    assert_eq!((stale.change, stale.status), (Change::Stale, OrderStatus::Shipped));
+    assert!(stale.effects.is_empty());
+}
+
+#[test]
+fn the_same_news_twice_owes_nothing_new() {
+    let connection = connection(|_| ());
+    let now = facts(OrderStatus::Open, true, 1500, 1700);
+    let first = plan_import(&connection, None, &now, at(2000));
+    let again = plan_import(&connection, Some(&held(&first, &now)), &now, at(2000));
+    assert_eq!(summary(&again), (ExportState::Waiting, None, 0));
+    assert!(again.events.is_empty());
+}
+
+#[test]
+fn switches_keep_orders_out_until_somebody_picks_them() {
+    let off = connection(|settings| settings.export_orders = false);
+    let open = facts(OrderStatus::Open, true, 1500, 1500);
+    assert_eq!(
+        summary(&plan_import(&off, None, &open, at(2000))),
+        (ExportState::None, Some(ReasonCode::ExportOff), 0)
+    );
+    let mut fba = open.clone();
+    fba.fulfilled_by = FulfilledBy::Platform;
+    let on = connection(|_| ());
+    assert_eq!(
+        summary(&plan_import(&on, None, &fba, at(2000))),
+        (ExportState::None, Some(ReasonCode::PlatformFulfilled), 0)
+    );
+    assert_eq!(export_decision(&off, &open, true, true), (ExportState::Waiting, None));
+    let alone = connection(|settings| settings.shop = None);
+    assert_eq!(summary(&plan_import(&alone, None, &open, at(2000))), (ExportState::None, None, 0));
+}
+
+#[test]
+fn a_cancellation_reaches_the_shop_unless_it_was_shipped() {
+    let connection = connection(|_| ());
+    let open = facts(OrderStatus::Open, true, 1500, 1500);
+    let first = plan_import(&connection, None, &open, at(2000));
+    let created = HeldOrder { export_state: ExportState::Created, ..held(&first, &open) };
+    let cancelled = facts(OrderStatus::Cancelled, false, 1500, 1600);
+    let plan = plan_import(&connection, Some(&created), &cancelled, at(2000));
+    assert_eq!(plan.effects.iter().map(|effect| effect.kind).collect::<Vec<_>>(), [EffectKind::CancelShopOrder]);
+    let shipped = HeldOrder { status: OrderStatus::Shipped, ..created };
+    assert!(plan_import(&connection, Some(&shipped), &cancelled, at(2000)).effects.is_empty());
+}
+
+fn parcel(id: &str, tracking: Option<&str>) -> ShipmentFacts {
+    ShipmentFacts {
+        external_id: id.to_owned(),
+        carrier: Some("UPS".to_owned()),
+        service: None,
+        tracking: tracking.map(str::to_owned),
+        shipped_at: None,
+        lines: Vec::new(),
+    }
+}
+
+fn context(side: ParcelOrigin) -> ParcelContext {
+    ParcelContext { side, other: Some(ConnectionId(5)), now: at(0) }
+}
+
+fn owed(plan: &ParcelPlan) -> Vec<(EffectKind, &str)> {
+    plan.effects.iter().map(|effect| (effect.kind, effect.revision.as_str())).collect()
+}
+
+#[test]
+fn a_parcel_is_told_once_and_its_echo_is_recognised() {
+    let from_shop =
+        plan_parcels(&[], &[parcel("70", Some("1Z 9")), parcel("71", Some("1Z8"))], context(ParcelOrigin::Shop));
+    assert_eq!(owed(&from_shop), [(EffectKind::ConfirmShipment, "1"), (EffectKind::ConfirmShipment, "2")]);
+    let again = plan_parcels(&from_shop.upserts, &[parcel("70", Some("1Z 9")), parcel("71", Some("1Z8"))], context(ParcelOrigin::Shop));
+    assert_eq!(again, ParcelPlan::default());
+    let echo = plan_parcels(
+        &from_shop.upserts,
+        &[parcel("1", Some("1z9")), parcel("2", Some("1Z8"))],
+        context(ParcelOrigin::Marketplace),
+    );
+    assert!(echo.effects.is_empty() && echo.events.is_empty());
+    assert_eq!(echo.upserts.len(), 2);
+}
+
+#[test]
+fn late_tracking_is_sent_and_a_vanished_parcel_is_noticed() {
+    let first = plan_parcels(&[], &[parcel("70", None)], context(ParcelOrigin::Shop));
+    assert_eq!(owed(&first), [(EffectKind::ConfirmShipment, "1")]);
+    let late = plan_parcels(&first.upserts, &[parcel("70", Some("1Z9"))], context(ParcelOrigin::Shop));
+    assert_eq!(owed(&late), [(EffectKind::ConfirmShipment, "1.UPS.1Z9")]);
+    let gone = plan_parcels(&first.upserts, &[], context(ParcelOrigin::Shop));
+    assert!(gone.upserts[0].is_gone && gone.effects.is_empty());
+    assert_eq!(gone.events[0].kind, EventKind::ShipmentGone);
+}

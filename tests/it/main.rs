@@ -1,0 +1,8 @@
+//! The one integration binary: what must hold for the program as a whole, one file per matter.
+//!
+//! Each module is marked as test code by name, since lints cannot tell from the folder.
+
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod tidy;
