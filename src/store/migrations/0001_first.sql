@@ -3,6 +3,9 @@
 CREATE SCHEMA raw;
 CREATE SCHEMA report;
 
+-- Which migrations this file has had. Written by store/migrate.rs alone.
+CREATE TABLE schema_version (version BIGINT NOT NULL, name VARCHAR NOT NULL, applied_at TIMESTAMP NOT NULL);
+
 -- One row: this data folder. A restore or a copy gives it a new epoch.
 CREATE TABLE installation (
     installation_id VARCHAR NOT NULL,
@@ -59,6 +62,7 @@ CREATE TABLE parked (
     payload_id BIGINT NOT NULL,
     connection_id BIGINT NOT NULL,
     external_id VARCHAR,
+    payload_hash UBIGINT NOT NULL,
     place VARCHAR NOT NULL,
     what VARCHAR NOT NULL,
     parked_at TIMESTAMP NOT NULL,
@@ -127,7 +131,10 @@ CREATE TABLE orders (
     buyer_order_number BIGINT,
     previous_order_no BIGINT,
     person_id BIGINT,
-    payload_id BIGINT NOT NULL
+    payload_id BIGINT NOT NULL,
+    payload_hash UBIGINT NOT NULL,
+    first_sku VARCHAR,
+    first_title VARCHAR
 );
 
 CREATE TABLE order_line (
@@ -363,3 +370,99 @@ FROM main.listing l LEFT JOIN main.connection c USING (connection_id) WHERE NOT 
 CREATE VIEW report.payloads AS
 SELECT p.payload_id, p.order_no, c.alias AS connection, p.kind, p.external_id, p.received_at, p.payload
 FROM raw.payload p LEFT JOIN main.connection c USING (connection_id);
+
+-- What each report view and column means.
+COMMENT ON VIEW report.orders IS 'One row per order, whatever its channel.';
+COMMENT ON COLUMN report.orders.order_no IS 'Our number of the order, in order of arrival';
+COMMENT ON COLUMN report.orders.connection IS 'The merchant''s name of the connection it came from';
+COMMENT ON COLUMN report.orders.channel IS 'Kind of platform: amazon, bigcommerce, …';
+COMMENT ON COLUMN report.orders.external_id IS 'The platform''s id of the order';
+COMMENT ON COLUMN report.orders.status IS 'pending, open, part_shipped, shipped or cancelled';
+COMMENT ON COLUMN report.orders.history IS 'Placed before go-live: reported, never exported';
+COMMENT ON COLUMN report.orders.export_state IS 'Whether it is in the shop: none, waiting, creating, created or failed';
+COMMENT ON COLUMN report.orders.export_reason IS 'Code of the reason why it is not in the shop';
+COMMENT ON COLUMN report.orders.shop_order_id IS 'The shop''s id of the order that was created for it';
+COMMENT ON COLUMN report.orders.placed_at IS 'When the buyer placed it, UTC';
+COMMENT ON COLUMN report.orders.imported_at IS 'When it arrived here, UTC';
+COMMENT ON COLUMN report.orders.placed_day IS 'Day it was placed, in the merchant''s time zone';
+COMMENT ON COLUMN report.orders.placed_hour IS 'Hour it was placed, 0 to 23, in the merchant''s time zone';
+COMMENT ON COLUMN report.orders.currency IS 'ISO 4217 code of every amount of the order';
+COMMENT ON COLUMN report.orders.total_minor IS 'What the buyer paid with all tax, in minor units';
+COMMENT ON COLUMN report.orders.item_minor IS 'Goods without tax, in minor units';
+COMMENT ON COLUMN report.orders.shipping_minor IS 'Shipping without tax, in minor units';
+COMMENT ON COLUMN report.orders.tax_minor IS 'All tax in the total, in minor units';
+COMMENT ON COLUMN report.orders.discount_minor IS 'All discounts in the total, in minor units; negative';
+COMMENT ON COLUMN report.orders.net_minor IS 'Total without tax and refunds, in minor units';
+COMMENT ON COLUMN report.orders.fee_minor IS 'What the platform charges the seller, in minor units; no part of the total';
+COMMENT ON COLUMN report.orders.refund_minor IS 'Refunded so far, in minor units';
+COMMENT ON COLUMN report.orders.unit_count IS 'Units ordered, without cancelled ones';
+COMMENT ON COLUMN report.orders.line_count IS 'Lines';
+COMMENT ON COLUMN report.orders.fulfilled_by IS 'Who ships: seller or platform';
+COMMENT ON COLUMN report.orders.paid IS 'Whether it is paid';
+COMMENT ON COLUMN report.orders.ship_by IS 'Latest moment to ship, UTC';
+COMMENT ON COLUMN report.orders.shipping_method IS 'Shipping method as the buyer chose it';
+COMMENT ON COLUMN report.orders.country IS 'ISO 3166-1 code of the country it goes to';
+COMMENT ON COLUMN report.orders.region IS 'State or region it goes to';
+COMMENT ON COLUMN report.orders.buyer_key IS 'Keyed hash of the buyer: the same for each order of one buyer';
+COMMENT ON COLUMN report.orders.buyer_order_number IS 'How manieth order of this buyer it was when it arrived';
+COMMENT ON COLUMN report.orders.previous_order_no IS 'The buyer''s order before it';
+COMMENT ON COLUMN report.orders.created_in_shop_at IS 'When it was created in the shop, UTC';
+COMMENT ON COLUMN report.orders.platform_updated_at IS 'When the platform last changed it, by the platform''s clock, UTC';
+COMMENT ON VIEW report.order_lines IS 'One row per position of an order.';
+COMMENT ON COLUMN report.order_lines.order_no IS 'The order';
+COMMENT ON COLUMN report.order_lines.line_no IS 'Position within the order, from 0';
+COMMENT ON COLUMN report.order_lines.sku IS 'SKU';
+COMMENT ON COLUMN report.order_lines.product_id IS 'The platform''s id of the product';
+COMMENT ON COLUMN report.order_lines.title IS 'Title';
+COMMENT ON COLUMN report.order_lines.quantity IS 'Units ordered';
+COMMENT ON COLUMN report.order_lines.quantity_shipped IS 'Units shipped';
+COMMENT ON COLUMN report.order_lines.quantity_cancelled IS 'Units cancelled';
+COMMENT ON COLUMN report.order_lines.unit_price IS 'Price of one unit without tax, derived; never sum it';
+COMMENT ON COLUMN report.order_lines.item_minor IS 'Goods without tax, in minor units';
+COMMENT ON COLUMN report.order_lines.tax_minor IS 'Tax, with the line''s share of the order''s, in minor units';
+COMMENT ON COLUMN report.order_lines.discount_minor IS 'Discounts, with the line''s share of the order''s, in minor units; negative';
+COMMENT ON COLUMN report.order_lines.shipping_minor IS 'Shipping without tax, with the line''s share of the order''s, in minor units';
+COMMENT ON COLUMN report.order_lines.fee_minor IS 'Fees, with the line''s share of the order''s, in minor units';
+COMMENT ON COLUMN report.order_lines.refund_minor IS 'Refunded so far, in minor units';
+COMMENT ON COLUMN report.order_lines.cost_minor IS 'Cost of the goods, in minor units, where known';
+COMMENT ON VIEW report.amounts IS 'What an order''s total is made of, typed.';
+COMMENT ON COLUMN report.amounts.order_no IS 'The order';
+COMMENT ON COLUMN report.amounts.line_no IS 'The line it belongs to, from 0; null where it is the whole order';
+COMMENT ON COLUMN report.amounts.kind IS 'item, item_tax, shipping, shipping_tax, gift_wrap, gift_wrap_tax, seller_discount, platform_discount, shipping_discount, other; withheld_tax and fee are no part of the total';
+COMMENT ON COLUMN report.amounts.minor IS 'Minor units of the currency of the order; what is taken off is negative';
+COMMENT ON VIEW report.shipments IS 'One row per parcel.';
+COMMENT ON COLUMN report.shipments.order_no IS 'The order';
+COMMENT ON COLUMN report.shipments.parcel IS 'Number of the parcel within the order, from 1';
+COMMENT ON COLUMN report.shipments.origin IS 'Who told of it first: shop or marketplace';
+COMMENT ON COLUMN report.shipments.carrier IS 'Carrier, as the origin names it';
+COMMENT ON COLUMN report.shipments.service IS 'Service, as the origin names it';
+COMMENT ON COLUMN report.shipments.tracking IS 'Tracking number';
+COMMENT ON COLUMN report.shipments.shipped_at IS 'When it was shipped, UTC';
+COMMENT ON COLUMN report.shipments.told_at IS 'When the other side was told, UTC';
+COMMENT ON VIEW report.events IS 'What happened to orders and connections, in order.';
+COMMENT ON COLUMN report.events.event_id IS 'Number of the event';
+COMMENT ON COLUMN report.events.order_no IS 'The order, if it is about one';
+COMMENT ON COLUMN report.events.at IS 'When, UTC';
+COMMENT ON COLUMN report.events.kind IS 'Kind of event';
+COMMENT ON COLUMN report.events.text IS 'What happened, in plain words';
+COMMENT ON COLUMN report.events.actor IS 'Who did it';
+COMMENT ON VIEW report.listings IS 'Sellable variants on the connections.';
+COMMENT ON COLUMN report.listings.connection IS 'The merchant''s name of the connection';
+COMMENT ON COLUMN report.listings.channel IS 'Kind of platform';
+COMMENT ON COLUMN report.listings.external_id IS 'The platform''s id of the listing';
+COMMENT ON COLUMN report.listings.product_id IS 'The platform''s id of its product';
+COMMENT ON COLUMN report.listings.sku IS 'SKU';
+COMMENT ON COLUMN report.listings.title IS 'Title';
+COMMENT ON COLUMN report.listings.quantity IS 'Quantity offered there';
+COMMENT ON COLUMN report.listings.price_minor IS 'Price in minor units';
+COMMENT ON COLUMN report.listings.currency IS 'ISO 4217 code of the price';
+COMMENT ON COLUMN report.listings.fulfilled_by IS 'Who ships: seller or platform';
+COMMENT ON COLUMN report.listings.seen_at IS 'When the platform last listed it, UTC';
+COMMENT ON VIEW report.payloads IS 'Payloads as received, without person data.';
+COMMENT ON COLUMN report.payloads.payload_id IS 'Number of the payload';
+COMMENT ON COLUMN report.payloads.order_no IS 'The order it is about';
+COMMENT ON COLUMN report.payloads.connection IS 'The merchant''s name of the connection';
+COMMENT ON COLUMN report.payloads.kind IS 'What it is: order';
+COMMENT ON COLUMN report.payloads.external_id IS 'The platform''s id of the order';
+COMMENT ON COLUMN report.payloads.received_at IS 'When it arrived, UTC';
+COMMENT ON COLUMN report.payloads.payload IS 'The JSON as received; person data is replaced by markers';

@@ -1,0 +1,259 @@
+//! Work owed to the outside. Open effects are a small table; every step is added to `effect_log`, and what is done
+//! leaves the open table in the commit that logs it.
+//!
+//! At most one effect is open per (order, kind, revision): whoever asks for a second joins the first.
+
+use duckdb::{Row, params};
+use jiff::Timestamp;
+
+use super::error::StoreError;
+use super::reader::Read;
+use super::values::{get, get_time, get_time_or_null, get_word, get_word_or_null, id_list, time, time_or_null};
+use super::writer::Tx;
+use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, NewEffect};
+use crate::domain::id::{ConnectionId, EffectId, OrderNo};
+use crate::domain::reason::Reason;
+
+const OPEN_COLUMNS: &str = "SELECT effect_id, order_no, kind, revision, connection_id, lane, state, attempts, due_at,
+    called_at, first_empty_probe_at, reason, reason_detail, created_at FROM main.effect_open";
+const BEGIN_SQL: &str =
+    "UPDATE main.effect_open SET state = 'called', attempts = attempts + 1, called_at = ? WHERE effect_id = ?";
+const POSTPONE_SQL: &str = "UPDATE main.effect_open
+    SET due_at = ?, state = ?, reason = ?, reason_detail = ?,
+        first_empty_probe_at = CASE WHEN ? = 'in_doubt' THEN first_empty_probe_at END
+    WHERE effect_id = ?";
+const PROBED_SQL: &str = "UPDATE main.effect_open SET first_empty_probe_at = ? WHERE effect_id = ?";
+const REMOVE_SQL: &str = "DELETE FROM main.effect_open WHERE effect_id = ?";
+const LOG_SQL: &str = "INSERT INTO main.effect_log
+    (effect_id, order_no, kind, revision, connection_id, at, state, attempts, text)
+    SELECT effect_id, order_no, kind, revision, connection_id, ?, ?, attempts, ?
+    FROM main.effect_open WHERE effect_id = ?";
+
+/// One step of an effect, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectStep {
+    /// The effect.
+    pub effect: EffectId,
+    /// Its kind.
+    pub kind: EffectKind,
+    /// Its revision.
+    pub revision: String,
+    /// When.
+    pub at: Timestamp,
+    /// A state or an outcome, as stored.
+    pub state: String,
+    /// Calls made until then.
+    pub attempts: i64,
+    /// What was said.
+    pub text: Option<String>,
+}
+
+/// Every open effect, oldest first: read once at start.
+///
+/// # Errors
+/// What the database says.
+pub fn open_effects(read: &Read<'_>) -> Result<Vec<Effect>, StoreError> {
+    read.rows(&format!("{OPEN_COLUMNS} ORDER BY effect_id"), [], effect_row)
+}
+
+/// One open effect.
+///
+/// # Errors
+/// What the database says.
+pub fn get_open(read: &Read<'_>, id: EffectId) -> Result<Option<Effect>, StoreError> {
+    read.first(&format!("{OPEN_COLUMNS} WHERE effect_id = ?"), params![id.0], effect_row)
+}
+
+/// The open effects of some orders.
+pub(super) fn of_orders(read: &Read<'_>, orders: &[i64]) -> Result<Vec<Effect>, StoreError> {
+    if orders.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!("{OPEN_COLUMNS} WHERE order_no IN (SELECT unnest(CAST(? AS BIGINT[]))) ORDER BY effect_id");
+    read.rows(&sql, params![id_list(orders.iter().copied())], effect_row)
+}
+
+/// The steps of an order's effects, oldest first.
+///
+/// # Errors
+/// What the database says.
+pub fn steps(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<EffectStep>, StoreError> {
+    let sql = "SELECT effect_id, kind, revision, at, state, attempts, text FROM main.effect_log
+        WHERE order_no = ? ORDER BY at, effect_id LIMIT 1000";
+    read.rows(sql, params![order_no.0], |row| {
+        Ok(EffectStep {
+            effect: EffectId(get(row, 0)?),
+            kind: get_word(row, 1)?,
+            revision: get(row, 2)?,
+            at: get_time(row, 3)?,
+            state: get(row, 4)?,
+            attempts: get(row, 5)?,
+            text: get(row, 6)?,
+        })
+    })
+}
+
+/// Opens an effect; `None` where the same is open already.
+///
+/// # Errors
+/// What the database says.
+pub fn open(tx: &mut Tx<'_>, order_no: OrderNo, new: &NewEffect) -> Result<Option<Effect>, StoreError> {
+    let is_open = of_orders(tx, &[order_no.0])?
+        .iter()
+        .any(|effect| effect.kind == new.kind && effect.revision == new.revision);
+    if is_open {
+        return Ok(None);
+    }
+    let effect = draw(tx, order_no, new);
+    append(tx, std::slice::from_ref(&effect))?;
+    Ok(Some(effect))
+}
+
+/// Gives a new effect its id; it is not written yet.
+pub(super) fn draw(tx: &mut Tx<'_>, order_no: OrderNo, new: &NewEffect) -> Effect {
+    Effect {
+        id: EffectId(tx.ids.effect()),
+        order_no,
+        kind: new.kind,
+        revision: new.revision.clone(),
+        connection: new.connection,
+        lane: new.lane,
+        state: if new.held.is_some() { EffectState::Held } else { EffectState::Due },
+        attempts: 0,
+        due_at: new.due_at,
+        called_at: None,
+        first_empty_probe_at: None,
+        reason: new.held.clone(),
+        created_at: tx.now(),
+    }
+}
+
+/// Writes effects that were drawn.
+pub(super) fn append(tx: &Tx<'_>, effects: &[Effect]) -> Result<(), StoreError> {
+    if effects.is_empty() {
+        return Ok(());
+    }
+    let mut appender = tx.connection().appender_to_db("effect_open", "main")?;
+    for effect in effects {
+        appender.append_row(params![
+            effect.id.0,
+            effect.order_no.0,
+            effect.kind.as_str(),
+            effect.revision,
+            effect.connection.0,
+            effect.lane.as_str(),
+            effect.state.as_str(),
+            i64::from(effect.attempts),
+            time(effect.due_at),
+            time_or_null(effect.called_at),
+            time_or_null(effect.first_empty_probe_at),
+            effect.reason.as_ref().map(|reason| reason.code.as_str()),
+            effect.reason.as_ref().and_then(|reason| reason.detail.as_deref()),
+            time(effect.created_at),
+        ])?;
+    }
+    appender.flush()?;
+    Ok(())
+}
+
+/// Makes the intent of a call durable: the call may go out once this is committed.
+///
+/// # Errors
+/// [`StoreError::NotFound`] where the effect is no longer open.
+pub fn begin_call(tx: &mut Tx<'_>, id: EffectId, now: Timestamp) -> Result<(), StoreError> {
+    found(tx.execute(BEGIN_SQL, params![time(now), id.0])?)?;
+    log(tx, id, EffectState::Called.as_str(), None, now)
+}
+
+/// Puts an effect off, or holds it for a person. Leaving doubt forgets the first empty probe.
+///
+/// # Errors
+/// [`StoreError::NotFound`] where the effect is no longer open.
+pub fn postpone(
+    tx: &mut Tx<'_>,
+    id: EffectId,
+    due_at: Timestamp,
+    state: EffectState,
+    reason: Option<&Reason>,
+    text: &str,
+) -> Result<(), StoreError> {
+    let changed = tx.execute(
+        POSTPONE_SQL,
+        params![
+            time(due_at),
+            state.as_str(),
+            reason.map(|reason| reason.code.as_str()),
+            reason.and_then(|reason| reason.detail.as_deref()),
+            state.as_str(),
+            id.0
+        ],
+    )?;
+    found(changed)?;
+    let now = tx.now();
+    log(tx, id, state.as_str(), Some(text), now)
+}
+
+/// Remembers when the first probe after a call in doubt found nothing.
+///
+/// # Errors
+/// [`StoreError::NotFound`] where the effect is no longer open.
+pub fn set_first_empty_probe(tx: &mut Tx<'_>, id: EffectId, at: Timestamp) -> Result<(), StoreError> {
+    found(tx.execute(PROBED_SQL, params![time(at), id.0])?)
+}
+
+/// Ends an effect.
+///
+/// # Errors
+/// [`StoreError::NotFound`] where the effect is no longer open.
+pub fn finish(tx: &mut Tx<'_>, id: EffectId, outcome: EffectOutcome, text: &str) -> Result<(), StoreError> {
+    let now = tx.now();
+    log(tx, id, outcome.as_str(), Some(text), now)?;
+    found(tx.execute(REMOVE_SQL, params![id.0])?)
+}
+
+/// Ends effects that are no longer owed.
+pub(super) fn drop_all(tx: &Tx<'_>, effects: &[EffectId], text: &str, now: Timestamp) -> Result<(), StoreError> {
+    for id in effects {
+        log(tx, *id, EffectOutcome::Dropped.as_str(), Some(text), now)?;
+        found(tx.execute(REMOVE_SQL, params![id.0])?)?;
+    }
+    Ok(())
+}
+
+/// Counts open effects by kind, state and lane.
+///
+/// # Errors
+/// What the database says.
+pub fn counts(read: &Read<'_>) -> Result<Vec<(EffectKind, EffectState, i64)>, StoreError> {
+    let sql = "SELECT kind, state, count(*) FROM main.effect_open GROUP BY ALL ORDER BY ALL";
+    read.rows(sql, [], |row| Ok((get_word(row, 0)?, get_word(row, 1)?, get(row, 2)?)))
+}
+
+fn log(tx: &Tx<'_>, id: EffectId, state: &str, text: Option<&str>, now: Timestamp) -> Result<(), StoreError> {
+    found(tx.execute(LOG_SQL, params![time(now), state, text, id.0])?)
+}
+
+fn found(changed: usize) -> Result<(), StoreError> {
+    if changed == 0 { Err(StoreError::NotFound) } else { Ok(()) }
+}
+
+fn effect_row(row: &Row<'_>) -> Result<Effect, StoreError> {
+    let reason_detail: Option<String> = get(row, 12)?;
+    let reason = get_word_or_null(row, 11)?.map(|code| Reason { code, detail: reason_detail });
+    Ok(Effect {
+        id: EffectId(get(row, 0)?),
+        order_no: OrderNo(get(row, 1)?),
+        kind: get_word(row, 2)?,
+        revision: get(row, 3)?,
+        connection: ConnectionId(get(row, 4)?),
+        lane: get_word(row, 5)?,
+        state: get_word(row, 6)?,
+        attempts: u32::try_from(get::<i64>(row, 7)?).unwrap_or(u32::MAX),
+        due_at: get_time(row, 8)?,
+        called_at: get_time_or_null(row, 9)?,
+        first_empty_probe_at: get_time_or_null(row, 10)?,
+        reason,
+        created_at: get_time(row, 13)?,
+    })
+}
+

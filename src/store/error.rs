@@ -1,0 +1,100 @@
+//! What can go wrong in the store. Every text says what happened and what to do; none holds a buyer's data.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why the store did not do what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum StoreError {
+    /// Another process holds the data folder.
+    #[error(
+        "The data folder {} is in use by process {}. Stop that process, or use the commands that talk to it.",
+        dir.display(), holder.map_or_else(|| "(unknown)".to_owned(), |pid| pid.to_string())
+    )]
+    Locked {
+        /// The data folder.
+        dir: PathBuf,
+        /// The process that holds it, where it said so.
+        holder: Option<u32>,
+    },
+    /// The file was written by a newer version.
+    #[error(
+        "The file {} has schema {found}, and this version knows up to {known}. Start the newer version, or restore a \
+         backup made before the upgrade.", file.display()
+    )]
+    NewerFile {
+        /// The database file.
+        file: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// The newest schema that this version knows.
+        known: i64,
+    },
+    /// Too little room on the disk to write safely.
+    #[error(
+        "Only {available_bytes} bytes are free where {} lies, and {floor_bytes} are kept free. Nothing was written: \
+         make room and try again.", dir.display()
+    )]
+    FreeSpace {
+        /// The data folder.
+        dir: PathBuf,
+        /// Bytes free.
+        available_bytes: u64,
+        /// Bytes that stay free.
+        floor_bytes: u64,
+    },
+    /// The deadline passed.
+    #[error("The query took too long and was stopped. Ask for less: a shorter time, fewer rows.")]
+    Timeout,
+    /// More rows than one request may have.
+    #[error("The query gave too many rows. Ask for less, or export the report as a file.")]
+    TooManyRows,
+    /// The database refused a statement.
+    #[error("The database refused the statement: {message}")]
+    Sql {
+        /// What the database said.
+        message: String,
+    },
+    /// No such row.
+    #[error("It does not exist, or no longer. Reload the page.")]
+    NotFound,
+    /// What was asked makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// The store is closed.
+    #[error("The program is shutting down. Try again once it runs.")]
+    Closed,
+    /// The database can no longer be used by this process.
+    #[error("The database stopped working and the program must be started again. Nothing acknowledged is lost. {0}")]
+    Fatal(String),
+}
+
+impl StoreError {
+    /// True where the database said that it can no longer be used.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Self::Fatal(_))
+    }
+
+    pub(super) fn io(what: &str, error: &std::io::Error) -> Self {
+        Self::Invalid(format!("{what}: {error}"))
+    }
+}
+
+impl From<duckdb::Error> for StoreError {
+    fn from(error: duckdb::Error) -> Self {
+        if matches!(error, duckdb::Error::QueryReturnedNoRows) {
+            return Self::NotFound;
+        }
+        let message = error.to_string();
+        let is_fatal = message.contains("database has been invalidated") || message.starts_with("FATAL Error");
+        if is_fatal {
+            return Self::Fatal(message);
+        }
+        if message.starts_with("INTERRUPT Error") {
+            return Self::Timeout;
+        }
+        Self::Sql { message }
+    }
+}

@@ -1,0 +1,120 @@
+//! Opens a data file and brings it to the schema that this version knows. Forward only; a file that a newer
+//! version wrote is refused. Before an existing file is changed it is copied beside itself.
+
+use std::path::{Path, PathBuf};
+
+use duckdb::{Config, Connection, params};
+use jiff::Timestamp;
+
+use super::error::StoreError;
+use super::values::{count, time};
+
+/// Every migration, in order. Once released, a file here is never edited.
+const MIGRATIONS: &[(&str, &str)] = &[("0001_first", include_str!("migrations/0001_first.sql"))];
+
+const HAS_VERSION_SQL: &str =
+    "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'main' AND table_name = 'schema_version'";
+const VERSION_SQL: &str = "SELECT coalesce(max(version), 0) FROM main.schema_version";
+const RECORD_SQL: &str = "INSERT INTO main.schema_version (version, name, applied_at) VALUES (?, ?, ?)";
+
+/// What the engine may use.
+#[derive(Debug, Clone)]
+pub(super) struct EngineLimits<'a> {
+    /// As DuckDB writes it, such as `1GB`.
+    pub(super) memory_limit: &'a str,
+    /// Threads.
+    pub(super) threads: usize,
+    /// Where it may spill.
+    pub(super) temp_dir: &'a Path,
+}
+
+/// Opens the file and brings its schema up to date. The configuration is locked afterwards.
+pub(super) fn open_file(file: &Path, limits: &EngineLimits<'_>, now: Timestamp) -> Result<Connection, StoreError> {
+    let connection = Connection::open_with_flags(file, engine_config(limits)?)?;
+    let found = schema_version(&connection)?;
+    let known = count(MIGRATIONS.len());
+    if found > known {
+        return Err(StoreError::NewerFile { file: file.to_owned(), found, known });
+    }
+    if found < known {
+        if found > 0 {
+            connection.execute_batch("CHECKPOINT")?;
+            let copy = copy_path(file, found);
+            std::fs::copy(file, &copy)
+                .map_err(|error| StoreError::io(&format!("{} could not be copied", file.display()), &error))?;
+        }
+        apply(&connection, found, now)?;
+        connection.execute_batch("CHECKPOINT")?;
+    }
+    connection.execute_batch("SET lock_configuration = true")?;
+    Ok(connection)
+}
+
+/// The schema of a file; 0 for a new one.
+fn schema_version(connection: &Connection) -> Result<i64, StoreError> {
+    let tables: i64 = connection.query_row(HAS_VERSION_SQL, [], |row| row.get(0))?;
+    if tables == 0 {
+        return Ok(0);
+    }
+    Ok(connection.query_row(VERSION_SQL, [], |row| row.get(0))?)
+}
+
+/// Where the file as it was before an upgrade is kept.
+fn copy_path(file: &Path, version: i64) -> PathBuf {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".schema-{version}"));
+    file.with_file_name(name)
+}
+
+fn apply(connection: &Connection, found: i64, now: Timestamp) -> Result<(), StoreError> {
+    for (position, (name, sql)) in MIGRATIONS.iter().enumerate() {
+        let version = count(position) + 1;
+        if version <= found {
+            continue;
+        }
+        connection.execute_batch("BEGIN TRANSACTION")?;
+        let applied = connection
+            .execute_batch(sql)
+            .and_then(|()| connection.execute(RECORD_SQL, params![version, name, time(now)]));
+        if let Err(error) = applied {
+            connection.execute_batch("ROLLBACK")?;
+            return Err(error.into());
+        }
+        connection.execute_batch("COMMIT")?;
+        tracing::info!(schema = version, name, "the data file was brought up to date");
+    }
+    Ok(())
+}
+
+/// No network, no other files, no extension that is not built in. Checkpoints are the writer's: a huge threshold
+/// keeps DuckDB from starting one inside a commit.
+fn engine_config(limits: &EngineLimits<'_>) -> Result<Config, StoreError> {
+    Ok(Config::default()
+        .with("memory_limit", limits.memory_limit)?
+        .with("threads", limits.threads.max(1).to_string())?
+        .with("temp_directory", limits.temp_dir.to_string_lossy())?
+        .with("checkpoint_threshold", "1TB")?
+        .with("preserve_insertion_order", "true")?
+        .with("autoinstall_known_extensions", "false")?
+        .with("autoload_known_extensions", "false")?
+        .with("enable_external_access", "false")?)
+}
+
+/// The case that made DuckDB 1.5 unusable: a prepared statement that is used again after inserts must see them.
+pub(super) fn self_test() -> Result<(), StoreError> {
+    let connection = Connection::open_in_memory_with_flags(
+        Config::default().with("threads", "1")?.with("autoload_known_extensions", "false")?,
+    )?;
+    connection.execute_batch("CREATE TABLE probe (id BIGINT, word VARCHAR); INSERT INTO probe VALUES (1, 'a')")?;
+    let mut statement = connection.prepare("SELECT count(*) FROM probe WHERE id >= ? AND word IS NOT NULL")?;
+    for expected in 1_i64..=3 {
+        let found: i64 = statement.query_row([1_i64], |row| row.get(0))?;
+        if found != expected {
+            return Err(StoreError::Fatal(format!(
+                "The built-in database failed its self-test ({found} rows instead of {expected}): install another build."
+            )));
+        }
+        connection.execute("INSERT INTO probe VALUES (?, 'b')", [expected + 1])?;
+    }
+    Ok(())
+}

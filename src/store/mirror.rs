@@ -1,0 +1,254 @@
+//! The mirror of a shop's orders, from the list that we poll anyway: what a create is checked against without a
+//! call, and where a shipment made in the shop is first seen.
+//!
+//! A row is never moved by an older one.
+
+use std::collections::{HashMap, HashSet};
+
+use duckdb::{Row, params};
+use jiff::Timestamp;
+
+use super::effects;
+use super::error::StoreError;
+use super::reader::Read;
+use super::values::{external_key, get, get_time, key_list, time};
+use super::writer::Tx;
+use crate::domain::draft::ExternalSource;
+use crate::domain::effect::{Effect, EffectKind, Lane, NewEffect};
+use crate::domain::id::{ConnectionId, OrderNo};
+
+/// A shop order as the shop lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirrorRow {
+    /// The shop's id.
+    pub shop_order_id: String,
+    /// The marketplace's id that it carries.
+    pub external_order_id: Option<String>,
+    /// Who made it.
+    pub external_source: Option<String>,
+    /// The shop's status id.
+    pub status_id: u16,
+    /// When it was created in the shop.
+    pub created_at: Timestamp,
+    /// When it was last changed, by the shop's clock.
+    pub updated_at: Timestamp,
+    /// What the customer pays with tax, in minor units.
+    pub total_minor: i64,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// Units shipped.
+    pub items_shipped: i64,
+}
+
+/// What a page of the shop's list brought.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MirrorOutcome {
+    /// Effects that are open now and were not before.
+    pub effects: Vec<Effect>,
+    /// Marketplace ids that the shop holds more than once for one account.
+    pub duplicates: Vec<String>,
+    /// Sources of other installations for rows of this page: a second appliance works on this shop.
+    pub foreign: Vec<String>,
+}
+
+const COLUMNS: &str = "SELECT shop_order_id, external_order_id, external_source, status_id, created_at, updated_at,
+    total_minor, currency, items_shipped FROM main.shop_mirror";
+const UPDATE_SQL: &str = "UPDATE main.shop_mirror
+    SET external_order_id = ?, external_key = ?, external_source = ?, status_id = ?, updated_at = ?, total_minor = ?,
+        currency = ?, items_shipped = ?, seen_at = ?
+    WHERE shop_order_key = ? AND connection_id = ? AND shop_order_id = ?";
+const OURS_SQL: &str = "SELECT order_no, shop_order_id FROM main.orders
+    WHERE shop_connection_id = ? AND shop_order_id IN (SELECT unnest(CAST(? AS VARCHAR[])))";
+const INSTALLATION_SQL: &str = "SELECT installation_id FROM main.installation";
+
+/// Takes a page of the shop's list in. `is_shipped` says which status ids mean that something was shipped.
+///
+/// # Errors
+/// What the database says.
+pub fn apply(
+    tx: &mut Tx<'_>,
+    shop: ConnectionId,
+    page: &[MirrorRow],
+    is_shipped: impl Fn(u16) -> bool,
+    now: Timestamp,
+) -> Result<MirrorOutcome, StoreError> {
+    let mut held = held(tx, shop, page)?;
+    let mut new = Vec::new();
+    let mut shipped = Vec::new();
+    for row in newest_of_each(page) {
+        match held.get(&row.shop_order_id) {
+            Some(known) if row.updated_at < known.updated_at || row == known => continue,
+            Some(known) => {
+                update(tx, shop, row, now)?;
+                let has_moved = known.status_id != row.status_id || known.items_shipped != row.items_shipped;
+                if has_moved && (is_shipped(row.status_id) || row.items_shipped != known.items_shipped) {
+                    shipped.push(row);
+                }
+            }
+            None => {
+                new.push(row);
+                if is_shipped(row.status_id) || row.items_shipped > 0 {
+                    shipped.push(row);
+                }
+            }
+        }
+        held.insert(row.shop_order_id.clone(), row.clone());
+    }
+    append(tx, shop, &new, now)?;
+    let mut outcome = MirrorOutcome { effects: read_shipments(tx, shop, &shipped, now)?, ..MirrorOutcome::default() };
+    look_for_others(tx, shop, page, &mut outcome)?;
+    Ok(outcome)
+}
+
+/// The shop's orders that carry this marketplace id, oldest first.
+///
+/// # Errors
+/// What the database says.
+pub fn find(read: &Read<'_>, shop: ConnectionId, external_order_id: &str) -> Result<Vec<MirrorRow>, StoreError> {
+    let sql = format!("{COLUMNS} WHERE external_key = ? AND connection_id = ? AND external_order_id = ? ORDER BY created_at");
+    read.rows(&sql, params![external_key(shop, external_order_id), shop.0, external_order_id], mirror_row)
+}
+
+fn newest_of_each(page: &[MirrorRow]) -> Vec<&MirrorRow> {
+    let mut rows: Vec<&MirrorRow> = page.iter().collect();
+    rows.sort_by_key(|row| row.updated_at);
+    let mut seen = HashSet::new();
+    rows.reverse();
+    rows.retain(|row| seen.insert(row.shop_order_id.as_str()));
+    rows.reverse();
+    rows
+}
+
+fn held(tx: &Tx<'_>, shop: ConnectionId, page: &[MirrorRow]) -> Result<HashMap<String, MirrorRow>, StoreError> {
+    let keys = key_list(page.iter().map(|row| external_key(shop, &row.shop_order_id)));
+    let sql =
+        format!("{COLUMNS} WHERE shop_order_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) AND connection_id = ?");
+    let found = tx.rows(&sql, params![keys, shop.0], mirror_row)?;
+    Ok(found.into_iter().map(|row| (row.shop_order_id.clone(), row)).collect())
+}
+
+fn update(tx: &Tx<'_>, shop: ConnectionId, row: &MirrorRow, now: Timestamp) -> Result<(), StoreError> {
+    tx.execute(
+        UPDATE_SQL,
+        params![
+            row.external_order_id,
+            row.external_order_id.as_deref().map(|id| external_key(shop, id)),
+            row.external_source,
+            row.status_id,
+            time(row.updated_at),
+            row.total_minor,
+            row.currency,
+            row.items_shipped,
+            time(now),
+            external_key(shop, &row.shop_order_id),
+            shop.0,
+            row.shop_order_id,
+        ],
+    )?;
+    Ok(())
+}
+
+fn append(tx: &Tx<'_>, shop: ConnectionId, rows: &[&MirrorRow], now: Timestamp) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut appender = tx.connection().appender_to_db("shop_mirror", "main")?;
+    for row in rows {
+        appender.append_row(params![
+            shop.0,
+            row.shop_order_id,
+            external_key(shop, &row.shop_order_id),
+            row.external_order_id,
+            row.external_order_id.as_deref().map(|id| external_key(shop, id)),
+            row.external_source,
+            i32::from(row.status_id),
+            time(row.created_at),
+            time(row.updated_at),
+            row.total_minor,
+            row.currency,
+            row.items_shipped,
+            time(now),
+        ])?;
+    }
+    Ok(appender.flush()?)
+}
+
+/// Orders of ours among those that were shipped: their parcels are to be read.
+fn read_shipments(
+    tx: &mut Tx<'_>,
+    shop: ConnectionId,
+    shipped: &[&MirrorRow],
+    now: Timestamp,
+) -> Result<Vec<Effect>, StoreError> {
+    if shipped.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids = shipped.iter().map(|row| duckdb::types::Value::Text(row.shop_order_id.clone())).collect();
+    let ours: HashMap<String, OrderNo> = tx
+        .rows(OURS_SQL, params![shop.0, duckdb::types::Value::List(ids)], |row| {
+            Ok((get::<String>(row, 1)?, OrderNo(get(row, 0)?)))
+        })?
+        .into_iter()
+        .collect();
+    let mut opened = Vec::new();
+    for row in shipped {
+        let Some(order_no) = ours.get(&row.shop_order_id) else { continue };
+        let new = NewEffect {
+            kind: EffectKind::ReadShopShipments,
+            revision: row.updated_at.to_string(),
+            connection: shop,
+            lane: Lane::Orders,
+            due_at: now,
+            held: None,
+        };
+        opened.extend(effects::open(tx, *order_no, &new)?);
+    }
+    Ok(opened)
+}
+
+/// Marketplace ids that the shop holds twice, and rows that another installation made.
+fn look_for_others(
+    tx: &Tx<'_>,
+    shop: ConnectionId,
+    page: &[MirrorRow],
+    outcome: &mut MirrorOutcome,
+) -> Result<(), StoreError> {
+    let ours: Option<String> = tx.first(INSTALLATION_SQL, [], |row| get(row, 0))?;
+    let keys: HashSet<u64> =
+        page.iter().filter_map(|row| Some(external_key(shop, row.external_order_id.as_deref()?))).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let sql = format!("{COLUMNS} WHERE external_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) AND connection_id = ?");
+    let mut seen: HashMap<(String, String, String), String> = HashMap::new();
+    for row in tx.rows(&sql, params![key_list(keys), shop.0], mirror_row)? {
+        let source = row.external_source.as_deref().and_then(|source| source.parse::<ExternalSource>().ok());
+        let (Some(source), Some(id)) = (source, row.external_order_id) else { continue };
+        if ours.as_deref().is_some_and(|ours| ours != source.installation) {
+            outcome.foreign.push(source.to_string());
+        }
+        let key = (id.clone(), source.channel.0, source.account);
+        if seen.insert(key, row.shop_order_id).is_some() {
+            outcome.duplicates.push(id);
+        }
+    }
+    outcome.foreign.sort_unstable();
+    outcome.foreign.dedup();
+    outcome.duplicates.sort_unstable();
+    outcome.duplicates.dedup();
+    Ok(())
+}
+
+fn mirror_row(row: &Row<'_>) -> Result<MirrorRow, StoreError> {
+    Ok(MirrorRow {
+        shop_order_id: get(row, 0)?,
+        external_order_id: get(row, 1)?,
+        external_source: get(row, 2)?,
+        status_id: get(row, 3)?,
+        created_at: get_time(row, 4)?,
+        updated_at: get_time(row, 5)?,
+        total_minor: get(row, 6)?,
+        currency: get(row, 7)?,
+        items_shipped: get(row, 8)?,
+    })
+}

@@ -1,0 +1,329 @@
+//! The store: the one DuckDB file, the thread that writes it and the connections that read it.
+//!
+//! Only this module uses DuckDB. All writes pass one thread, which is why keys are unique without any index. A
+//! write is durable when its answer arrives. Person data lies in `main.person` and nowhere else; secrets never
+//! enter this file.
+
+pub mod connections;
+pub mod effects;
+mod error;
+pub mod events;
+pub mod export;
+pub mod incidents;
+pub mod listings;
+mod migrate;
+pub mod mirror;
+pub mod orders;
+mod query;
+mod reader;
+pub mod sessions;
+pub mod shipments;
+pub mod status;
+mod values;
+pub mod verify;
+mod writer;
+
+use std::fs::{File, TryLockError};
+use std::future::Future;
+use std::io::{Read as _, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::time::Duration;
+
+use duckdb::{Connection, params};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::clock::{Entropy, SharedClock};
+use migrate::EngineLimits;
+use reader::ReaderPool;
+use writer::{Ids, Shared, Writer};
+
+pub use error::StoreError;
+pub use export::{QueryColumn, QueryResult};
+pub use reader::Read;
+pub use values::external_key;
+pub use writer::{BULK_QUEUE_MAX, INTERACTIVE_QUEUE_MAX, Tx, WriteLane};
+
+/// The database's name in the data folder.
+const FILE_NAME: &str = "eider.duckdb";
+/// The lock's name in the data folder.
+const LOCK_NAME: &str = "eider.lock";
+/// Where the database may spill, in the data folder.
+const TEMP_NAME: &str = "tmp";
+/// Random characters of an installation's id.
+const INSTALLATION_ID_BYTES: usize = 9;
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// The data folder. It is made where it is missing.
+    pub dir: PathBuf,
+    /// What DuckDB may use, as it writes it: `1GB`.
+    pub memory_limit: String,
+    /// Threads of DuckDB.
+    pub threads: usize,
+    /// Requests that read at a time; the console has as many of its own, at most two.
+    pub reader_count: usize,
+    /// Deadline of one read.
+    pub query_timeout: Duration,
+    /// Rows that one read may give.
+    pub row_cap: usize,
+    /// Bytes that stay free on the disk.
+    pub free_space_floor_bytes: u64,
+    /// The merchant's zone: days and hours are stamped in it.
+    pub zone: TimeZone,
+    /// Time.
+    pub clock: SharedClock,
+    /// Randomness.
+    pub entropy: Arc<Entropy>,
+}
+
+/// The data folder's identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Installation {
+    /// Random, for good.
+    pub id: String,
+    /// 1, and one more after every restore.
+    pub epoch: i64,
+    /// Since when: what was placed before is probed before it is created.
+    pub epoch_since: Timestamp,
+}
+
+/// The store. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    writer: Writer,
+    readers: Arc<ReaderPool>,
+    consoles: Arc<ReaderPool>,
+    installation: RwLock<Installation>,
+    lock: Mutex<Option<File>>,
+}
+
+const INSTALLATION_SQL: &str = "SELECT installation_id, epoch, epoch_since FROM main.installation";
+const NEW_INSTALLATION_SQL: &str = "INSERT INTO main.installation
+    (installation_id, epoch, epoch_since, created_at, merchant_zone) VALUES (?, 1, ?, ?, ?)";
+const SET_ZONE_SQL: &str = "UPDATE main.installation SET merchant_zone = ? WHERE merchant_zone <> ?";
+const NEW_EPOCH_SQL: &str = "UPDATE main.installation SET epoch = epoch + 1, epoch_since = ?";
+
+impl Store {
+    /// Opens the data folder, makes it where it is new, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`], [`StoreError::NewerFile`], or what the disk or the database says.
+    pub fn open(options: StoreOptions) -> Result<Self, StoreError> {
+        let dir = &options.dir;
+        let temp_dir = dir.join(TEMP_NAME);
+        std::fs::create_dir_all(&temp_dir)
+            .map_err(|error| StoreError::io(&format!("{} could not be made", temp_dir.display()), &error))?;
+        let lock = lock(dir)?;
+        migrate::self_test()?;
+        let file = dir.join(FILE_NAME);
+        let limits =
+            EngineLimits { memory_limit: &options.memory_limit, threads: options.threads, temp_dir: &temp_dir };
+        let now = options.clock.now();
+        let connection = migrate::open_file(&file, &limits, now)?;
+        let zone_name = options.zone.iana_name().unwrap_or("UTC").to_owned();
+        let installation = identify(&connection, &options.entropy, &zone_name, now)?;
+        let shared = Arc::new(Shared {
+            dir: dir.clone(),
+            file,
+            clock: options.clock,
+            zone: options.zone,
+            zone_name,
+            row_cap: options.row_cap,
+            free_space_floor_bytes: options.free_space_floor_bytes,
+            report_key: OnceLock::new(),
+            fatal: tokio::sync::watch::Sender::new(None),
+        });
+        let reader_count = options.reader_count.max(1);
+        let clones = |count: usize| (0..count).map(|_| connection.try_clone()).collect::<Result<Vec<_>, _>>();
+        let readers = ReaderPool::new(clones(reader_count)?, Arc::clone(&shared), options.query_timeout);
+        let consoles = clones(reader_count.min(2))?;
+        for console in &consoles {
+            console.execute_batch("SET schema = 'report'")?;
+        }
+        let consoles = ReaderPool::new(consoles, Arc::clone(&shared), options.query_timeout);
+        let ids = Ids::load(&connection)?;
+        let writer = Writer::start(connection, ids, Arc::clone(&shared))?;
+        let inner = Inner {
+            shared,
+            writer,
+            readers,
+            consoles,
+            installation: RwLock::new(installation),
+            lock: Mutex::new(Some(lock)),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The key under which buyers appear in reports. Only the first call counts.
+    pub fn set_report_key(&self, key: [u8; 32]) {
+        self.inner.shared.report_key.get_or_init(|| key);
+    }
+
+    /// Writes. `work` may run more than once (where a group of writes is undone because of another one), so it must
+    /// not move anything out of itself. The answer comes after COMMIT. A caller that goes away does not undo it.
+    ///
+    /// # Errors
+    /// What `work` says, or why nothing could be written.
+    pub async fn write<T, F>(&self, lane: WriteLane, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.inner.writer.write(lane, work).await
+    }
+
+    /// Reads, in one transaction, with the deadline.
+    ///
+    /// # Errors
+    /// [`StoreError::Timeout`], [`StoreError::TooManyRows`], or what `work` says.
+    pub async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Read<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.inner.readers.run(work).await
+    }
+
+    /// Runs one SELECT over the `report` views: the console's, a report's, an export's.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] where it is anything else, [`StoreError::Timeout`], or what the database says.
+    pub async fn query(
+        &self,
+        sql: String,
+        params: Vec<serde_json::Value>,
+        row_cap: usize,
+    ) -> Result<QueryResult, StoreError> {
+        self.inner.consoles.run(move |read| query::run(read, &sql, &params, row_cap)).await
+    }
+
+    /// Who this data folder is.
+    #[must_use]
+    pub fn installation(&self) -> Installation {
+        self.inner.installation.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The data folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.inner.shared.dir
+    }
+
+    /// Starts a new epoch: after a restore, what was placed before is probed before it is created.
+    ///
+    /// # Errors
+    /// Why it could not be written.
+    pub async fn begin_epoch(&self) -> Result<Installation, StoreError> {
+        let begun = self
+            .write(WriteLane::Interactive, |tx| {
+                tx.execute(NEW_EPOCH_SQL, params![values::time(tx.now())])?;
+                read_installation(tx.connection())
+            })
+            .await?
+            .ok_or(StoreError::NotFound)?;
+        *self.inner.installation.write().unwrap_or_else(PoisonError::into_inner) = begun.clone();
+        Ok(begun)
+    }
+
+    /// Folds the log into the file.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        self.inner.writer.checkpoint().await
+    }
+
+    /// Copies the database as of now to `to`, for a backup. Writes wait meanwhile.
+    ///
+    /// # Errors
+    /// What the database or the disk says.
+    pub async fn copy_file(&self, to: PathBuf) -> Result<(), StoreError> {
+        self.inner.writer.copy_file(to).await
+    }
+
+    /// Takes no more work, finishes what waits, folds the log in and lets go of the file.
+    pub async fn close(&self) {
+        let store = self.clone();
+        let closed = tokio::task::spawn_blocking(move || {
+            store.inner.writer.close();
+            store.inner.readers.close();
+            store.inner.consoles.close();
+            drop(store.inner.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+        });
+        drop(closed.await);
+    }
+
+    /// Resolves with the database's words when it failed for good: the process must end and be started again.
+    pub fn fatal(&self) -> impl Future<Output = String> + Send + 'static {
+        let mut fatal = self.inner.shared.fatal.subscribe();
+        async move {
+            loop {
+                let text = fatal.borrow_and_update().clone();
+                if let Some(text) = text {
+                    return text;
+                }
+                if fatal.changed().await.is_err() {
+                    // The store was closed in good order: nothing will ever fail.
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+}
+
+/// Takes the folder's lock and leaves our process id in it.
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join(LOCK_NAME);
+    let failed = |error: std::io::Error| StoreError::io(&format!("{} could not be used", path.display()), &error);
+    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            file.read_to_string(&mut text).map_err(failed)?;
+            return Err(StoreError::Locked { dir: dir.to_owned(), holder: text.trim().parse().ok() });
+        }
+        Err(TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    file.set_len(0).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    write!(file, "{}", std::process::id()).map_err(failed)?;
+    Ok(file)
+}
+
+/// Reads who the folder is; a new one becomes somebody.
+fn identify(
+    connection: &Connection,
+    entropy: &Entropy,
+    zone_name: &str,
+    now: Timestamp,
+) -> Result<Installation, StoreError> {
+    if let Some(installation) = read_installation(connection)? {
+        connection.execute(SET_ZONE_SQL, params![zone_name, zone_name])?;
+        return Ok(installation);
+    }
+    let id = entropy.token(INSTALLATION_ID_BYTES);
+    connection.execute(NEW_INSTALLATION_SQL, params![id, values::time(now), values::time(now), zone_name])?;
+    Ok(Installation { id, epoch: 1, epoch_since: now })
+}
+
+fn read_installation(connection: &Connection) -> Result<Option<Installation>, StoreError> {
+    Read::new(connection, 1).first(INSTALLATION_SQL, [], |row| {
+        Ok(Installation {
+            id: values::get(row, 0)?,
+            epoch: values::get(row, 1)?,
+            epoch_since: values::get_time(row, 2)?,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests;

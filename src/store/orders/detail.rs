@@ -1,0 +1,340 @@
+//! One order with everything that is known of it, and the payloads it came from.
+
+use duckdb::types::Value;
+use duckdb::{Row, params};
+use jiff::Timestamp;
+use rust_decimal::Decimal;
+
+use super::page::{OrderRow, rows_of};
+use crate::domain::customer::People;
+use crate::domain::effect::Effect;
+use crate::domain::id::{ConnectionId, OrderNo, PayloadId};
+use crate::domain::money::Currency;
+use crate::domain::order::{Amount, LineFacts, OrderFacts, Origin};
+use crate::domain::person;
+use crate::domain::plan::HeldOrder;
+use crate::store::effects;
+use crate::store::error::StoreError;
+use crate::store::events::{self, EventRow};
+use crate::store::reader::Read;
+use crate::store::shipments::{self, ShipmentRow};
+use crate::store::values::{external_key, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, time};
+use crate::store::writer::Tx;
+
+/// Payloads of one order that are shown.
+const PAYLOADS_MAX: i64 = 50;
+
+/// A payload as received, without its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PayloadRow {
+    /// Its number.
+    pub payload_id: PayloadId,
+    /// What it is.
+    pub kind: String,
+    /// When it arrived.
+    pub received_at: Timestamp,
+}
+
+/// A payload that nobody could read yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParkedPayload {
+    /// Its number.
+    pub payload_id: PayloadId,
+    /// Where it came from.
+    pub connection: ConnectionId,
+    /// The platform's id of the order, if it could be found.
+    pub external_id: Option<String>,
+    /// Where in the payload.
+    pub place: String,
+    /// What was wrong there.
+    pub what: String,
+    /// When.
+    pub parked_at: Timestamp,
+}
+
+/// An order with everything that is known of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderDetail {
+    /// As in the list.
+    pub row: OrderRow,
+    /// People, where they are still kept.
+    pub people: Option<People>,
+    /// Positions.
+    pub lines: Vec<LineFacts>,
+    /// What the total is made of.
+    pub amounts: Vec<Amount>,
+    /// Parcels.
+    pub shipments: Vec<ShipmentRow>,
+    /// What happened, newest last.
+    pub events: Vec<EventRow>,
+    /// Work owed.
+    pub effects: Vec<Effect>,
+    /// What was received, newest first.
+    pub payloads: Vec<PayloadRow>,
+    /// The shop it was created in, if it was.
+    pub shop_connection: Option<ConnectionId>,
+    /// The shop's id of its address on the shop order.
+    pub shop_address_id: Option<String>,
+    /// The address of an order's page in that shop, with `{id}` in it.
+    pub shop_order_page: Option<String>,
+    /// When it was created in the shop.
+    pub created_in_shop_at: Option<Timestamp>,
+    /// How many times its facts changed, and one.
+    pub facts_version: i64,
+    /// A person asked for its export.
+    pub is_picked: bool,
+    /// The platform's own word for the status.
+    pub platform_status: String,
+    /// When the platform last changed it.
+    pub platform_updated_at: Timestamp,
+    /// As the buyer chose it.
+    pub shipping_method: Option<String>,
+    /// How it was paid.
+    pub payment_method: Option<String>,
+    /// The platform's site within the connection.
+    pub site: Option<String>,
+    /// Latest moment to ship.
+    pub ship_by: Option<Timestamp>,
+    /// Latest moment of delivery.
+    pub deliver_by: Option<Timestamp>,
+    /// How manieth order of this buyer it is.
+    pub buyer_order_number: Option<i64>,
+    /// The buyer's order before it.
+    pub previous_order_no: Option<OrderNo>,
+}
+
+const MORE_SQL: &str = "SELECT o.shop_connection_id, o.shop_address_id, s.order_page, o.created_in_shop_at, o.facts_version,
+        o.is_picked, o.platform_status, o.platform_updated_at, o.shipping_method, o.payment_method, o.site, o.deliver_by,
+        o.buyer_order_number, o.previous_order_no, o.person_id
+    FROM main.orders AS o LEFT JOIN main.connection AS s ON s.connection_id = o.shop_connection_id
+    WHERE o.order_no = ?";
+const FACTS_SQL: &str = "SELECT external_id, placed_at, platform_updated_at, status, is_paid, fulfilled_by, currency,
+        total_minor, shipping_method, payment_method, site, ship_by, deliver_by, platform_status, connection_id,
+        is_history, export_state, export_reason, is_picked, person_id
+    FROM main.orders WHERE order_no = ?";
+const LINES_SQL: &str = "SELECT external_id, sku, product_id, title, quantity, quantity_shipped, quantity_cancelled,
+        unit_price, options
+    FROM main.order_line WHERE order_no = ? ORDER BY line_no";
+const AMOUNTS_SQL: &str = "SELECT line_no, kind, minor FROM main.order_amount WHERE order_no = ?";
+const PEOPLE_SQL: &str = "SELECT people FROM main.person WHERE person_id = ? AND erased_at IS NULL";
+const PAYLOADS_SQL: &str = "SELECT payload_id, kind, received_at FROM raw.payload
+    WHERE order_no = ? ORDER BY payload_id DESC LIMIT ?";
+const PAYLOAD_SQL: &str = "SELECT p.payload, h.cuts, h.erased_at FROM raw.payload AS p
+    LEFT JOIN main.person AS h ON h.person_id = p.person_id AND h.person_id = (SELECT person_id FROM raw.payload WHERE payload_id = ?)
+    WHERE p.payload_id = ?";
+const FIND_SQL: &str = "SELECT order_no FROM main.orders WHERE external_key = ? AND connection_id = ? AND external_id = ?";
+const PARKED_SQL: &str = "SELECT payload_id, connection_id, external_id, place, what, parked_at FROM main.parked
+    WHERE replayed_at IS NULL ORDER BY payload_id DESC LIMIT ?";
+const REPLAYED_SQL: &str = "UPDATE main.parked SET replayed_at = ? WHERE payload_id = ?";
+const SHOP_LINES_SQL: &str = "SELECT external_line_id, shop_line_id FROM main.shop_line WHERE order_no = ?";
+
+/// An order with everything, if we hold it.
+///
+/// # Errors
+/// What the database says.
+pub fn detail(read: &Read<'_>, order_no: OrderNo) -> Result<Option<OrderDetail>, StoreError> {
+    let Some(row) = rows_of(read, &[order_no.0])?.pop() else { return Ok(None) };
+    let Some((mut detail, person_id)) =
+        read.first(MORE_SQL, params![order_no.0], |more| more_of(row, more))?
+    else {
+        return Ok(None);
+    };
+    detail.people = people(read, person_id)?;
+    detail.lines = lines(read, order_no)?;
+    detail.amounts = amounts(read, order_no)?;
+    detail.shipments = shipments::of_order(read, order_no)?;
+    detail.events = events::of_order(read, order_no)?;
+    detail.effects = effects::of_orders(read, &[order_no.0])?;
+    detail.payloads = read.rows(PAYLOADS_SQL, params![order_no.0, PAYLOADS_MAX], |row| {
+        Ok(PayloadRow { payload_id: PayloadId(get(row, 0)?), kind: get(row, 1)?, received_at: get_time(row, 2)? })
+    })?;
+    Ok(Some(detail))
+}
+
+fn more_of(row: OrderRow, more: &Row<'_>) -> Result<(OrderDetail, Option<i64>), StoreError> {
+    let ship_by = row.ship_by;
+    let detail = OrderDetail {
+        row,
+        people: None,
+        lines: Vec::new(),
+        amounts: Vec::new(),
+        shipments: Vec::new(),
+        events: Vec::new(),
+        effects: Vec::new(),
+        payloads: Vec::new(),
+        shop_connection: get::<Option<i64>>(more, 0)?.map(ConnectionId),
+        shop_address_id: get(more, 1)?,
+        shop_order_page: get(more, 2)?,
+        created_in_shop_at: get_time_or_null(more, 3)?,
+        facts_version: get(more, 4)?,
+        is_picked: get(more, 5)?,
+        platform_status: get(more, 6)?,
+        platform_updated_at: get_time(more, 7)?,
+        shipping_method: get(more, 8)?,
+        payment_method: get(more, 9)?,
+        site: get(more, 10)?,
+        ship_by,
+        deliver_by: get_time_or_null(more, 11)?,
+        buyer_order_number: get(more, 12)?,
+        previous_order_no: get::<Option<i64>>(more, 13)?.map(OrderNo),
+    };
+    Ok((detail, get(more, 14)?))
+}
+
+/// A payload's JSON: with its person data put back, or with markers in their places. `None` where we do not hold
+/// it, or its person data was erased and is asked for.
+///
+/// # Errors
+/// What the database says, or that a part is missing.
+pub fn payload(read: &Read<'_>, id: PayloadId, with_person: bool) -> Result<Option<String>, StoreError> {
+    let found = read.first(PAYLOAD_SQL, params![id.0, id.0], |row| {
+        Ok((get::<String>(row, 0)?, get::<Option<String>>(row, 1)?, get_time_or_null(row, 2)?))
+    })?;
+    match found {
+        None => Ok(None),
+        Some((payload, _, _)) if !with_person => Ok(Some(payload)),
+        Some((_, _, Some(_))) => Ok(None),
+        Some((payload, None, None)) => Ok(Some(payload)),
+        Some((payload, Some(cuts), None)) => {
+            let cuts: Vec<String> = from_json(&cuts)?;
+            person::restore(&payload, &cuts).map(Some).map_err(|error| StoreError::Invalid(error.to_string()))
+        }
+    }
+}
+
+/// An order's facts as last believed, what decisions need, and its connection. Parcels are not among the facts.
+///
+/// # Errors
+/// What the database says.
+pub fn facts(
+    read: &Read<'_>,
+    order_no: OrderNo,
+) -> Result<Option<(OrderFacts, HeldOrder, ConnectionId)>, StoreError> {
+    let found = read.first(FACTS_SQL, params![order_no.0], |row| facts_row(order_no, row))?;
+    let Some((mut facts, held, connection, person_id)) = found else { return Ok(None) };
+    facts.lines = lines(read, order_no)?;
+    facts.amounts = amounts(read, order_no)?;
+    facts.people = people(read, person_id)?;
+    Ok(Some((facts, held, connection)))
+}
+
+fn facts_row(
+    order_no: OrderNo,
+    row: &Row<'_>,
+) -> Result<(OrderFacts, HeldOrder, ConnectionId, Option<i64>), StoreError> {
+    let facts = OrderFacts {
+        external_id: get(row, 0)?,
+        placed_at: get_time(row, 1)?,
+        updated_at: get_time(row, 2)?,
+        status: get_word(row, 3)?,
+        is_paid: get(row, 4)?,
+        fulfilled_by: get_word(row, 5)?,
+        currency: get_word::<Currency>(row, 6)?,
+        total_minor: get(row, 7)?,
+        lines: Vec::new(),
+        amounts: Vec::new(),
+        shipments: None,
+        people: None,
+        shipping_method: get(row, 8)?,
+        payment_method: get(row, 9)?,
+        site: get(row, 10)?,
+        ship_by: get_time_or_null(row, 11)?,
+        deliver_by: get_time_or_null(row, 12)?,
+        origin: Origin::default(),
+        platform_status: get(row, 13)?,
+    };
+    let held = HeldOrder {
+        order_no,
+        status: facts.status,
+        updated_at: facts.updated_at,
+        is_paid: facts.is_paid,
+        is_history: get(row, 15)?,
+        export_state: get_word(row, 16)?,
+        export_reason: get_word_or_null(row, 17)?,
+        is_picked: get(row, 18)?,
+    };
+    Ok((facts, held, ConnectionId(get(row, 14)?), get(row, 19)?))
+}
+
+/// Our number of a platform's order, if we hold it.
+///
+/// # Errors
+/// What the database says.
+pub fn find(read: &Read<'_>, connection: ConnectionId, external_id: &str) -> Result<Option<OrderNo>, StoreError> {
+    let key = external_key(connection, external_id);
+    read.first(FIND_SQL, params![key, connection.0, external_id], |row| Ok(OrderNo(get(row, 0)?)))
+}
+
+/// Payloads that nobody could read yet, newest first.
+///
+/// # Errors
+/// What the database says.
+pub fn parked(read: &Read<'_>, limit: u32) -> Result<Vec<ParkedPayload>, StoreError> {
+    read.rows(PARKED_SQL, params![limit], |row| {
+        Ok(ParkedPayload {
+            payload_id: PayloadId(get(row, 0)?),
+            connection: ConnectionId(get(row, 1)?),
+            external_id: get(row, 2)?,
+            place: get(row, 3)?,
+            what: get(row, 4)?,
+            parked_at: get_time(row, 5)?,
+        })
+    })
+}
+
+/// A parked payload was read at last.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub fn mark_replayed(tx: &mut Tx<'_>, id: PayloadId, now: Timestamp) -> Result<(), StoreError> {
+    match tx.execute(REPLAYED_SQL, params![time(now), id.0])? {
+        0 => Err(StoreError::NotFound),
+        _ => Ok(()),
+    }
+}
+
+/// Which of the shop's lines stands for which of the marketplace's: (marketplace's, shop's).
+///
+/// # Errors
+/// What the database says.
+pub fn shop_lines(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<(String, String)>, StoreError> {
+    read.rows(SHOP_LINES_SQL, params![order_no.0], |row| Ok((get(row, 0)?, get(row, 1)?)))
+}
+
+fn people(read: &Read<'_>, person_id: Option<i64>) -> Result<Option<People>, StoreError> {
+    let Some(person_id) = person_id else { return Ok(None) };
+    let found: Option<Option<String>> = read.first(PEOPLE_SQL, params![person_id], |row| get(row, 0))?;
+    found.flatten().map(|people| from_json(&people)).transpose()
+}
+
+fn lines(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<LineFacts>, StoreError> {
+    read.rows(LINES_SQL, params![order_no.0], |row| {
+        Ok(LineFacts {
+            external_id: get(row, 0)?,
+            sku: get(row, 1)?,
+            product_id: get(row, 2)?,
+            title: get(row, 3)?,
+            quantity: get(row, 4)?,
+            quantity_shipped: get(row, 5)?,
+            quantity_cancelled: get(row, 6)?,
+            unit_price: price(row, 7)?,
+            options: get(row, 8)?,
+        })
+    })
+}
+
+fn price(row: &Row<'_>, column: usize) -> Result<Option<Decimal>, StoreError> {
+    match get::<Value>(row, column)? {
+        Value::Decimal(price) => Ok(Decimal::try_from_i128_with_scale(price.value(), u32::from(price.scale()))
+            .ok()
+            .map(|price| price.normalize())),
+        _ => Ok(None),
+    }
+}
+
+fn amounts(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<Amount>, StoreError> {
+    read.rows(AMOUNTS_SQL, params![order_no.0], |row| {
+        let line = get::<Option<i32>>(row, 0)?.and_then(|line| usize::try_from(line).ok());
+        Ok(Amount { line, kind: get_word(row, 1)?, minor: get(row, 2)? })
+    })
+}

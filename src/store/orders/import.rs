@@ -1,0 +1,813 @@
+//! Brings a page of orders in: what the platform says, what we decided on it, what is owed now and how far the
+//! stream came, in one write.
+//!
+//! One look-up finds which orders of the page are known. New rows go through the Appender; known ones are changed
+//! in place, so that rows stay in the order of arrival.
+
+use std::collections::{HashMap, HashSet};
+
+use duckdb::{Row, params};
+use jiff::Timestamp;
+
+use super::rows::{self, OrderMarks, RowContext};
+use crate::domain::connection::Connection;
+use crate::domain::customer::People;
+use crate::domain::effect::{Effect, EffectKind};
+use crate::domain::id::{EffectId, EventId, OrderNo, PayloadId};
+use crate::domain::order::{ExportState, OrderFacts};
+use crate::domain::person;
+use crate::domain::plan::{
+    Change, EventKind, HeldOrder, HeldParcel, ImportPlan, NewEvent, ParcelContext, ParcelOrigin, plan_import,
+    plan_parcels,
+};
+use crate::domain::reason::Reason;
+use crate::store::connections::{self, StreamUpdate};
+use crate::store::effects;
+use crate::store::error::StoreError;
+use crate::store::events::{self, EventRow};
+use crate::store::shipments;
+use crate::store::values::{
+    self, external_key, get, get_time, get_word, get_word_or_null, id_list, key_list, time, to_json,
+};
+use crate::store::writer::Tx;
+
+/// What a payload that nobody could read becomes in `raw.payload`: its text lies in `person`, whole.
+const PARKED_PAYLOAD: &str = "{\"$person\":0}";
+
+/// One page of a stream.
+#[derive(Debug, Clone)]
+pub struct ImportBatch {
+    /// Where it comes from.
+    pub connection: Connection,
+    /// The orders, oldest change first.
+    pub orders: Vec<ImportItem>,
+    /// How far the stream came with it.
+    pub stream: Option<StreamUpdate>,
+    /// True for history and other pages that nobody waits for.
+    pub is_bulk: bool,
+    /// The present.
+    pub now: Timestamp,
+    /// Who is written as the actor of its events.
+    pub actor: String,
+}
+
+/// One order as received.
+#[derive(Debug, Clone)]
+pub struct ImportItem {
+    /// The platform's id, if it could be found.
+    pub external_id: Option<String>,
+    /// The payload without person data.
+    pub payload: String,
+    /// The texts that were cut out of it.
+    pub cuts: Vec<String>,
+    /// What it says; else the place that could not be read and what was wrong there.
+    pub facts: Result<OrderFacts, (String, String)>,
+}
+
+/// What an import did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImportOutcome {
+    /// Orders that we did not hold.
+    pub new: usize,
+    /// Orders with news.
+    pub updated: usize,
+    /// Payloads older than what we hold.
+    pub stale: usize,
+    /// Payloads that say what the last one said.
+    pub unchanged: usize,
+    /// Payloads that nobody could read.
+    pub parked: usize,
+    /// Effects that are open now and were not before.
+    pub effects: Vec<Effect>,
+    /// The orders that are new or changed, in order.
+    pub orders: Vec<OrderNo>,
+}
+
+const KNOWN_KEYS_SQL: &str = "SELECT order_no FROM main.orders
+    WHERE external_key IN (SELECT unnest(CAST(? AS UBIGINT[])))";
+const HELD_SQL: &str = "SELECT order_no, external_id, status, platform_updated_at, is_paid, is_history, export_state,
+        export_reason, export_detail, is_picked, payload_hash, facts_version, line_count, person_id, country, region,
+        buyer_key
+    FROM main.orders
+    WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[]))) AND connection_id = ?";
+const PARKED_SQL: &str = "SELECT payload_hash FROM main.parked
+    WHERE connection_id = ? AND payload_hash IN (SELECT unnest(CAST(? AS UBIGINT[])))";
+const BUYERS_SQL: &str = "SELECT buyer_key, count(*), arg_max(order_no, placed_at) FROM main.orders
+    WHERE buyer_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) GROUP BY buyer_key";
+const AMOUNTS_SQL: &str = "SELECT order_no, line_no, kind, minor FROM main.order_amount
+    WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
+const DROP_AMOUNTS_SQL: &str = "DELETE FROM main.order_amount
+    WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
+const MAKE_CHANGES_SQL: &str = "
+    CREATE OR REPLACE TEMP TABLE order_change AS SELECT * FROM main.orders LIMIT 0;
+    CREATE OR REPLACE TEMP TABLE line_change AS SELECT * FROM main.order_line LIMIT 0;
+    CREATE OR REPLACE TEMP TABLE search_change AS SELECT * FROM main.order_search LIMIT 0";
+const UPDATE_ORDERS_SQL: &str = "UPDATE main.orders AS o
+    SET status = c.status, platform_status = c.platform_status, is_paid = c.is_paid,
+        export_state = c.export_state, export_reason = c.export_reason, export_detail = c.export_detail,
+        facts_version = c.facts_version, platform_updated_at = c.platform_updated_at, changed_at = c.changed_at,
+        total_minor = c.total_minor, item_minor = c.item_minor, shipping_minor = c.shipping_minor,
+        tax_minor = c.tax_minor, discount_minor = c.discount_minor, net_minor = c.net_minor - o.refund_minor,
+        fee_minor = c.fee_minor, unit_count = c.unit_count, line_count = c.line_count, ship_by = c.ship_by,
+        deliver_by = c.deliver_by, shipping_method = c.shipping_method, payment_method = c.payment_method,
+        site = c.site, country = c.country, region = c.region, buyer_key = c.buyer_key, person_id = c.person_id,
+        payload_id = c.payload_id, payload_hash = c.payload_hash, first_sku = c.first_sku,
+        first_title = c.first_title, fulfilled_by = c.fulfilled_by
+    FROM temp.order_change AS c
+    WHERE o.order_no = c.order_no AND o.order_no BETWEEN ? AND ?";
+const UPDATE_LINES_SQL: &str = "UPDATE main.order_line AS l
+    SET external_id = c.external_id, sku = c.sku, product_id = c.product_id, title = c.title, quantity = c.quantity,
+        quantity_shipped = c.quantity_shipped, quantity_cancelled = c.quantity_cancelled, unit_price = c.unit_price,
+        options = c.options, item_minor = c.item_minor, tax_minor = c.tax_minor, discount_minor = c.discount_minor,
+        fee_minor = c.fee_minor, shipping_minor = c.shipping_minor
+    FROM temp.line_change AS c
+    WHERE l.order_no = c.order_no AND l.line_no = c.line_no AND l.order_no BETWEEN ? AND ?";
+const DROP_LINES_SQL: &str = "DELETE FROM main.order_line AS l USING temp.order_change AS c
+    WHERE l.order_no = c.order_no AND l.line_no >= c.line_count AND l.order_no BETWEEN ? AND ?";
+const UPDATE_SEARCH_SQL: &str = "UPDATE main.order_search AS s SET search = c.search FROM temp.search_change AS c
+    WHERE s.order_no = c.order_no AND s.search <> c.search AND s.order_no BETWEEN ? AND ?";
+const DROP_CHANGES_SQL: &str = "DROP TABLE temp.order_change; DROP TABLE temp.line_change; DROP TABLE temp.search_change";
+
+/// Brings a batch in. Orders that come twice in it are taken in the order of the platform's own times.
+///
+/// # Errors
+/// What the database says; nothing is written then.
+pub fn import(tx: &mut Tx<'_>, batch: &ImportBatch) -> Result<ImportOutcome, StoreError> {
+    let mut run = Run::begin(tx, batch)?;
+    for item in in_order(&batch.orders) {
+        match &item.facts {
+            Ok(facts) => run.take(tx, item, facts)?,
+            Err((place, what)) => run.park(tx, item, place, what)?,
+        }
+    }
+    run.write(tx)?;
+    if let Some(stream) = &batch.stream {
+        connections::save_stream(tx, batch.connection.id, stream)?;
+    }
+    tx.order_count += batch.orders.len();
+    Ok(run.outcome)
+}
+
+/// The items, where those of one order stand in the order of the platform's times.
+fn in_order(items: &[ImportItem]) -> Vec<&ImportItem> {
+    let mut places: HashMap<&str, Vec<usize>> = HashMap::with_capacity(items.len());
+    for (place, item) in items.iter().enumerate() {
+        if let Ok(facts) = &item.facts {
+            places.entry(&facts.external_id).or_default().push(place);
+        }
+    }
+    let mut sorted: Vec<&ImportItem> = items.iter().collect();
+    for places in places.into_values().filter(|places| places.len() > 1) {
+        let mut group: Vec<&ImportItem> = places.iter().filter_map(|place| items.get(*place)).collect();
+        group.sort_by_key(|item| item.facts.as_ref().map(|facts| facts.updated_at).ok());
+        for (place, item) in places.into_iter().zip(group) {
+            if let Some(slot) = sorted.get_mut(place) {
+                *slot = item;
+            }
+        }
+    }
+    sorted
+}
+
+/// An order of the batch: as held, then as each of its items leaves it.
+struct Working<'b> {
+    held: HeldOrder,
+    marks: OrderMarks,
+    line_count: usize,
+    parcels: Vec<HeldParcel>,
+    is_new: bool,
+    /// The facts to be written, once there are any.
+    facts: Option<&'b OrderFacts>,
+}
+
+struct PayloadDraft<'b> {
+    payload_id: i64,
+    order_no: Option<i64>,
+    person_id: Option<i64>,
+    external_id: Option<&'b str>,
+    payload: &'b str,
+}
+
+struct PersonDraft {
+    person_id: i64,
+    order_no: Option<i64>,
+    cuts: String,
+    people: Option<String>,
+    search: Option<String>,
+}
+
+struct ParkedDraft<'b> {
+    payload_id: i64,
+    external_id: Option<&'b str>,
+    hash: u64,
+    place: &'b str,
+    what: &'b str,
+}
+
+struct Run<'b> {
+    batch: &'b ImportBatch,
+    works: Vec<Working<'b>>,
+    by_id: HashMap<String, usize>,
+    open: Vec<Effect>,
+    opened: Vec<Effect>,
+    dropped: Vec<EffectId>,
+    payloads: Vec<PayloadDraft<'b>>,
+    people: Vec<PersonDraft>,
+    events: Vec<EventRow>,
+    parked: Vec<ParkedDraft<'b>>,
+    parked_before: HashSet<u64>,
+    new_parcels: Vec<(OrderNo, HeldParcel)>,
+    outcome: ImportOutcome,
+}
+
+impl<'b> Run<'b> {
+    /// Looks up which of the batch's orders are known, with everything that a decision on them needs.
+    fn begin(tx: &mut Tx<'_>, batch: &'b ImportBatch) -> Result<Self, StoreError> {
+        let works = held_orders(tx, batch)?;
+        let known: Vec<i64> = works.iter().map(|(work, _)| work.marks.order_no).collect();
+        let by_id = works.iter().enumerate().map(|(place, (_, id))| (id.clone(), place)).collect();
+        let mut works: Vec<Working<'b>> = works.into_iter().map(|(work, _)| work).collect();
+        let open = effects::of_orders(tx, &known)?;
+        if batch.connection.settings.shop.is_some() {
+            for (order_no, parcel) in shipments::of_orders(tx, &known)? {
+                if let Some(work) = works.iter_mut().find(|work| work.marks.order_no == order_no) {
+                    work.parcels.push(parcel);
+                }
+            }
+        }
+        Ok(Self {
+            batch,
+            works,
+            by_id,
+            open,
+            opened: Vec::new(),
+            dropped: Vec::new(),
+            payloads: Vec::with_capacity(batch.orders.len()),
+            people: Vec::with_capacity(batch.orders.len()),
+            events: Vec::with_capacity(batch.orders.len()),
+            parked: Vec::new(),
+            parked_before: parked_before(tx, batch)?,
+            new_parcels: Vec::new(),
+            outcome: ImportOutcome::default(),
+        })
+    }
+
+    fn take(&mut self, tx: &mut Tx<'_>, item: &'b ImportItem, facts: &'b OrderFacts) -> Result<(), StoreError> {
+        let hash = values::payload_hash(&item.payload, &item.cuts);
+        let place = self.by_id.get(&facts.external_id).copied();
+        let held = place.and_then(|place| self.works.get(place));
+        if held.is_some_and(|work| work.marks.payload_hash == hash) {
+            self.outcome.unchanged += 1;
+            return Ok(());
+        }
+        let plan = plan_import(&self.batch.connection, held.map(|work| &work.held), facts, self.batch.now);
+        let place = place.unwrap_or_else(|| self.add_new(tx, facts));
+        let order_no = self.works.get(place).map_or(0, |work| work.marks.order_no);
+        let payload_id = tx.ids.payload();
+        let is_stale = plan.change == Change::Stale;
+        let people = facts.people.as_ref().filter(|_| !is_stale);
+        let person_id = self.add_person(tx, Some(order_no), &item.cuts, people)?;
+        self.payloads.push(PayloadDraft {
+            payload_id,
+            order_no: Some(order_no),
+            person_id,
+            external_id: Some(&facts.external_id),
+            payload: &item.payload,
+        });
+        match plan.change {
+            Change::New => self.outcome.new += 1,
+            Change::Update => self.outcome.updated += 1,
+            Change::Stale => {
+                self.outcome.stale += 1;
+                return Ok(());
+            }
+        }
+        self.owe(tx, OrderNo(order_no), &plan);
+        self.add_events(tx, order_no, &plan.events, payload_id);
+        let has_create = self.owes_create(order_no);
+        if let Some(work) = self.works.get_mut(place) {
+            work.accept(facts, &plan, has_create, payload_id, hash);
+            if people.is_some() {
+                work.know_people(tx, facts, person_id);
+            }
+        }
+        self.take_parcels(tx, place, facts, payload_id)
+    }
+
+    /// A place for an order that we do not hold.
+    fn add_new(&mut self, tx: &mut Tx<'_>, facts: &OrderFacts) -> usize {
+        let order_no = tx.ids.order_no();
+        let place = self.works.len();
+        self.by_id.insert(facts.external_id.clone(), place);
+        self.works.push(Working {
+            held: HeldOrder {
+                order_no: OrderNo(order_no),
+                status: facts.status,
+                updated_at: facts.updated_at,
+                is_paid: facts.is_paid,
+                is_history: false,
+                export_state: ExportState::None,
+                export_reason: None,
+                is_picked: false,
+            },
+            marks: OrderMarks {
+                order_no,
+                external_key: external_key(self.batch.connection.id, &facts.external_id),
+                is_history: false,
+                is_picked: false,
+                export_state: ExportState::None.as_str(),
+                export_reason: None,
+                export_detail: None,
+                facts_version: 0,
+                country: None,
+                region: None,
+                buyer_key: None,
+                buyer_order_number: None,
+                previous_order_no: None,
+                person_id: None,
+                payload_id: 0,
+                payload_hash: 0,
+            },
+            line_count: 0,
+            parcels: Vec::new(),
+            is_new: true,
+            facts: None,
+        });
+        place
+    }
+
+    fn add_person(
+        &mut self,
+        tx: &mut Tx<'_>,
+        order_no: Option<i64>,
+        cuts: &[String],
+        people: Option<&People>,
+    ) -> Result<Option<i64>, StoreError> {
+        if cuts.is_empty() && people.is_none() {
+            return Ok(None);
+        }
+        let person_id = tx.ids.person();
+        self.people.push(PersonDraft {
+            person_id,
+            order_no,
+            cuts: to_json(cuts)?,
+            people: people.map(to_json).transpose()?,
+            search: people.map(people_search),
+        });
+        Ok(Some(person_id))
+    }
+
+    fn owe(&mut self, tx: &mut Tx<'_>, order_no: OrderNo, plan: &ImportPlan) {
+        for kind in &plan.dropped {
+            self.opened.retain(|effect| effect.order_no != order_no || effect.kind != *kind);
+            let gone = self.open.extract_if(.., |effect| effect.order_no == order_no && effect.kind == *kind);
+            self.dropped.extend(gone.map(|effect| effect.id));
+        }
+        for new in &plan.effects {
+            self.open_effect(tx, order_no, new);
+        }
+    }
+
+    fn open_effect(&mut self, tx: &mut Tx<'_>, order_no: OrderNo, new: &crate::domain::effect::NewEffect) {
+        let is_open = self.open.iter().chain(self.opened.iter().rev().take_while(|effect| effect.order_no == order_no)).any(
+            |effect| effect.order_no == order_no && effect.kind == new.kind && effect.revision == new.revision,
+        );
+        if !is_open {
+            let effect = effects::draw(tx, order_no, new);
+            self.opened.push(effect);
+        }
+    }
+
+    fn owes_create(&self, order_no: i64) -> bool {
+        self.open.iter().any(|effect| effect.order_no.0 == order_no && effect.kind == EffectKind::CreateShopOrder)
+    }
+
+    fn add_events(&mut self, tx: &mut Tx<'_>, order_no: i64, events: &[NewEvent], payload_id: i64) {
+        for event in events {
+            self.events.push(EventRow {
+                event_id: EventId(tx.ids.event()),
+                order_no: Some(OrderNo(order_no)),
+                connection: Some(self.batch.connection.id),
+                at: self.batch.now,
+                kind: event.kind,
+                text: event.text.clone(),
+                actor: self.batch.actor.clone(),
+                payload: Some(PayloadId(payload_id)),
+            });
+        }
+    }
+
+    fn take_parcels(
+        &mut self,
+        tx: &mut Tx<'_>,
+        place: usize,
+        facts: &OrderFacts,
+        payload_id: i64,
+    ) -> Result<(), StoreError> {
+        let (Some(listed), Some(shop)) = (&facts.shipments, self.batch.connection.settings.shop) else { return Ok(()) };
+        let Some(work) = self.works.get_mut(place) else { return Ok(()) };
+        let is_told = work.held.export_state != ExportState::None && !work.marks.is_history;
+        let context = ParcelContext {
+            side: ParcelOrigin::Marketplace,
+            other: is_told.then_some(shop),
+            now: self.batch.now,
+        };
+        let plan = plan_parcels(&work.parcels, listed, context);
+        let order_no = work.held.order_no;
+        for parcel in plan.upserts {
+            let known = work.parcels.iter_mut().find(|known| known.parcel == parcel.parcel);
+            let fresh = self
+                .new_parcels
+                .iter_mut()
+                .find(|(order, new)| *order == order_no && new.parcel == parcel.parcel);
+            match (known, fresh) {
+                (Some(known), Some((_, fresh))) => {
+                    *fresh = parcel.clone();
+                    *known = parcel;
+                }
+                (Some(known), None) => {
+                    shipments::update(tx, order_no, &parcel, self.batch.now)?;
+                    *known = parcel;
+                }
+                (None, _) => {
+                    self.new_parcels.push((order_no, parcel.clone()));
+                    work.parcels.push(parcel);
+                }
+            }
+        }
+        for new in &plan.effects {
+            self.open_effect(tx, order_no, new);
+        }
+        self.add_events(tx, order_no.0, &plan.events, payload_id);
+        Ok(())
+    }
+
+    /// Keeps a payload that cannot be read, whole, for a better reader.
+    fn park(
+        &mut self,
+        tx: &mut Tx<'_>,
+        item: &'b ImportItem,
+        place: &'b str,
+        what: &'b str,
+    ) -> Result<(), StoreError> {
+        let hash = values::payload_hash(&item.payload, &item.cuts);
+        if !self.parked_before.insert(hash) {
+            self.outcome.unchanged += 1;
+            return Ok(());
+        }
+        let whole =
+            person::restore(&item.payload, &item.cuts).map_err(|error| StoreError::Invalid(error.to_string()))?;
+        let order_no = item
+            .external_id
+            .as_ref()
+            .and_then(|id| self.by_id.get(id))
+            .and_then(|place| self.works.get(*place))
+            .map(|work| work.marks.order_no);
+        let person_id = self.add_person(tx, order_no, &[whole], None)?;
+        let payload_id = tx.ids.payload();
+        let external_id = item.external_id.as_deref();
+        self.payloads.push(PayloadDraft { payload_id, order_no, person_id, external_id, payload: PARKED_PAYLOAD });
+        self.parked.push(ParkedDraft { payload_id, external_id, hash, place, what });
+        self.events.push(EventRow {
+            event_id: EventId(tx.ids.event()),
+            order_no: order_no.map(OrderNo),
+            connection: Some(self.batch.connection.id),
+            at: self.batch.now,
+            kind: EventKind::Held,
+            text: format!("A payload could not be read at {place}: {what}. It is kept and read again after an upgrade."),
+            actor: self.batch.actor.clone(),
+            payload: Some(PayloadId(payload_id)),
+        });
+        self.outcome.parked += 1;
+        Ok(())
+    }
+
+    fn write(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        self.number_buyers(tx)?;
+        let shared = tx.shared;
+        let context = RowContext {
+            connection: self.batch.connection.id,
+            channel: self.batch.connection.channel.as_str(),
+            zone: &shared.zone,
+            zone_name: &shared.zone_name,
+            now: self.batch.now,
+        };
+        let touched = self.works.iter().filter_map(|work| Some((work, work.facts?)));
+        let (new, changed): (Vec<_>, Vec<_>) = touched.partition(|(work, _)| work.is_new);
+        append_new(tx, &context, &new)?;
+        update_changed(tx, &context, &changed)?;
+        self.outcome.orders.extend(new.iter().chain(&changed).map(|(work, _)| work.held.order_no));
+        self.outcome.orders.sort_unstable();
+        self.append_payloads(tx, &context)?;
+        shipments::append(tx, &self.new_parcels, self.batch.now)?;
+        events::append(tx, &self.events)?;
+        effects::append(tx, &self.opened)?;
+        effects::drop_all(tx, &self.dropped, "No longer owed.", self.batch.now)?;
+        self.outcome.effects = std::mem::take(&mut self.opened);
+        Ok(())
+    }
+
+    fn append_payloads(&self, tx: &Tx<'_>, context: &RowContext<'_>) -> Result<(), StoreError> {
+        if !self.payloads.is_empty() {
+            let mut appender = tx.connection().appender_to_db("payload", "raw")?;
+            for draft in &self.payloads {
+                rows::append_payload(
+                    &mut appender,
+                    context,
+                    draft.payload_id,
+                    draft.order_no,
+                    draft.person_id,
+                    draft.external_id,
+                    draft.payload,
+                )?;
+            }
+            appender.flush()?;
+        }
+        if !self.people.is_empty() {
+            let mut appender = tx.connection().appender_to_db("person", "main")?;
+            let connection = context.connection.0;
+            let now = time(context.now);
+            for draft in &self.people {
+                let PersonDraft { person_id, order_no, cuts, people, search } = draft;
+                appender.append_row(params![
+                    person_id, order_no, connection, cuts, people, search, now, None::<i64>
+                ])?;
+            }
+            appender.flush()?;
+        }
+        if !self.parked.is_empty() {
+            let mut appender = tx.connection().appender_to_db("parked", "main")?;
+            for draft in &self.parked {
+                appender.append_row(params![
+                    draft.payload_id,
+                    context.connection.0,
+                    draft.external_id,
+                    draft.hash,
+                    draft.place,
+                    draft.what,
+                    time(context.now),
+                    None::<i64>,
+                ])?;
+            }
+            appender.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Which order of its buyer each new order is.
+    fn number_buyers(&mut self, tx: &Tx<'_>) -> Result<(), StoreError> {
+        let keys: HashSet<u64> =
+            self.works.iter().filter(|work| work.is_new).filter_map(|work| work.marks.buyer_key).collect();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let mut held: HashMap<u64, (i64, Option<i64>)> = tx
+            .rows(BUYERS_SQL, params![key_list(keys)], |row| {
+                Ok((get::<u64>(row, 0)?, (get::<i64>(row, 1)?, get::<Option<i64>>(row, 2)?)))
+            })?
+            .into_iter()
+            .collect();
+        for work in self.works.iter_mut().filter(|work| work.is_new) {
+            let Some(key) = work.marks.buyer_key else { continue };
+            let (number, previous) = held.entry(key).or_insert((0, None));
+            *number += 1;
+            work.marks.buyer_order_number = Some(*number);
+            work.marks.previous_order_no = previous.replace(work.marks.order_no);
+        }
+        Ok(())
+    }
+}
+
+impl<'b> Working<'b> {
+    /// Takes facts over as what is held from now on. What the export wrote stays where the plan left it alone.
+    fn accept(&mut self, facts: &'b OrderFacts, plan: &ImportPlan, has_create: bool, payload_id: i64, hash: u64) {
+        self.facts = Some(facts);
+        self.marks.facts_version += 1;
+        self.marks.payload_id = payload_id;
+        self.marks.payload_hash = hash;
+        if self.is_new {
+            self.marks.is_history = plan.is_history;
+        }
+        let is_export_ours = matches!(self.held.export_state, ExportState::None | ExportState::Waiting);
+        if is_export_ours {
+            self.decide_export(plan, has_create);
+        }
+        self.held.status = plan.status;
+        self.held.is_history = plan.is_history;
+        self.held.updated_at = facts.updated_at;
+        self.held.is_paid = facts.is_paid;
+    }
+
+    fn decide_export(&mut self, plan: &ImportPlan, has_create: bool) {
+        let is_same_state = plan.export_state == self.held.export_state;
+        let code = plan.export_reason.as_ref().map(|reason| reason.code);
+        // The create that is open already knows why it waits, until it runs again.
+        let is_waiting_on = is_same_state && code.is_none() && has_create && self.held.export_reason.is_some();
+        let is_same_reason = is_same_state && code == self.held.export_reason;
+        self.held.export_state = plan.export_state;
+        self.marks.export_state = plan.export_state.as_str();
+        if is_waiting_on || is_same_reason {
+            return;
+        }
+        self.held.export_reason = code;
+        self.marks.export_reason = code.map(|code| code.as_str());
+        self.marks.export_detail = plan.export_reason.as_ref().and_then(|reason: &Reason| reason.detail.clone());
+    }
+
+    fn know_people(&mut self, tx: &Tx<'_>, facts: &OrderFacts, person_id: Option<i64>) {
+        let Some(people) = &facts.people else { return };
+        self.marks.person_id = person_id;
+        let address = people.ship_to.as_ref().or(people.bill_to.as_ref());
+        self.marks.country = address.and_then(|address| address.country.clone());
+        self.marks.region = address.and_then(|address| address.region.clone());
+        let buyer = people.buyer.external_id.clone().or_else(|| people.buyer.email.as_deref().map(normalised_email));
+        self.marks.buyer_key =
+            buyer.and_then(|buyer| values::buyer_key(tx.shared.report_key.get()?, &buyer)).or(self.marks.buyer_key);
+    }
+}
+
+fn normalised_email(email: &str) -> String {
+    email.trim().to_lowercase()
+}
+
+/// What the search box finds people by.
+fn people_search(people: &People) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    let buyer = &people.buyer;
+    parts.extend([&buyer.name, &buyer.email, &buyer.company, &buyer.purchase_order_number].into_iter().flatten().map(String::as_str));
+    for address in people.ship_to.iter().chain(&people.bill_to) {
+        parts.extend(
+            [&address.name, &address.company, &address.city, &address.postal_code, &address.phone]
+                .into_iter()
+                .flatten()
+                .map(String::as_str),
+        );
+    }
+    parts.dedup();
+    parts.join("\n").to_lowercase()
+}
+
+/// The batch's orders that we hold, with the platform's id of each.
+fn held_orders<'b>(tx: &Tx<'_>, batch: &ImportBatch) -> Result<Vec<(Working<'b>, String)>, StoreError> {
+    let connection = batch.connection.id;
+    let ids = batch.orders.iter().filter_map(|item| match &item.facts {
+        Ok(facts) => Some(facts.external_id.as_str()),
+        Err(_) => item.external_id.as_deref(),
+    });
+    let ids: HashSet<&str> = ids.collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys = key_list(ids.iter().map(|id| external_key(connection, id)));
+    let found: Vec<i64> = tx.rows(KNOWN_KEYS_SQL, params![keys], |row| get(row, 0))?;
+    let (Some(first), Some(last)) = (found.iter().min().copied(), found.iter().max().copied()) else {
+        return Ok(Vec::new());
+    };
+    let works = tx.rows(HELD_SQL, params![first, last, id_list(found), connection.0], held_row)?;
+    // Two ids can share a key: the text decides.
+    Ok(works.into_iter().filter(|(_, id)| ids.contains(id.as_str())).map(|(work, id)| {
+        let mut work = work;
+        work.marks.external_key = external_key(connection, &id);
+        (work, id)
+    }).collect())
+}
+
+fn held_row<'b>(row: &Row<'_>) -> Result<(Working<'b>, String), StoreError> {
+    let export_state: ExportState = get_word(row, 6)?;
+    let export_reason = get_word_or_null(row, 7)?;
+    let held = HeldOrder {
+        order_no: OrderNo(get(row, 0)?),
+        status: get_word(row, 2)?,
+        updated_at: get_time(row, 3)?,
+        is_paid: get(row, 4)?,
+        is_history: get(row, 5)?,
+        export_state,
+        export_reason,
+        is_picked: get(row, 9)?,
+    };
+    let marks = OrderMarks {
+        order_no: held.order_no.0,
+        external_key: 0,
+        is_history: held.is_history,
+        is_picked: held.is_picked,
+        export_state: export_state.as_str(),
+        export_reason: export_reason.map(|code: crate::domain::reason::ReasonCode| code.as_str()),
+        export_detail: get(row, 8)?,
+        facts_version: get(row, 11)?,
+        country: get(row, 14)?,
+        region: get(row, 15)?,
+        buyer_key: get(row, 16)?,
+        buyer_order_number: None,
+        previous_order_no: None,
+        person_id: get(row, 13)?,
+        payload_id: 0,
+        payload_hash: get(row, 10)?,
+    };
+    let line_count = usize::try_from(get::<i64>(row, 12)?).unwrap_or_default();
+    let work = Working { held, marks, line_count, parcels: Vec::new(), is_new: false, facts: None };
+    Ok((work, get(row, 1)?))
+}
+
+/// Hashes of the batch's unreadable payloads that lie parked already.
+fn parked_before(tx: &Tx<'_>, batch: &ImportBatch) -> Result<HashSet<u64>, StoreError> {
+    let unreadable = batch.orders.iter().filter(|item| item.facts.is_err());
+    let hashes: Vec<u64> = unreadable.map(|item| values::payload_hash(&item.payload, &item.cuts)).collect();
+    if hashes.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let found = tx.rows(PARKED_SQL, params![batch.connection.id.0, key_list(hashes)], |row| get(row, 0))?;
+    Ok(found.into_iter().collect())
+}
+
+type Touched<'w, 'b> = (&'w Working<'b>, &'b OrderFacts);
+
+fn append_new(tx: &Tx<'_>, context: &RowContext<'_>, new: &[Touched<'_, '_>]) -> Result<(), StoreError> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let connection = tx.connection();
+    let mut orders = connection.appender_to_db("orders", "main")?;
+    let mut lines = connection.appender_to_db("order_line", "main")?;
+    let mut amounts = connection.appender_to_db("order_amount", "main")?;
+    let mut search = connection.appender_to_db("order_search", "main")?;
+    for (work, facts) in new {
+        let order_no = work.marks.order_no;
+        rows::append_order(&mut orders, context, facts, &work.marks)?;
+        rows::append_lines(&mut lines, order_no, facts, 0)?;
+        rows::append_amounts(&mut amounts, order_no, facts)?;
+        search.append_row(params![order_no, time(facts.placed_at), rows::search_text(facts)])?;
+    }
+    for appender in [&mut orders, &mut lines, &mut amounts, &mut search] {
+        appender.flush()?;
+    }
+    Ok(())
+}
+
+/// Changes known orders in place. Lines beyond those held are added, those beyond the new ones removed.
+fn update_changed(tx: &Tx<'_>, context: &RowContext<'_>, changed: &[Touched<'_, '_>]) -> Result<(), StoreError> {
+    let numbers = || changed.iter().map(|(work, _)| work.marks.order_no);
+    let (Some(first), Some(last)) = (numbers().min(), numbers().max()) else { return Ok(()) };
+    let connection = tx.connection();
+    connection.execute_batch(MAKE_CHANGES_SQL)?;
+    {
+        let mut orders = connection.appender_to_catalog_and_db("order_change", "temp", "main")?;
+        let mut lines = connection.appender_to_catalog_and_db("line_change", "temp", "main")?;
+        let mut search = connection.appender_to_catalog_and_db("search_change", "temp", "main")?;
+        let mut more_lines = connection.appender_to_db("order_line", "main")?;
+        for (work, facts) in changed {
+            let order_no = work.marks.order_no;
+            rows::append_order(&mut orders, context, facts, &work.marks)?;
+            rows::append_lines(&mut lines, order_no, facts, 0)?;
+            rows::append_lines(&mut more_lines, order_no, facts, work.line_count)?;
+            search.append_row(params![order_no, time(facts.placed_at), rows::search_text(facts)])?;
+        }
+        for appender in [&mut orders, &mut lines, &mut search, &mut more_lines] {
+            appender.flush()?;
+        }
+    }
+    for sql in [UPDATE_ORDERS_SQL, DROP_LINES_SQL, UPDATE_LINES_SQL, UPDATE_SEARCH_SQL] {
+        tx.execute(sql, params![first, last])?;
+    }
+    update_amounts(tx, changed, first, last)?;
+    Ok(connection.execute_batch(DROP_CHANGES_SQL)?)
+}
+
+/// Rewrites the amounts of those orders whose amounts changed.
+fn update_amounts(
+    tx: &Tx<'_>,
+    changed: &[Touched<'_, '_>],
+    first: i64,
+    last: i64,
+) -> Result<(), StoreError> {
+    type AmountKey = (Option<i32>, String, i64);
+    let numbers = id_list(changed.iter().map(|(work, _)| work.marks.order_no));
+    let mut held: HashMap<i64, Vec<AmountKey>> = HashMap::new();
+    let found = tx.rows(AMOUNTS_SQL, params![first, last, numbers], |row| {
+        Ok((get::<i64>(row, 0)?, (get(row, 1)?, get(row, 2)?, get(row, 3)?)))
+    })?;
+    for (order_no, amount) in found {
+        held.entry(order_no).or_default().push(amount);
+    }
+    let differs = |(work, facts): &&Touched<'_, '_>| {
+        let mut ours = held.get(&work.marks.order_no).cloned().unwrap_or_default();
+        let mut theirs: Vec<AmountKey> = facts
+            .amounts
+            .iter()
+            .map(|amount| (rows::line_number(amount.line), amount.kind.as_str().to_owned(), amount.minor))
+            .collect();
+        ours.sort_unstable();
+        theirs.sort_unstable();
+        ours != theirs
+    };
+    let differing: Vec<_> = changed.iter().filter(differs).collect();
+    if differing.is_empty() {
+        return Ok(());
+    }
+    let numbers = id_list(differing.iter().map(|(work, _)| work.marks.order_no));
+    tx.execute(DROP_AMOUNTS_SQL, params![first, last, numbers])?;
+    let mut amounts = tx.connection().appender_to_db("order_amount", "main")?;
+    for (work, facts) in differing {
+        rows::append_amounts(&mut amounts, work.marks.order_no, facts)?;
+    }
+    Ok(amounts.flush()?)
+}

@@ -1,0 +1,18 @@
+//! Orders: brought in by [`import`], listed by [`page`], shown by [`detail`], moved on by the deeds in `state`.
+//!
+//! The columns of an order have one writer each: facts are the import's, the export state and the shop's ids are
+//! the export's, so an update from the platform never undoes what the export wrote.
+
+mod detail;
+mod import;
+mod page;
+mod rows;
+mod state;
+
+pub use detail::{
+    OrderDetail, ParkedPayload, PayloadRow, detail, facts, find, mark_replayed, parked, payload, shop_lines,
+};
+pub use import::{ImportBatch, ImportItem, ImportOutcome, import};
+pub use page::{OrderCursor, OrderFilter, OrderPage, OrderRow, page};
+pub use rows::append_bare;
+pub use state::{pick, retry, set_created, set_export, set_shop_lines};

@@ -1,0 +1,187 @@
+//! Readers: a few cloned connections. Each request is one read-only transaction with a deadline and a row cap.
+//! A request whose caller goes away is stopped too.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use duckdb::{Connection, InterruptHandle, Params, Row};
+use tokio::sync::Semaphore;
+
+use super::error::StoreError;
+use super::writer::Shared;
+
+/// How often a query past its deadline is told again to stop: it may not have begun when first told.
+const INTERRUPT_INTERVAL: Duration = Duration::from_millis(20);
+
+/// An open read.
+pub struct Read<'c> {
+    connection: &'c Connection,
+    row_cap: usize,
+}
+
+impl<'c> Read<'c> {
+    pub(super) fn new(connection: &'c Connection, row_cap: usize) -> Self {
+        Self { connection, row_cap }
+    }
+
+    /// The connection, inside its transaction.
+    #[must_use]
+    pub fn connection(&self) -> &'c Connection {
+        self.connection
+    }
+
+    /// Every row, mapped.
+    ///
+    /// # Errors
+    /// [`StoreError::TooManyRows`] beyond the row cap, else what the database or `map` says.
+    pub fn rows<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        mut map: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query(params)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            if found.len() >= self.row_cap {
+                return Err(StoreError::TooManyRows);
+            }
+            found.push(map(row)?);
+        }
+        Ok(found)
+    }
+
+    /// The first row, mapped, if there is one.
+    ///
+    /// # Errors
+    /// What the database or `map` says.
+    pub fn first<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        map: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query(params)?;
+        rows.next()?.map(map).transpose()
+    }
+
+    /// Runs a statement and says how many rows it changed.
+    pub(super) fn execute(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+        Ok(self.connection.execute(sql, params)?)
+    }
+}
+
+/// Connections for reading, so many requests at a time.
+#[derive(Debug)]
+pub(super) struct ReaderPool {
+    idle: Mutex<Vec<Connection>>,
+    room: Arc<Semaphore>,
+    shared: Arc<Shared>,
+    deadline: Duration,
+}
+
+/// A connection on loan; it comes back without an open transaction.
+struct Lease {
+    pool: Arc<ReaderPool>,
+    connection: Option<Connection>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if !connection.is_autocommit() {
+            // A failed transaction only wants to be ended; there is nothing to lose in it.
+            drop(connection.execute_batch("ROLLBACK"));
+        }
+        self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+    }
+}
+
+/// Stops the query when its caller goes away.
+struct Stop {
+    handle: Arc<InterruptHandle>,
+    is_stopped: Arc<AtomicBool>,
+}
+
+impl Stop {
+    fn stop(&self) {
+        self.is_stopped.store(true, Ordering::SeqCst);
+        self.handle.interrupt();
+    }
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl ReaderPool {
+    pub(super) fn new(connections: Vec<Connection>, shared: Arc<Shared>, deadline: Duration) -> Arc<Self> {
+        let room = Arc::new(Semaphore::new(connections.len()));
+        Arc::new(Self { idle: Mutex::new(connections), room, shared, deadline })
+    }
+
+    pub(super) async fn run<T, F>(self: &Arc<Self>, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Read<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let permit = tokio::time::timeout(self.deadline, Arc::clone(&self.room).acquire_owned())
+            .await
+            .map_err(|_| StoreError::Timeout)?
+            .map_err(|_| StoreError::Closed)?;
+        let connection = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = connection.ok_or(StoreError::Closed)?;
+        let handle = connection.interrupt_handle();
+        let lease = Lease { pool: Arc::clone(self), connection: Some(connection) };
+        let is_stopped = Arc::new(AtomicBool::new(false));
+        let stop = Stop { handle, is_stopped: Arc::clone(&is_stopped) };
+        let row_cap = self.shared.row_cap;
+        let mut task = tokio::task::spawn_blocking(move || {
+            let result = match &lease.connection {
+                Some(connection) if !is_stopped.load(Ordering::SeqCst) => in_transaction(connection, row_cap, work),
+                _ => Err(StoreError::Timeout),
+            };
+            drop(lease);
+            drop(permit);
+            result
+        });
+        let joined = match tokio::time::timeout(self.deadline, &mut task).await {
+            Ok(joined) => joined,
+            Err(_) => loop {
+                stop.stop();
+                if let Ok(joined) = tokio::time::timeout(INTERRUPT_INTERVAL, &mut task).await {
+                    break joined;
+                }
+            },
+        };
+        let result = joined.map_err(|error| {
+            StoreError::Invalid(format!("A query failed inside this program: {error}"))
+        })?;
+        if let Err(error) = &result {
+            self.shared.note(error);
+        }
+        result
+    }
+
+    /// Drops the connections; requests after this are refused.
+    pub(super) fn close(&self) {
+        self.room.close();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
+fn in_transaction<T>(
+    connection: &Connection,
+    row_cap: usize,
+    work: impl FnOnce(&Read<'_>) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    connection.execute_batch("BEGIN TRANSACTION READ ONLY")?;
+    let value = work(&Read::new(connection, row_cap))?;
+    connection.execute_batch("COMMIT")?;
+    Ok(value)
+}

@@ -1,0 +1,99 @@
+//! Sessions of people who signed in: hashes only.
+
+use duckdb::params;
+use jiff::Timestamp;
+
+use super::error::StoreError;
+use super::reader::Read;
+use super::values::{get, get_time, time};
+use super::writer::Tx;
+use crate::domain::id::UserId;
+
+/// A session as kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// Hash of the cookie's token.
+    pub session_hash: String,
+    /// Whose.
+    pub user: UserId,
+    /// Since when.
+    pub created_at: Timestamp,
+    /// Last use, as far as it was written down.
+    pub last_seen_at: Timestamp,
+    /// It ends then.
+    pub expires_at: Timestamp,
+}
+
+/// Begins a session.
+///
+/// # Errors
+/// What the database says.
+pub fn insert(tx: &mut Tx<'_>, session: &Session) -> Result<(), StoreError> {
+    let sql = "INSERT INTO main.session (session_hash, user_id, created_at, last_seen_at, expires_at) VALUES (?, ?, ?, ?, ?)";
+    let Session { session_hash, user, created_at, last_seen_at, expires_at } = session;
+    tx.execute(sql, params![session_hash, user.0, time(*created_at), time(*last_seen_at), time(*expires_at)])?;
+    Ok(())
+}
+
+/// A session that has not ended.
+///
+/// # Errors
+/// What the database says.
+pub fn find(read: &Read<'_>, session_hash: &str, now: Timestamp) -> Result<Option<Session>, StoreError> {
+    let sql = "SELECT session_hash, user_id, created_at, last_seen_at, expires_at FROM main.session
+        WHERE session_hash = ? AND expires_at > ?";
+    read.first(sql, params![session_hash, time(now)], |row| {
+        Ok(Session {
+            session_hash: get(row, 0)?,
+            user: UserId(get(row, 1)?),
+            created_at: get_time(row, 2)?,
+            last_seen_at: get_time(row, 3)?,
+            expires_at: get_time(row, 4)?,
+        })
+    })
+}
+
+/// A session was used.
+///
+/// # Errors
+/// What the database says.
+pub fn touch(tx: &mut Tx<'_>, session_hash: &str, now: Timestamp, expires_at: Timestamp) -> Result<(), StoreError> {
+    let sql = "UPDATE main.session SET last_seen_at = ?, expires_at = ? WHERE session_hash = ?";
+    tx.execute(sql, params![time(now), time(expires_at), session_hash])?;
+    Ok(())
+}
+
+/// Ends one session.
+///
+/// # Errors
+/// What the database says.
+pub fn remove(tx: &mut Tx<'_>, session_hash: &str) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM main.session WHERE session_hash = ?", params![session_hash])?;
+    Ok(())
+}
+
+/// Ends all sessions of a person.
+///
+/// # Errors
+/// What the database says.
+pub fn remove_of_user(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM main.session WHERE user_id = ?", params![user.0])?;
+    Ok(())
+}
+
+/// Ends every session: after a restore.
+///
+/// # Errors
+/// What the database says.
+pub fn remove_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM main.session", [])?;
+    Ok(())
+}
+
+/// Forgets sessions that have ended.
+///
+/// # Errors
+/// What the database says.
+pub fn remove_expired(tx: &mut Tx<'_>, now: Timestamp) -> Result<usize, StoreError> {
+    tx.execute("DELETE FROM main.session WHERE expires_at <= ?", params![time(now)])
+}
