@@ -1,0 +1,178 @@
+//! The simulators' own calls under `/_sim/`: the truth for tests, and the deeds of buyers, sellers and fate.
+//!
+//! They answer on loopback only and only to a loopback Host, and they never fail by themselves.
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use serde_json::{Value, json};
+
+use super::faults::Planned;
+use super::reply;
+use super::world::State;
+use super::{AMAZON, BIGCOMMERCE};
+
+/// Why a deed was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// A field is missing or wrong.
+    #[error("the field {0} is missing or wrong")]
+    Field(&'static str),
+    /// It speaks of something that does not exist.
+    #[error("{0}")]
+    Unknown(&'static str),
+    /// The platform would not do it.
+    #[error("{0}")]
+    Refused(&'static str),
+    /// The platform would not do it, in its own words.
+    #[error("{0}")]
+    Platform(String),
+}
+
+impl ControlError {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Field(_) => StatusCode::BAD_REQUEST,
+            Self::Unknown(_) => StatusCode::NOT_FOUND,
+            Self::Refused(_) | Self::Platform(_) => StatusCode::CONFLICT,
+        }
+    }
+}
+
+/// Whether a request is one of the simulators' own.
+pub fn is_control(request: &Request<Bytes>) -> bool {
+    request.uri().path().starts_with("/_sim/")
+}
+
+/// Answers one of the simulators' own calls.
+pub fn serve(state: &mut State, platform: &str, request: &Request<Bytes>) -> Response<Bytes> {
+    if !has_loopback_host(request) {
+        let body = json!({"error": "only a loopback Host may ask"});
+        return reply::json(StatusCode::FORBIDDEN, &body);
+    }
+    match answer(state, platform, request) {
+        Ok(body) => reply::json(StatusCode::OK, &body),
+        Err(error) => reply::json(error.status(), &json!({"error": error.to_string()})),
+    }
+}
+
+fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result<Value, ControlError> {
+    let name = request.uri().path().trim_start_matches("/_sim/");
+    if request.method() == Method::GET {
+        return read(state, platform, name);
+    }
+    if request.method() != Method::POST {
+        return Err(ControlError::Unknown("there is no such call"));
+    }
+    let body = match request.body() {
+        empty if empty.is_empty() => json!({}),
+        body => serde_json::from_slice(body).map_err(|_| ControlError::Field("body"))?,
+    };
+    let now = state.now;
+    match (platform, name) {
+        (_, "fault") => plan_fault(state, platform, &body),
+        (_, "clock") => {
+            let seconds = level(&body, "advance_s")?;
+            state.move_clock(seconds);
+            Ok(json!({"now": state.now.to_string()}))
+        }
+        (AMAZON, "sell") => state.amazon.truth_sell(&body, now),
+        (AMAZON, "ship") => state.amazon.truth_ship(&body, now),
+        (AMAZON, "cancel") => state.amazon.truth_cancel(&body, now),
+        (AMAZON, "pay") => state.amazon.truth_pay(&body, now),
+        (BIGCOMMERCE, "sell") => state.shop.truth_sell(&body, now),
+        (BIGCOMMERCE, "ship") => state.shop.truth_ship(&body, now),
+        (BIGCOMMERCE, "cancel") => state.shop.truth_cancel(&body, now),
+        (BIGCOMMERCE, "pay") => state.shop.truth_pay(&body, now),
+        (BIGCOMMERCE, "stock") => state.shop.truth_stock(&body, now),
+        (AMAZON, "revoke") => {
+            state.amazon.revoke();
+            Ok(json!({"revoked": true}))
+        }
+        (BIGCOMMERCE, "revoke") => {
+            state.shop.revoke();
+            Ok(json!({"revoked": true}))
+        }
+        _ => Err(ControlError::Unknown("there is no such call")),
+    }
+}
+
+fn read(state: &State, platform: &str, name: &str) -> Result<Value, ControlError> {
+    match (platform, name) {
+        (AMAZON, "orders") => Ok(state.amazon.truth_orders()),
+        (AMAZON, "listings") => Ok(state.amazon.truth_listings()),
+        (BIGCOMMERCE, "orders") => Ok(state.shop.truth_orders()),
+        (BIGCOMMERCE, "shop_orders") => Ok(state.shop.truth_shop_orders()),
+        (BIGCOMMERCE, "listings") => Ok(state.shop.truth_listings()),
+        (BIGCOMMERCE, "mails") => Ok(state.shop.truth_mails()),
+        (_, "calls") => Ok(state.calls(platform)),
+        (_, "clock") => Ok(json!({"now": state.now.to_string()})),
+        _ => Err(ControlError::Unknown("there is no such call")),
+    }
+}
+
+fn plan_fault(state: &mut State, platform: &str, body: &Value) -> Result<Value, ControlError> {
+    let kind = body.get("kind").cloned().unwrap_or(Value::Null);
+    if matches!(kind.as_str(), Some("duplicate_webhook" | "lost_webhook")) {
+        return Err(ControlError::Refused("this platform is polled: it sends no webhooks"));
+    }
+    let kind = serde_json::from_value(kind).map_err(|_| ControlError::Field("kind"))?;
+    let operation = optional_text(body, "operation").unwrap_or_else(|| "*".to_owned());
+    let count = optional_count(body, "count")?.unwrap_or(1);
+    let count = u32::try_from(count).map_err(|_| ControlError::Field("count"))?;
+    state.plan(platform, Planned { operation: operation.clone(), kind, count });
+    Ok(json!({"operation": operation, "count": count}))
+}
+
+/// Whether the request was meant for this machine. In-process requests carry no Host.
+fn has_loopback_host(request: &Request<Bytes>) -> bool {
+    let header = request.headers().get(http::header::HOST).and_then(|value| value.to_str().ok());
+    let Some(host) = header.or_else(|| request.uri().authority().map(http::uri::Authority::as_str)) else {
+        return true;
+    };
+    is_loopback(host)
+}
+
+/// Whether `host`, with or without a port, names this machine.
+pub fn is_loopback(host: &str) -> bool {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(""),
+        None => host.split(':').next().unwrap_or(""),
+    };
+    let is_loopback_address = name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
+    name.eq_ignore_ascii_case("localhost") || is_loopback_address
+}
+
+/// A text that must be there. Numbers are taken as text: ids are texts here.
+pub fn text(body: &Value, name: &'static str) -> Result<String, ControlError> {
+    optional_text(body, name).ok_or(ControlError::Field(name))
+}
+
+/// A text that may be missing.
+pub fn optional_text(body: &Value, name: &str) -> Option<String> {
+    match body.get(name)? {
+        Value::String(text) if !text.is_empty() => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// A number of units, at least 1, that may be missing.
+pub fn optional_count(body: &Value, name: &'static str) -> Result<Option<i64>, ControlError> {
+    match body.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match value.as_i64() {
+            Some(count) if count >= 1 => Ok(Some(count)),
+            _ => Err(ControlError::Field(name)),
+        },
+    }
+}
+
+/// A number that is not negative and must be there.
+pub fn level(body: &Value, name: &'static str) -> Result<i64, ControlError> {
+    body.get(name).and_then(Value::as_i64).filter(|level| *level >= 0).ok_or(ControlError::Field(name))
+}
+
+/// A yes or no that may be missing.
+pub fn optional_flag(body: &Value, name: &str) -> Option<bool> {
+    body.get(name).and_then(Value::as_bool)
+}

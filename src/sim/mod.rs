@@ -1,0 +1,42 @@
+//! Simulated platforms: an Amazon and a BigCommerce that behave, in the platforms' own wire formats.
+//!
+//! [`World`] holds the state of all platforms of one process and answers requests without a socket, so that the
+//! fault campaign can call it in-process on simulated time; [`server`] serves the same world over HTTP for
+//! `eider demo`, `eider simulate`, tests and benchmarks. A world takes its time from a clock that it is given and
+//! everything else from its seed.
+//!
+//! Nothing here may use `channels`: the wire formats are written down a second time, from the platforms' own
+//! specifications, because a mistake that both sides share would agree with itself.
+
+pub mod server;
+
+mod amazon;
+mod bigcommerce;
+mod catalogue;
+mod control;
+mod draw;
+mod faults;
+mod journal;
+mod money;
+mod options;
+mod people;
+mod quota;
+mod recent;
+mod reply;
+mod world;
+
+pub use options::{FaultRate, Quotas, SimOptions, StockRule};
+pub use reply::{Delivery, Reply};
+pub use world::{SimError, World};
+
+/// The platforms that a world simulates, by the names that connections use.
+pub const PLATFORMS: [&str; 2] = [AMAZON, BIGCOMMERCE];
+
+/// Amazon's name as a channel.
+pub const AMAZON: &str = "amazon";
+
+/// BigCommerce's name as a channel.
+pub const BIGCOMMERCE: &str = "bigcommerce";
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,293 @@
+//! Serves a world over HTTP on loopback: every platform on a port of its own for `eider demo`, or all of them under
+//! one address for `eider simulate`.
+//!
+//! Nothing is decided here: the world answers, and this file makes the network treat the answer as the world says.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::body::SizedStream;
+use actix_web::dev::{Extensions, ServerHandle};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{Request, Response, StatusCode};
+use tokio::task::JoinHandle;
+
+use super::reply::{Delivery, Reply};
+use super::{PLATFORMS, World, control};
+use crate::clock::{Clock as _, SystemClock};
+
+/// A request's body at most.
+const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long a connection that gets no answer is held before it is closed.
+const SILENCE: Duration = Duration::from_secs(120);
+/// How long a cut body waits before its connection breaks.
+const FLUSH: Duration = Duration::from_millis(50);
+/// Threads that serve one listener.
+const WORKERS: usize = 2;
+
+/// Where a world is served.
+#[derive(Debug, Clone)]
+pub enum Layout {
+    /// Every platform on a loopback port of its own: the one named here where it is free, else any.
+    PortEach(BTreeMap<String, u16>),
+    /// All platforms under one address, each under its name.
+    Single(SocketAddr),
+}
+
+/// A world that is being served.
+#[derive(Debug)]
+pub struct Running {
+    /// The one address, for [`Layout::Single`], ending in a slash.
+    pub url: Option<String>,
+    /// Each platform's base URL, without a slash at the end.
+    pub sims: BTreeMap<String, String>,
+    servers: Vec<(ServerHandle, JoinHandle<io::Result<()>>)>,
+}
+
+impl Running {
+    /// Stops serving. Calls that are under way get a second.
+    pub async fn stop(self) {
+        for (handle, task) in self.servers {
+            handle.stop(true).await;
+            // The task ends with the server; how it ended no longer matters.
+            let _ = task.await;
+        }
+    }
+}
+
+/// Serves `world`. Must be called inside a Tokio runtime.
+///
+/// # Errors
+/// Where an address cannot be taken or is not on loopback.
+pub fn start(world: &Arc<World>, layout: &Layout) -> io::Result<Running> {
+    match layout {
+        Layout::PortEach(wanted) => start_each(world, wanted),
+        Layout::Single(listen) => start_single(world, *listen),
+    }
+}
+
+fn start_each(world: &Arc<World>, wanted: &BTreeMap<String, u16>) -> io::Result<Running> {
+    let mut sims = BTreeMap::new();
+    let mut servers = Vec::new();
+    for platform in PLATFORMS {
+        let listener = match wanted.get(platform).map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)))
+        {
+            Some(Ok(listener)) => listener,
+            Some(Err(_)) | None => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
+        };
+        sims.insert(platform.to_owned(), format!("http://{}", listener.local_addr()?));
+        servers.push(listen(world, listener, Some(platform), &BTreeMap::new())?);
+    }
+    Ok(Running { url: None, sims, servers })
+}
+
+fn start_single(world: &Arc<World>, address: SocketAddr) -> io::Result<Running> {
+    if !address.ip().is_loopback() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the simulators are served on loopback only",
+        ));
+    }
+    let listener = TcpListener::bind(address)?;
+    let url = format!("http://{}/", listener.local_addr()?);
+    let sims: BTreeMap<String, String> =
+        PLATFORMS.iter().map(|platform| ((*platform).to_owned(), format!("{url}{platform}"))).collect();
+    let servers = vec![listen(world, listener, None, &sims)?];
+    Ok(Running { url: Some(url), sims, servers })
+}
+
+/// What a handler needs.
+struct Serving {
+    world: Arc<World>,
+    /// The platform of this listener; none where the path names it.
+    platform: Option<&'static str>,
+    sims: BTreeMap<String, String>,
+}
+
+/// A connection's socket, kept to break it.
+struct Socket(TcpStream);
+
+fn listen(
+    world: &Arc<World>,
+    listener: TcpListener,
+    platform: Option<&'static str>,
+    sims: &BTreeMap<String, String>,
+) -> io::Result<(ServerHandle, JoinHandle<io::Result<()>>)> {
+    let serving = web::Data::new(Serving { world: Arc::clone(world), platform, sims: sims.clone() });
+    let app = move || {
+        App::new()
+            .app_data(serving.clone())
+            .app_data(web::PayloadConfig::new(BODY_BYTES_MAX))
+            .default_service(web::to(serve))
+    };
+    let server = HttpServer::new(app)
+        .on_connect(keep_socket)
+        .workers(WORKERS)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .listen(listener)?
+        .run();
+    let handle = server.handle();
+    Ok((handle, tokio::spawn(server)))
+}
+
+fn keep_socket(connection: &dyn std::any::Any, data: &mut Extensions) {
+    let stream = connection.downcast_ref::<actix_web::rt::net::TcpStream>();
+    let copy = stream.and_then(|stream| stream.as_fd().try_clone_to_owned().ok());
+    if let Some(copy) = copy {
+        data.insert(Socket(TcpStream::from(copy)));
+    }
+}
+
+async fn serve(request: HttpRequest, body: Bytes, serving: web::Data<Serving>) -> HttpResponse {
+    let uri = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
+    let (platform, path) = match serving.platform {
+        Some(platform) => (platform, uri.as_str()),
+        None => match split_platform(&uri) {
+            Some(found) => found,
+            None => return root(&request, &uri, &serving),
+        },
+    };
+    let Some(asked) = translate(&request, path, body) else {
+        return HttpResponse::BadRequest().finish();
+    };
+    let reply = if serving.world.is_durable() {
+        let world = Arc::clone(&serving.world);
+        match web::block(move || world.handle(platform, &asked)).await {
+            Ok(reply) => reply,
+            Err(_) => return HttpResponse::ServiceUnavailable().finish(),
+        }
+    } else {
+        serving.world.handle(platform, &asked)
+    };
+    deliver(&request, reply).await
+}
+
+/// The platform that a path names, and the rest of the path.
+fn split_platform(uri: &str) -> Option<(&'static str, &str)> {
+    PLATFORMS.iter().find_map(|platform| {
+        let rest = uri.strip_prefix('/')?.strip_prefix(platform)?;
+        rest.starts_with('/').then_some((*platform, rest))
+    })
+}
+
+/// What the one address answers itself.
+fn root(request: &HttpRequest, uri: &str, serving: &Serving) -> HttpResponse {
+    if !control::is_loopback(request.connection_info().host()) {
+        return HttpResponse::Forbidden().finish();
+    }
+    match uri {
+        "/_sim/connections" => HttpResponse::Ok().json(
+            serving.world.connections(|platform| serving.sims.get(platform).cloned().unwrap_or_default()),
+        ),
+        "/" => HttpResponse::Ok().json(serde_json::json!({"sims": serving.sims})),
+        _ => HttpResponse::NotFound().finish(),
+    }
+}
+
+/// The request in the types that worlds take: actix has those of an older `http`.
+fn translate(request: &HttpRequest, path: &str, body: Bytes) -> Option<Request<Bytes>> {
+    let mut asked = Request::builder().method(request.method().as_str()).uri(path);
+    for (name, value) in request.headers() {
+        asked = asked.header(name.as_str(), value.as_bytes());
+    }
+    asked.body(body).ok()
+}
+
+/// Lets the network treat the answer as the world says.
+async fn deliver(request: &HttpRequest, reply: Reply) -> HttpResponse {
+    let Reply { response, delivery } = reply;
+    match delivery {
+        Delivery::Now => plain(response),
+        Delivery::After(wait) => {
+            SystemClock.sleep(wait).await;
+            plain(response)
+        }
+        Delivery::NeverAnswered => {
+            SystemClock.sleep(SILENCE).await;
+            break_connection(request);
+            HttpResponse::GatewayTimeout().finish()
+        }
+        Delivery::ResetConnection => {
+            break_connection(request);
+            HttpResponse::BadGateway().finish()
+        }
+        Delivery::Drip { piece_bytes, pause, cut_after_bytes } => {
+            drip(request, response, Pieces { bytes: piece_bytes, pause, cut_after: cut_after_bytes })
+        }
+    }
+}
+
+/// How a body comes in pieces.
+struct Pieces {
+    bytes: usize,
+    pause: Duration,
+    cut_after: Option<usize>,
+}
+
+fn break_connection(request: &HttpRequest) {
+    if let Some(Socket(stream)) = request.conn_data::<Socket>() {
+        // A socket that is closed already cannot be broken any more.
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+}
+
+fn head(response: &Response<Bytes>) -> actix_web::HttpResponseBuilder {
+    let status = actix_web::http::StatusCode::from_u16(response.status().as_u16());
+    let mut builder =
+        HttpResponse::build(status.unwrap_or(actix_web::http::StatusCode::INTERNAL_SERVER_ERROR));
+    for (name, value) in response.headers() {
+        let name = HeaderName::from_bytes(name.as_str().as_bytes());
+        if let (Ok(name), Ok(value)) = (name, HeaderValue::from_bytes(value.as_bytes())) {
+            builder.insert_header((name, value));
+        }
+    }
+    builder
+}
+
+fn plain(response: Response<Bytes>) -> HttpResponse {
+    let mut builder = head(&response);
+    if response.status() == StatusCode::NO_CONTENT {
+        builder.finish()
+    } else {
+        builder.body(response.into_body())
+    }
+}
+
+/// A body in pieces. One that is cut promises its whole length, and then the connection breaks.
+fn drip(request: &HttpRequest, response: Response<Bytes>, pieces: Pieces) -> HttpResponse {
+    let mut builder = head(&response);
+    let body = response.into_body();
+    let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
+    let end = pieces.cut_after.unwrap_or(body.len()).min(body.len());
+    let socket = request.conn_data::<Socket>().and_then(|Socket(stream)| stream.try_clone().ok());
+    let start = (0_usize, socket);
+    let stream = stream::unfold(start, move |(at, socket)| {
+        let body = body.clone();
+        async move {
+            if at < end {
+                SystemClock.sleep(pieces.pause).await;
+                let next = at.saturating_add(pieces.bytes).min(end);
+                return Some((Ok::<Bytes, io::Error>(body.slice(at..next)), (next, socket)));
+            }
+            if end == body.len() {
+                return None;
+            }
+            // What has been written must be on its way before the connection breaks.
+            SystemClock.sleep(FLUSH).await;
+            if let Some(stream) = socket {
+                // A socket that is closed already cannot be broken any more.
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+            Some((Err(io::Error::from(io::ErrorKind::ConnectionReset)), (end, None)))
+        }
+    });
+    builder.no_chunking(length).body(SizedStream::new(length, Box::pin(stream)))
+}
