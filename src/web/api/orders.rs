@@ -1,0 +1,302 @@
+//! Orders.
+
+use actix_web::{HttpResponse, web};
+use jiff::Timestamp;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Done, ListQuery, Page};
+use crate::domain::id::OrderNo;
+use crate::store::connections;
+use crate::store::events::{self, EventRow};
+use crate::store::orders::{self, OrderDetail, OrderRow};
+use crate::web::AppState;
+use crate::web::auth::{CanReadOrders, CanWorkOrders, Signed};
+use crate::web::error::{self, WebError};
+use crate::web::pages::orders::OrdersQuery;
+
+/// Why an order waits.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReasonBody {
+    /// Stable code.
+    code: &'static str,
+    /// What happened.
+    what: String,
+    /// What to do next.
+    next_step: &'static str,
+}
+
+/// An order as the list tells of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OrderBody {
+    order_no: i64,
+    /// The connection's alias.
+    connection: String,
+    connection_id: i64,
+    channel: String,
+    external_id: String,
+    /// `pending`, `open`, `part_shipped`, `shipped`, `cancelled`.
+    status: &'static str,
+    history: bool,
+    /// `none`, `waiting`, `creating`, `created`, `failed`.
+    export_state: &'static str,
+    export_reason: Option<ReasonBody>,
+    shop_order_id: Option<String>,
+    #[schema(value_type = String, format = DateTime)]
+    placed_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    imported_at: Timestamp,
+    currency: String,
+    total_minor: i64,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    ship_by: Option<Timestamp>,
+    unit_count: i64,
+    lines: Vec<LineBody>,
+    shipments: Vec<ShipmentBody>,
+}
+
+/// A position.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LineBody {
+    line_id: String,
+    sku: Option<String>,
+    product_id: Option<String>,
+    title: String,
+    quantity: i64,
+    quantity_shipped: i64,
+    quantity_cancelled: i64,
+    #[schema(value_type = Option<String>)]
+    unit_price: Option<rust_decimal::Decimal>,
+    options: Option<String>,
+    amounts: Vec<AmountBody>,
+}
+
+/// A typed amount.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AmountBody {
+    kind: &'static str,
+    amount_minor: i64,
+}
+
+/// A parcel.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ShipmentBody {
+    parcel: i64,
+    /// Who told us first: `shop` or `marketplace`.
+    origin: &'static str,
+    carrier: Option<String>,
+    service: Option<String>,
+    tracking: Option<String>,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    shipped_at: Option<Timestamp>,
+    /// When the other side was told.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    told_at: Option<Timestamp>,
+    gone: bool,
+    lines: Vec<ShippedLineBody>,
+}
+
+/// So many units of a line.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ShippedLineBody {
+    line_id: String,
+    quantity: i64,
+}
+
+/// One row of an order's history.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct EventBody {
+    event_id: i64,
+    #[schema(value_type = String, format = DateTime)]
+    at: Timestamp,
+    kind: &'static str,
+    text: String,
+    actor: String,
+    payload_id: Option<i64>,
+}
+
+/// Orders, newest first.
+///
+/// # Errors
+/// Where a parameter is wrong.
+#[utoipa::path(get, path = "/api/v1/orders", responses((status = 200, body = Page<OrderBody>)), params(
+    ("status" = Option<String>, Query), ("export_state" = Option<String>, Query),
+    ("reason" = Option<String>, Query), ("connection" = Option<String>, Query, description = "id or alias"),
+    ("channel" = Option<String>, Query), ("q" = Option<String>, Query, description = "a text, last 90 days"),
+    ("all_time" = Option<bool>, Query), ("history" = Option<bool>, Query), ("day" = Option<String>, Query),
+    ("limit" = Option<u32>, Query), ("cursor" = Option<String>, Query)))]
+pub async fn list(
+    _who: Signed<CanReadOrders>,
+    state: web::Data<AppState>,
+    filters: web::Query<OrdersQuery>,
+    list: web::Query<ListQuery>,
+) -> Result<HttpResponse, WebError> {
+    let limit = list.limit()?;
+    let filters = filters.into_inner();
+    let place = filters.place()?;
+    let page = state
+        .store
+        .read(move |read| {
+            let all = connections::all(read)?;
+            let filter = match filters.filter(&all) {
+                Ok(filter) => filter,
+                Err(error) => return Ok(Err(error)),
+            };
+            let page = orders::page(read, &filter, place.as_ref(), limit)?;
+            let mut rows = Vec::with_capacity(page.rows.len());
+            for row in page.rows {
+                // A page's rows lie side by side in the file: each detail is a short look.
+                let detail = orders::detail(read, row.order_no)?;
+                rows.push(detail.map_or_else(|| body(&row), |detail| detail_body(&detail)));
+            }
+            Ok(Ok(Page { data: rows, next_cursor: page.next.map(|cursor| cursor.encode()) }))
+        })
+        .await??;
+    Ok(error::json(&page))
+}
+
+/// One order.
+///
+/// # Errors
+/// Where there is no such order.
+#[utoipa::path(get, path = "/api/v1/orders/{no}", params(("no" = i64, Path)),
+    responses((status = 200, body = OrderBody)))]
+pub async fn get(
+    _who: Signed<CanReadOrders>,
+    state: web::Data<AppState>,
+    no: web::Path<OrderNo>,
+) -> Result<HttpResponse, WebError> {
+    let no = *no;
+    let detail = state.store.read(move |read| orders::detail(read, no)).await?;
+    let detail = detail.ok_or_else(|| WebError::no_order(no))?;
+    Ok(error::json(&detail_body(&detail)))
+}
+
+/// The order's history, newest last.
+///
+/// # Errors
+/// Where there is no such order.
+#[utoipa::path(get, path = "/api/v1/orders/{no}/events", params(("no" = i64, Path)),
+    responses((status = 200, body = Page<EventBody>)))]
+pub async fn events(
+    _who: Signed<CanReadOrders>,
+    state: web::Data<AppState>,
+    no: web::Path<OrderNo>,
+    query: web::Query<ListQuery>,
+) -> Result<HttpResponse, WebError> {
+    let no = *no;
+    let rows = state
+        .store
+        .read(move |read| match orders::detail(read, no)? {
+            Some(_) => events::of_order(read, no).map(Some),
+            None => Ok(None),
+        })
+        .await?
+        .ok_or_else(|| WebError::no_order(no))?;
+    Ok(error::json(&super::page_of(rows.iter().map(event_body).collect(), &query)?))
+}
+
+/// Sends the order to the shop although it would not go by itself.
+///
+/// # Errors
+/// Where it cannot go.
+#[utoipa::path(post, path = "/api/v1/orders/{no}/export", params(("no" = i64, Path)),
+    responses((status = 200, body = Done)))]
+pub async fn export(
+    who: Signed<CanWorkOrders>,
+    state: web::Data<AppState>,
+    no: web::Path<OrderNo>,
+) -> Result<HttpResponse, WebError> {
+    let message = state.engine.export(*no, who.actor()).await.map_err(WebError::Refused)?;
+    Ok(error::json(&Done { message }))
+}
+
+/// Tries now what the order waits for.
+///
+/// # Errors
+/// Where there is nothing to retry.
+#[utoipa::path(post, path = "/api/v1/orders/{no}/retry", params(("no" = i64, Path)),
+    responses((status = 200, body = Done)))]
+pub async fn retry(
+    who: Signed<CanWorkOrders>,
+    state: web::Data<AppState>,
+    no: web::Path<OrderNo>,
+) -> Result<HttpResponse, WebError> {
+    let message = state.engine.retry(*no, who.actor()).await.map_err(WebError::Refused)?;
+    Ok(error::json(&Done { message }))
+}
+
+fn body(row: &OrderRow) -> OrderBody {
+    OrderBody {
+        order_no: row.order_no.0,
+        connection: row.alias.clone(),
+        connection_id: row.connection.0,
+        channel: row.channel.to_string(),
+        external_id: row.external_id.clone(),
+        status: row.status.as_str(),
+        history: row.is_history,
+        export_state: row.export_state.as_str(),
+        export_reason: row.reason.as_ref().map(|reason| ReasonBody {
+            code: reason.code.as_str(),
+            what: reason.what(),
+            next_step: reason.next_step(),
+        }),
+        shop_order_id: row.shop_order_id.clone(),
+        placed_at: row.placed_at,
+        imported_at: row.imported_at,
+        currency: row.currency.clone(),
+        total_minor: row.total_minor,
+        ship_by: row.ship_by,
+        unit_count: row.unit_count,
+        lines: Vec::new(),
+        shipments: Vec::new(),
+    }
+}
+
+fn detail_body(detail: &OrderDetail) -> OrderBody {
+    let lines = detail.lines.iter().enumerate().map(|(index, line)| LineBody {
+        line_id: line.external_id.clone(),
+        sku: line.sku.clone(),
+        product_id: line.product_id.clone(),
+        title: line.title.clone(),
+        quantity: line.quantity,
+        quantity_shipped: line.quantity_shipped,
+        quantity_cancelled: line.quantity_cancelled,
+        unit_price: line.unit_price,
+        options: line.options.clone(),
+        amounts: detail
+            .amounts
+            .iter()
+            .filter(|amount| amount.line == Some(index))
+            .map(|amount| AmountBody { kind: amount.kind.as_str(), amount_minor: amount.minor })
+            .collect(),
+    });
+    let shipments = detail.shipments.iter().map(|row| ShipmentBody {
+        parcel: row.parcel.parcel,
+        origin: row.parcel.origin.as_str(),
+        carrier: row.parcel.carrier.clone(),
+        service: row.parcel.service.clone(),
+        tracking: row.parcel.tracking.clone(),
+        shipped_at: row.parcel.shipped_at,
+        told_at: row.told_at,
+        gone: row.parcel.is_gone,
+        lines: row
+            .parcel
+            .lines
+            .iter()
+            .map(|line| ShippedLineBody { line_id: line.external_line_id.clone(), quantity: line.quantity })
+            .collect(),
+    });
+    OrderBody { lines: lines.collect(), shipments: shipments.collect(), ..body(&detail.row) }
+}
+
+fn event_body(event: &EventRow) -> EventBody {
+    EventBody {
+        event_id: event.event_id.0,
+        at: event.at,
+        kind: event.kind.as_str(),
+        text: event.text.clone(),
+        actor: event.actor.clone(),
+        payload_id: event.payload.map(|payload| payload.0),
+    }
+}

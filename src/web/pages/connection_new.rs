@@ -1,0 +1,174 @@
+//! Adding a connection: credentials with the steps beside them, a test before anything is saved.
+
+use actix_web::{HttpResponse, web};
+use askama::Template;
+
+use super::connection_form::{self, CredentialView, FieldProblem, Fields, SettingsView};
+use super::{Choice, Shell, Visit, done};
+use crate::channels::registry::{self, ChannelInfo};
+use crate::domain::connection::{Connection, ConnectionSettings};
+use crate::domain::id::ChannelName;
+use crate::store::connections;
+use crate::web::auth::{CanManage, Signed};
+use crate::web::engine::{ConnectionDraft, TestReport};
+use crate::web::error::{self, WebError};
+use crate::web::{AppState, routes};
+
+#[derive(Template)]
+#[template(path = "pages/connection_new.html", config = ".askama.toml")]
+struct ConnectionNewPage {
+    shell: Shell,
+    action: String,
+    title: &'static str,
+    is_shop: bool,
+    is_owner: bool,
+    steps: &'static [&'static str],
+    alias: String,
+    base_url: String,
+    pasted: String,
+    credentials: Vec<CredentialView>,
+    settings: SettingsView,
+    histories: Vec<Choice>,
+    history_from: String,
+    go_live: String,
+    has_shop: bool,
+    problem: Option<FieldProblem>,
+    report: Option<TestReport>,
+}
+
+#[derive(Template)]
+#[template(path = "parts/test_report.html", config = ".askama.toml")]
+struct ReportPart {
+    report: Option<TestReport>,
+}
+
+/// The form.
+///
+/// # Errors
+/// Where there is no such channel.
+pub async fn form(
+    who: Signed<CanManage>,
+    visit: Visit,
+    state: web::Data<AppState>,
+    channel: web::Path<String>,
+) -> Result<HttpResponse, WebError> {
+    let info = known(&channel)?;
+    let all = state.store.read(connections::all).await?;
+    let mut settings = ConnectionSettings::default();
+    settings.shop = first_shop(&all);
+    let fields = Fields::from([("alias".to_owned(), info.title.to_owned())]);
+    visit.page(&page(&who, &visit, info, &fields, &settings, &all, None, None))
+}
+
+/// Tests or saves, as the button says.
+///
+/// # Errors
+/// Where there is no such channel.
+pub async fn submit(
+    who: Signed<CanManage>,
+    visit: Visit,
+    state: web::Data<AppState>,
+    channel: web::Path<String>,
+    fields: web::Form<Fields>,
+) -> Result<HttpResponse, WebError> {
+    let info = known(&channel)?;
+    let fields = fields.into_inner();
+    let all = state.store.read(connections::all).await?;
+    let draft = draft(info, &fields, who.role().is_owner(), &state);
+    let shown = draft.as_ref().map_or_else(|_| ConnectionSettings::default(), |draft| draft.settings.clone());
+    let again = |problem, report| page(&who, &visit, info, &fields, &shown, &all, problem, report);
+    let draft = match draft {
+        Ok(draft) => draft,
+        Err(problem) if visit.wants_fragment => {
+            return Err(WebError::invalid("invalid_field", problem.message));
+        }
+        Err(problem) => return error::form_again(&again(Some(problem), None)),
+    };
+    if fields.get("do").is_some_and(|what| what == "test") {
+        let report = Some(state.engine.test_connection(draft).await);
+        if visit.wants_fragment {
+            return error::html(&ReportPart { report });
+        }
+        return error::html(&again(None, report));
+    }
+    match state.engine.add_connection(draft, who.actor()).await {
+        Ok(id) => done(&routes::connection(id), "Connected. Its orders are being read."),
+        Err(refused) => {
+            let problem =
+                FieldProblem { field: refused.field.unwrap_or_default(), message: refused.message };
+            error::form_again(&again(Some(problem), None))
+        }
+    }
+}
+
+fn known(channel: &str) -> Result<&'static ChannelInfo, WebError> {
+    registry::channel(&ChannelName::from(channel)).ok_or_else(|| {
+        WebError::NotFound(format!("There is no channel “{channel}”. The connections page lists all."))
+    })
+}
+
+fn first_shop(all: &[Connection]) -> Option<crate::domain::id::ConnectionId> {
+    all.iter()
+        .find(|connection| registry::channel(&connection.channel).is_some_and(|info| info.is_shop))
+        .map(|connection| connection.id)
+}
+
+fn draft(
+    info: &ChannelInfo,
+    fields: &Fields,
+    is_owner: bool,
+    state: &AppState,
+) -> Result<ConnectionDraft, FieldProblem> {
+    let mut settings = connection_form::settings(info.is_shop, fields, &ConnectionSettings::default())?;
+    let today = state.clock.now().to_zoned(state.zone.clone()).date();
+    connection_form::start(fields, &state.zone, today, &mut settings)?;
+    let credentials = connection_form::credentials(info, fields);
+    if let Some(missing) =
+        info.credentials.iter().find(|field| field.is_required && !credentials.contains_key(field.name))
+    {
+        return Err(FieldProblem {
+            field: format!("credential_{}", missing.name),
+            message: format!("{} is missing. {}", missing.label, missing.hint),
+        });
+    }
+    Ok(ConnectionDraft {
+        channel: ChannelName::from(info.name),
+        alias: connection_form::alias(fields)?,
+        base_url: if is_owner { connection_form::base_url(fields)? } else { None },
+        credentials,
+        settings,
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "a form is shown with everything that was typed and found")]
+fn page(
+    who: &Signed<CanManage>,
+    visit: &Visit,
+    info: &'static ChannelInfo,
+    fields: &Fields,
+    settings: &ConnectionSettings,
+    all: &[Connection],
+    problem: Option<FieldProblem>,
+    report: Option<TestReport>,
+) -> ConnectionNewPage {
+    let text = |name: &str| fields.get(name).cloned().unwrap_or_default();
+    ConnectionNewPage {
+        shell: visit.shell(who, format!("Connect {}", info.title), "connections"),
+        action: routes::connection_new(info.name),
+        title: info.title,
+        is_shop: info.is_shop,
+        is_owner: who.role().is_owner(),
+        steps: info.steps,
+        alias: text("alias"),
+        base_url: text("base_url"),
+        pasted: text("pasted"),
+        credentials: connection_form::credential_views(info, fields),
+        settings: connection_form::settings_view(info.is_shop, settings, all),
+        histories: connection_form::history_choices(&text("history")),
+        history_from: text("history_from"),
+        go_live: text("go_live"),
+        has_shop: first_shop(all).is_some(),
+        problem,
+        report,
+    }
+}

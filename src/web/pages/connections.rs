@@ -1,0 +1,141 @@
+//! All connections and how they are doing.
+
+use actix_web::{HttpResponse, web};
+use askama::Template;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::{Shell, Visit};
+use crate::channels::registry::CHANNELS;
+use crate::domain::connection::{Connection, ConnectionState};
+use crate::store::connections;
+use crate::web::auth::{CanReadOrders, Signed};
+use crate::web::engine::{ConnectionStatus, ImportProgress};
+use crate::web::error::{self, WebError};
+use crate::web::shown::{self, Badge, Moment};
+use crate::web::{AppState, routes};
+
+#[derive(Template)]
+#[template(path = "pages/connections.html", config = ".askama.toml")]
+struct ConnectionsPage {
+    shell: Shell,
+    may_manage: bool,
+    connections: Vec<ConnectionView>,
+    channels: Vec<ChannelView>,
+}
+
+#[derive(Template)]
+#[template(path = "parts/connection_list.html", config = ".askama.toml")]
+struct ConnectionsPart {
+    may_manage: bool,
+    connections: Vec<ConnectionView>,
+}
+
+struct ChannelView {
+    address: String,
+    title: &'static str,
+    what: &'static str,
+}
+
+/// A connection and how it is doing, as a card.
+pub(super) struct ConnectionView {
+    pub(super) address: String,
+    pub(super) alias: String,
+    pub(super) channel: String,
+    pub(super) channel_title: String,
+    pub(super) letter: String,
+    pub(super) account: String,
+    pub(super) shop: Option<String>,
+    pub(super) state: Badge,
+    pub(super) since: String,
+    pub(super) note: String,
+    pub(super) is_paused: bool,
+    pub(super) lag: String,
+    pub(super) last_success: Option<(Moment, String)>,
+    pub(super) next_run: String,
+    pub(super) last_error: String,
+    pub(super) quota: Vec<(String, String)>,
+    pub(super) progress: Option<ProgressView>,
+}
+
+/// The import of history.
+pub(super) struct ProgressView {
+    pub(super) done: u64,
+    pub(super) estimate: Option<u64>,
+}
+
+/// The list.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn list(
+    who: Signed<CanReadOrders>,
+    visit: Visit,
+    state: web::Data<AppState>,
+) -> Result<HttpResponse, WebError> {
+    let all = state.store.read(connections::all).await?;
+    let now = state.clock.now();
+    let views = all
+        .iter()
+        .map(|connection| {
+            let status = state.engine.connection_status(connection.id);
+            view(connection, &all, status, &state.zone, now)
+        })
+        .collect();
+    let may_manage = who.role().may_manage();
+    if visit.wants_fragment {
+        return error::html(&ConnectionsPart { may_manage, connections: views });
+    }
+    visit.page(&ConnectionsPage {
+        shell: visit.shell(&who, "Connections", "connections"),
+        may_manage,
+        connections: views,
+        channels: CHANNELS
+            .iter()
+            .map(|info| ChannelView {
+                address: routes::connection_new(info.name),
+                title: info.title,
+                what: if info.is_shop { "Shop" } else { "Marketplace" },
+            })
+            .collect(),
+    })
+}
+
+/// A connection as a card.
+pub(super) fn view(
+    connection: &Connection,
+    all: &[Connection],
+    status: ConnectionStatus,
+    zone: &TimeZone,
+    now: Timestamp,
+) -> ConnectionView {
+    let (channel_title, letter) = shown::channel(&connection.channel);
+    let shop = connection.settings.shop.and_then(|id| all.iter().find(|other| other.id == id));
+    let is_paused = connection.state == ConnectionState::Paused;
+    ConnectionView {
+        address: routes::connection(connection.id),
+        alias: connection.alias.clone(),
+        channel: connection.channel.to_string(),
+        channel_title,
+        letter,
+        account: connection.account.clone(),
+        shop: shop.map(|shop| shop.alias.clone()),
+        state: shown::connection_state(connection.state),
+        since: shown::moment(connection.state_since, zone).text,
+        note: connection.state_note.clone().unwrap_or_default(),
+        is_paused,
+        lag: status.lag.map(shown::span).unwrap_or_default(),
+        last_success: status
+            .last_success_at
+            .map(|at| (shown::moment(at, zone), shown::from_now(at, now))),
+        next_run: match status.next_run_at {
+            _ if is_paused => "when it is resumed".to_owned(),
+            Some(at) if at > now => shown::from_now(at, now),
+            Some(_) => "now".to_owned(),
+            None => "not planned".to_owned(),
+        },
+        last_error: status.last_error.unwrap_or_default(),
+        quota: status.quota.into_iter().map(|line| (line.operation, line.left)).collect(),
+        progress: status.progress.map(|ImportProgress { done, estimate }| ProgressView { done, estimate }),
+    }
+}

@@ -1,0 +1,197 @@
+//! Every address, in one list: who answers it, and who may ask.
+//!
+//! [`guarded`] takes only handlers whose first argument is [`Signed`]; the few others are marked [`public`].
+
+use actix_web::http::Method;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{FromRequest, Handler, Responder, Route};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::auth::Guarded;
+use super::{api, assets, pages};
+use crate::domain::id::{ConnectionId, OrderNo, PayloadId};
+
+/// One address.
+pub struct Address {
+    /// The method.
+    pub method: Method,
+    /// The pattern.
+    pub path: &'static str,
+    /// What a role must allow; none where anybody is answered.
+    pub needed: Option<&'static str>,
+    route: Route,
+}
+
+/// Adds every address.
+pub fn configure(config: &mut ServiceConfig) {
+    for address in all() {
+        config.route(address.path, address.route);
+    }
+}
+
+/// Every address. A pattern with a fixed word stands before one with a variable in its place.
+#[must_use]
+pub fn all() -> Vec<Address> {
+    let mut all = vec![
+        public(Method::GET, "/healthz", pages::health::healthz),
+        public(Method::GET, "/readyz", pages::health::readyz),
+        public(Method::GET, "/assets/{hash}/{name:.*}", assets::serve),
+        public(Method::GET, "/login", pages::login::form),
+        public(Method::POST, "/login", pages::login::submit),
+        public(Method::GET, "/login/{token}", pages::login::link),
+        public(Method::GET, "/setup/{token}", pages::setup::form),
+        public(Method::POST, "/setup/{token}", pages::setup::submit),
+    ];
+    all.extend(page_addresses());
+    all.extend(api_addresses());
+    all
+}
+
+fn page_addresses() -> Vec<Address> {
+    vec![
+        guarded(Method::GET, "/", pages::orders::home),
+        guarded(Method::POST, "/logout", pages::login::logout),
+        guarded(Method::GET, "/orders", pages::orders::list),
+        guarded(Method::POST, "/orders/find", pages::orders::find),
+        guarded(Method::POST, "/orders/retry", pages::orders::retry_reason),
+        guarded(Method::GET, "/orders/{no}", pages::order::show),
+        guarded(Method::GET, "/orders/{no}/shop", pages::order::shop),
+        guarded(Method::GET, "/orders/{no}/payloads/{payload}", pages::payload::show),
+        guarded(Method::POST, "/orders/{no}/export", pages::order::export),
+        guarded(Method::POST, "/orders/{no}/retry", pages::order::retry),
+        guarded(Method::GET, "/connections", pages::connections::list),
+        guarded(Method::GET, "/connections/new/{channel}", pages::connection_new::form),
+        guarded(Method::POST, "/connections/new/{channel}", pages::connection_new::submit),
+        guarded(Method::GET, "/connections/{id}", pages::connection::show),
+        guarded(Method::POST, "/connections/{id}/sync", pages::connection::sync),
+        guarded(Method::POST, "/connections/{id}/pause", pages::connection::pause),
+        guarded(Method::POST, "/connections/{id}/resume", pages::connection::resume),
+        guarded(Method::POST, "/connections/{id}/test", pages::connection::test),
+        guarded(Method::POST, "/connections/{id}/settings", pages::connection::settings),
+        guarded(Method::POST, "/connections/{id}/authorise", pages::connection::authorise),
+        guarded(Method::GET, "/settings", pages::settings::show),
+        guarded(Method::POST, "/settings/tokens", pages::settings::create_token),
+        guarded(Method::POST, "/settings/tokens/{id}/revoke", pages::settings::revoke_token),
+        guarded(Method::POST, "/settings/sign-out-everywhere", pages::settings::sign_out_everywhere),
+    ]
+}
+
+fn api_addresses() -> Vec<Address> {
+    vec![
+        guarded(Method::GET, "/api/openapi.json", api::openapi),
+        guarded(Method::GET, "/api/v1/orders", api::orders::list),
+        guarded(Method::GET, "/api/v1/orders/{no}", api::orders::get),
+        guarded(Method::GET, "/api/v1/orders/{no}/events", api::orders::events),
+        guarded(Method::POST, "/api/v1/orders/{no}/export", api::orders::export),
+        guarded(Method::POST, "/api/v1/orders/{no}/retry", api::orders::retry),
+        guarded(Method::GET, "/api/v1/connections", api::connections::list),
+        guarded(Method::POST, "/api/v1/connections", api::connections::add),
+        guarded(Method::GET, "/api/v1/connections/{id}", api::connections::get),
+        guarded(Method::PATCH, "/api/v1/connections/{id}", api::connections::change),
+        guarded(Method::POST, "/api/v1/connections/{id}/sync", api::connections::sync),
+        guarded(Method::POST, "/api/v1/connections/{id}/pause", api::connections::pause),
+        guarded(Method::POST, "/api/v1/connections/{id}/resume", api::connections::resume),
+        guarded(Method::POST, "/api/v1/connections/{id}/test", api::connections::test),
+        guarded(Method::GET, "/api/v1/listings", api::work::listings),
+        guarded(Method::GET, "/api/v1/effects", api::work::effects),
+        guarded(Method::GET, "/api/v1/incidents", api::work::incidents),
+        guarded(Method::GET, "/api/v1/status", api::work::status),
+        guarded(Method::POST, "/api/v1/sql", api::sql::run),
+    ]
+}
+
+/// True where API tokens are taken.
+#[must_use]
+pub fn takes_tokens(path: &str) -> bool {
+    path.starts_with("/api/")
+}
+
+/// The list of orders.
+pub const ORDERS: &str = "/orders";
+/// The list of connections.
+pub const CONNECTIONS: &str = "/connections";
+/// Users, tokens, this installation.
+pub const SETTINGS: &str = "/settings";
+
+/// One order's page.
+#[must_use]
+pub fn order(no: OrderNo) -> String {
+    format!("/orders/{no}")
+}
+
+/// The way to the order in the shop's own pages.
+#[must_use]
+pub fn order_in_shop(no: OrderNo) -> String {
+    format!("/orders/{no}/shop")
+}
+
+/// One payload of an order.
+#[must_use]
+pub fn payload(no: OrderNo, payload: PayloadId) -> String {
+    format!("/orders/{no}/payloads/{payload}")
+}
+
+/// One connection's page.
+#[must_use]
+pub fn connection(id: ConnectionId) -> String {
+    format!("/connections/{id}")
+}
+
+/// The form that adds a connection.
+#[must_use]
+pub fn connection_new(channel: &str) -> String {
+    format!("/connections/new/{channel}")
+}
+
+/// The sign-in page, and where to go on afterwards.
+#[must_use]
+pub fn login(next: Option<&str>) -> String {
+    match next.filter(|next| *next != "/") {
+        Some(next) => format!("/login?next={}", utf8_percent_encode(next, NON_ALPHANUMERIC)),
+        None => "/login".to_owned(),
+    }
+}
+
+/// A single-use sign-in link's path.
+#[must_use]
+pub fn login_link(token: &str) -> String {
+    format!("/login/{token}")
+}
+
+/// The setup link's path.
+#[must_use]
+pub fn setup(token: &str) -> String {
+    format!("/setup/{token}")
+}
+
+/// `next` if it is a path of this site, else the start page: a sign-in never leads elsewhere.
+#[must_use]
+pub fn local_or_home(next: Option<&str>) -> &str {
+    next.filter(|next| {
+        next.starts_with('/')
+            && !next.starts_with("//")
+            && !next.contains('\\')
+            && !next.chars().any(char::is_control)
+    })
+    .unwrap_or("/")
+}
+
+fn guarded<F, Args>(method: Method, path: &'static str, handler: F) -> Address
+where
+    F: Handler<Args>,
+    Args: FromRequest + Guarded + 'static,
+    F::Output: Responder + 'static,
+{
+    let route = web::method(method.clone()).to(handler);
+    Address { method, path, needed: Some(Args::NEEDED), route }
+}
+
+fn public<F, Args>(method: Method, path: &'static str, handler: F) -> Address
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let route = web::method(method.clone()).to(handler);
+    Address { method, path, needed: None, route }
+}

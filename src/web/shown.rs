@@ -1,0 +1,233 @@
+//! How values look: money, times, states, names. One place, so that a number looks the same everywhere.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::channels::registry;
+use crate::domain::connection::ConnectionState;
+use crate::domain::effect::{EffectKind, EffectState};
+use crate::domain::id::ChannelName;
+use crate::domain::money::{Currency, Money};
+use crate::domain::order::{AmountKind, ExportState, OrderStatus};
+use crate::domain::reason::{Reason, ReasonCode};
+
+/// An amount with its currency's digits and code, thousands apart: `1,234.50 USD`.
+#[must_use]
+pub fn money(minor: i64, currency: &str) -> String {
+    let Ok(known) = currency.parse::<Currency>() else {
+        return format!("{minor} minor units of {currency}");
+    };
+    let text = Money { minor, currency: known }.decimal().to_string();
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("−", digits));
+    let (whole, fraction) = digits.split_once('.').map_or((digits, None), |(w, f)| (w, Some(f)));
+    let mut grouped = String::with_capacity(whole.len() + whole.len() / 3);
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    match fraction {
+        Some(fraction) => format!("{sign}{grouped}.{fraction} {currency}"),
+        None => format!("{sign}{grouped} {currency}"),
+    }
+}
+
+/// A moment in the merchant's zone: what people read, and what machines do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    /// `2026-03-01 14:05`.
+    pub text: String,
+    /// RFC 3339 in UTC.
+    pub iso: String,
+}
+
+/// A moment as shown.
+#[must_use]
+pub fn moment(at: Timestamp, zone: &TimeZone) -> Moment {
+    let text = at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
+    Moment { text, iso: at.to_string() }
+}
+
+/// How long, in the largest unit that says enough: `12 s`, `5 min`, `3 h`, `2 days`.
+#[must_use]
+pub fn span(duration: SignedDuration) -> String {
+    let seconds = duration.as_secs().max(0);
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// How long ago, or in how long.
+#[must_use]
+pub fn from_now(at: Timestamp, now: Timestamp) -> String {
+    let distance = at.duration_since(now);
+    if distance.is_positive() {
+        format!("in {}", span(distance))
+    } else {
+        format!("{} ago", span(-distance))
+    }
+}
+
+/// A coloured word. The tone is a CSS class; the word alone says everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Badge {
+    /// The word.
+    pub text: &'static str,
+    /// `calm`, `good`, `wait`, `bad`.
+    pub tone: &'static str,
+}
+
+/// The word for an order's status.
+#[must_use]
+pub fn status(status: OrderStatus) -> Badge {
+    let (text, tone) = match status {
+        OrderStatus::Pending => ("Unpaid", "calm"),
+        OrderStatus::Open => ("To ship", "wait"),
+        OrderStatus::PartShipped => ("Part shipped", "wait"),
+        OrderStatus::Shipped => ("Shipped", "good"),
+        OrderStatus::Cancelled => ("Cancelled", "calm"),
+    };
+    Badge { text, tone }
+}
+
+/// The word for an order's state in the shop.
+#[must_use]
+pub fn export(state: ExportState, reason: Option<&Reason>) -> Badge {
+    let (text, tone) = match state {
+        ExportState::None => ("Not for the shop", "calm"),
+        ExportState::Waiting if reason.is_some_and(Reason::needs_person) => ("Needs you", "bad"),
+        ExportState::Waiting => ("Waiting", "wait"),
+        ExportState::Creating => ("Being created", "wait"),
+        ExportState::Created => ("In the shop", "good"),
+        ExportState::Failed => ("Failed", "bad"),
+    };
+    Badge { text, tone }
+}
+
+/// The word for a connection's state.
+#[must_use]
+pub fn connection_state(state: ConnectionState) -> Badge {
+    let (text, tone) = match state {
+        ConnectionState::Active => ("Active", "good"),
+        ConnectionState::Paused => ("Paused", "calm"),
+        ConnectionState::NeedsReauthorisation => ("Needs re-authorisation", "bad"),
+        ConnectionState::Failing => ("Failing", "bad"),
+    };
+    Badge { text, tone }
+}
+
+/// A state in the shop as a filter names it.
+#[must_use]
+pub fn export_state(state: ExportState) -> &'static str {
+    match state {
+        ExportState::None => "Not for the shop",
+        ExportState::Waiting => "Waiting",
+        ExportState::Creating => "Being created",
+        ExportState::Created => "In the shop",
+        ExportState::Failed => "Failed",
+    }
+}
+
+/// A reason as a filter names it.
+#[must_use]
+pub fn reason(code: ReasonCode) -> &'static str {
+    match code {
+        ReasonCode::Unpaid => "Unpaid",
+        ReasonCode::ExportOff => "Export off",
+        ReasonCode::PlatformFulfilled => "Shipped by the marketplace",
+        ReasonCode::Cancelled => "Cancelled before export",
+        ReasonCode::UnmatchedSku => "SKU unknown in the shop",
+        ReasonCode::OutOfStock => "Too little stock",
+        ReasonCode::CurrencyDiffers => "Other currency",
+        ReasonCode::TotalMismatch => "Amounts do not add up",
+        ReasonCode::AddressMissing => "No usable address",
+        ReasonCode::ShopUnavailable => "Shop unavailable",
+        ReasonCode::MarketplaceUnavailable => "Marketplace unavailable",
+        ReasonCode::ShopRejected => "Refused by the shop",
+        ReasonCode::InDoubt => "In doubt",
+        ReasonCode::DuplicateInShop => "Duplicate in the shop",
+        ReasonCode::ShopTotalDiffers => "Shop total differs",
+        ReasonCode::TrackingMissing => "Tracking missing",
+        ReasonCode::CarrierMissing => "Carrier missing",
+        ReasonCode::LinesUnknown => "Lines unknown",
+        ReasonCode::MarketplaceRejected => "Refused by the marketplace",
+        ReasonCode::Retrying => "Retrying",
+    }
+}
+
+/// What an amount is for.
+#[must_use]
+pub fn amount(kind: AmountKind) -> &'static str {
+    match kind {
+        AmountKind::Item => "Goods",
+        AmountKind::ItemTax => "Tax on goods",
+        AmountKind::Shipping => "Shipping",
+        AmountKind::ShippingTax => "Tax on shipping",
+        AmountKind::GiftWrap => "Gift wrap",
+        AmountKind::GiftWrapTax => "Tax on gift wrap",
+        AmountKind::SellerDiscount => "Your discount",
+        AmountKind::PlatformDiscount => "Marketplace discount",
+        AmountKind::ShippingDiscount => "Discount on shipping",
+        AmountKind::Other => "Other charges",
+        AmountKind::WithheldTax => "Tax kept by the marketplace",
+        AmountKind::Fee => "Marketplace fee",
+    }
+}
+
+/// Work owed, as a person would say it.
+#[must_use]
+pub fn effect(kind: EffectKind) -> &'static str {
+    match kind {
+        EffectKind::CreateShopOrder => "Create the order in the shop",
+        EffectKind::CancelShopOrder => "Cancel the order in the shop",
+        EffectKind::ShipShopOrder => "Tell the shop of a parcel",
+        EffectKind::ConfirmShipment => "Tell the marketplace of a parcel",
+        EffectKind::ReadShopShipments => "Read the shop's shipments",
+        EffectKind::RefreshOrder => "Fetch the order from the marketplace again",
+    }
+}
+
+/// Where open work stands.
+#[must_use]
+pub fn effect_state(state: EffectState) -> Badge {
+    let (text, tone) = match state {
+        EffectState::Due => ("Due", "wait"),
+        EffectState::Called => ("Under way", "wait"),
+        EffectState::InDoubt => ("In doubt", "wait"),
+        EffectState::Held => ("Held", "bad"),
+    };
+    Badge { text, tone }
+}
+
+/// A channel's title for people, and the letter of its mark.
+#[must_use]
+pub fn channel(name: &ChannelName) -> (String, String) {
+    let title = registry::channel(name).map_or_else(|| name.as_str().to_owned(), |info| info.title.to_owned());
+    let letter = title.chars().next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
+    (title, letter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_has_its_currencys_digits() {
+        assert_eq!(money(123_456, "USD"), "1,234.56 USD");
+        assert_eq!(money(-5, "EUR"), "−0.05 EUR");
+        assert_eq!(money(1_234_567, "JPY"), "1,234,567 JPY");
+        assert_eq!(money(1_500, "KWD"), "1.500 KWD");
+        assert_eq!(money(999, "USD"), "9.99 USD");
+    }
+
+    #[test]
+    fn a_moment_is_shown_in_the_merchants_zone() {
+        let zone = TimeZone::get("America/New_York").unwrap();
+        let at: Timestamp = "2026-03-01T02:05:00Z".parse().unwrap();
+        assert_eq!(moment(at, &zone).text, "2026-02-28 21:05");
+    }
+}
