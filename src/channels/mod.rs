@@ -8,6 +8,9 @@ pub mod error;
 pub mod pace;
 pub mod registry;
 
+mod loose;
+mod request;
+
 pub mod amazon;
 pub mod bigcommerce;
 

@@ -1,0 +1,535 @@
+//! Amazon, on the Selling Partner API: Orders 2026-01-01, `confirmShipment` (Orders v0), Listings 2021-08-01.
+//!
+//! What Amazon is like:
+//! - `searchOrders` is allowed one call per three minutes, after a burst of twenty. A page of a hundred orders
+//!   with everything on it therefore does the work of a hundred calls, and a first import is pages alone.
+//! - Orders that are not paid carry no money and no people, and may vanish. Amazon takes people back 30 days
+//!   after delivery. What Amazon ships itself (FBA) never carries a street or a parcel.
+//! - The window ends two minutes before the present, by Amazon's own choice; its end comes back in the answer
+//!   and is our cursor. We never send one of our own.
+//! - A page token lives for 24 hours and belongs to the filter that it came with.
+//! - `searchListingsItems` gives the first 1,000 listings of a search.
+//!
+//! A connection never tells Amazon of parcels for orders that Amazon ships.
+
+mod client;
+mod config;
+mod map;
+mod wire;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http::Method;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::error::{ChannelError, RejectKind, Unreadable};
+use super::pace::{Bucket, Priority, QuotaLine};
+use super::registry::ChannelInfo;
+use super::request::segment;
+use super::{
+    Catalogue, Connector, ConnectorSetup, Cursor, Fulfilment, FulfilmentOrder, ListingPage, OrderPage,
+    OrderSource, PollStart, Probe, ProbeLine, ProbeReport, Received, Window,
+};
+use crate::clock::shifted;
+use crate::domain::order::OrderFacts;
+use crate::domain::shipment::ShipmentDraft;
+use client::{Client, Effect, Limits, Outgoing};
+
+/// The channel.
+pub const INFO: ChannelInfo = ChannelInfo {
+    name: "amazon",
+    title: "Amazon",
+    is_shop: false,
+    credentials: config::CREDENTIALS,
+    steps: config::STEPS,
+    account: config::account,
+    connect,
+};
+
+/// Calls per second and burst, as each operation's *Usage Plan* in Amazon's models has them. Answers may say
+/// another rate, which then counts.
+pub(crate) const QUOTAS: &[Bucket] = &[
+    // 0.0056 per second.
+    Bucket { operation: "searchOrders", period: Duration::from_millis(178_571), burst: 20, reserve: 4 },
+    // 0.5 per second.
+    Bucket { operation: "getOrder", period: Duration::from_secs(2), burst: 30, reserve: 5 },
+    // 2 per second.
+    Bucket { operation: "confirmShipment", period: Duration::from_millis(500), burst: 10, reserve: 0 },
+    // 5 per second.
+    Bucket { operation: "searchListingsItems", period: Duration::from_millis(200), burst: 5, reserve: 1 },
+    // 0.016 per second.
+    Bucket {
+        operation: "getMarketplaceParticipations",
+        period: Duration::from_millis(62_500),
+        burst: 15,
+        reserve: 0,
+    },
+];
+
+/// Everything that an order can carry and that we read.
+const INCLUDED_DATA: &str =
+    "BUYER,RECIPIENT,PROCEEDS,EXPENSE,PROMOTION,PAYMENT,FULFILLMENT,PACKAGES,CANCELLATION,TAX";
+
+/// Orders on a page: Amazon's most.
+const PAGE_ORDERS: &str = "100";
+
+/// Listings on a page: Amazon's most.
+const PAGE_LISTINGS: &str = "20";
+
+/// How far a poll reaches back behind its cursor. More would cost pages, and pages are dear.
+const OVERLAP: SignedDuration = SignedDuration::from_mins(2);
+
+/// A page token's life, less an hour for clocks that differ.
+const PAGE_TOKEN_LIFE: SignedDuration = SignedDuration::from_hours(23);
+
+/// Amazon refuses a window that begins less than two minutes ago.
+const WINDOW_AGE_MIN: SignedDuration = SignedDuration::from_mins(3);
+
+/// Where a first import of everything begins: Amazon gives two years, in some marketplaces everything since
+/// 2016.
+const HISTORY_START: Timestamp = Timestamp::constant(1_451_606_400, 0);
+
+/// How far back a connection's test looks for an order.
+const PROBE_REACH: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// Characters of a raw answer that a test shows.
+const PROBE_RAW_CHARS_MAX: usize = 4_000;
+
+/// Where people lie in an order of the 2026-01-01 model.
+const PERSON_PATHS: &[&str] = &[
+    "buyer",
+    "recipient",
+    "tax.taxRegistrations",
+    "orderItems[].fulfillment.packing.giftOption.giftMessage",
+    "orderItems[].product.customization",
+    "orderItems[].cancellation.cancellationRequest",
+];
+
+/// A connection to Amazon.
+#[derive(Debug)]
+pub struct Amazon {
+    client: Client,
+}
+
+fn connect(setup: ConnectorSetup) -> Result<Arc<dyn Connector>, ChannelError> {
+    Ok(Arc::new(Amazon { client: Client::new(&setup)? }))
+}
+
+impl Connector for Amazon {
+    fn order_source(&self) -> Option<&dyn OrderSource> {
+        Some(self)
+    }
+
+    fn fulfilment(&self) -> Option<&dyn Fulfilment> {
+        Some(self)
+    }
+
+    fn catalogue(&self) -> Option<&dyn Catalogue> {
+        Some(self)
+    }
+
+    fn probe(&self) -> &dyn Probe {
+        self
+    }
+
+    fn quota(&self) -> Vec<QuotaLine> {
+        self.client.pacer.lines()
+    }
+}
+
+/// What a page token belongs to: Amazon wants the filter again with each page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Walk {
+    by: By,
+    after: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum By {
+    CreatedAfter,
+    LastUpdatedAfter,
+}
+
+impl Walk {
+    /// The window that is under way, or a new one.
+    fn next(cursor: &Cursor, start: PollStart, now: Timestamp) -> Self {
+        let under_way = cursor
+            .window
+            .as_ref()
+            .filter(|window| window.expires_at.is_none_or(|expires_at| now < expires_at))
+            .and_then(|window| serde_json::from_str(&window.next).ok());
+        if let Some(walk) = under_way {
+            return walk;
+        }
+        let latest = shifted(now, -WINDOW_AGE_MIN);
+        match cursor.updated_until {
+            Some(until) => {
+                let after = shifted(until, -OVERLAP).min(latest);
+                Self { by: By::LastUpdatedAfter, after, token: None }
+            }
+            None => {
+                let after = start.since.unwrap_or(HISTORY_START).min(latest);
+                Self { by: By::CreatedAfter, after, token: None }
+            }
+        }
+    }
+
+    fn query(&self, marketplaces: &str) -> Vec<(&'static str, String)> {
+        let by = match self.by {
+            By::CreatedAfter => "createdAfter",
+            By::LastUpdatedAfter => "lastUpdatedAfter",
+        };
+        let mut query = vec![
+            (by, map::instant_text(self.after)),
+            ("marketplaceIds", marketplaces.to_owned()),
+            ("includedData", INCLUDED_DATA.to_owned()),
+            ("maxResultsPerPage", PAGE_ORDERS.to_owned()),
+        ];
+        query.extend(self.token.clone().map(|token| ("paginationToken", token)));
+        query
+    }
+}
+
+#[async_trait]
+impl OrderSource for Amazon {
+    async fn changed_orders(&self, cursor: &Cursor, start: PollStart) -> Result<OrderPage, ChannelError> {
+        let now = self.client.now();
+        let walk = Walk::next(cursor, start, now);
+        // A first import is bulk: it leaves enough of the quota for polls and people.
+        let priority = match walk.by {
+            By::CreatedAfter => Priority::Bulk,
+            By::LastUpdatedAfter => Priority::Interactive,
+        };
+        let query = walk.query(&self.client.config.marketplace_ids.join(","));
+        let body = match self.read("searchOrders", ORDERS_PATH.to_owned(), query, priority).await {
+            // Amazon no longer takes the page token. The window begins anew; what comes twice is expected.
+            Err(ChannelError::Reject { kind: RejectKind::Other, message }) if walk.token.is_some() => {
+                tracing::warn!("a window of orders begins anew: {message}");
+                let cursor = Cursor { updated_until: cursor.updated_until, window: None };
+                return Ok(OrderPage { orders: Vec::new(), cursor, has_more: true, remaining: None });
+            }
+            answer => answer?,
+        };
+        let page: wire::SearchOrders<'_> = parse("searchOrders", &body)?;
+        let orders: Vec<Received> = page.orders.iter().map(|order| received(order.get())).collect();
+        let until = window_end(cursor, &walk, &page, &orders)?;
+        let next_token = page.pagination.and_then(|pagination| pagination.next_token);
+        let has_more = next_token.is_some();
+        let cursor = match next_token {
+            Some(token) => Cursor {
+                updated_until: cursor.updated_until,
+                window: Some(Window {
+                    next: serde_json::to_string(&Walk { token: Some(token), ..walk }).map_err(broken)?,
+                    until,
+                    expires_at: Some(shifted(now, PAGE_TOKEN_LIFE)),
+                }),
+            },
+            None => Cursor { updated_until: until, window: None },
+        };
+        Ok(OrderPage { orders, cursor, has_more, remaining: None })
+    }
+
+    async fn order(&self, external_id: &str) -> Result<Option<Received>, ChannelError> {
+        let path = format!("{ORDERS_PATH}/{}", segment(external_id));
+        let query = vec![("includedData", INCLUDED_DATA.to_owned())];
+        match self.read("getOrder", path, query, Priority::Interactive).await {
+            Ok(body) => {
+                let answer: wire::GetOrder<'_> = parse("getOrder", &body)?;
+                Ok(Some(received(answer.order.get())))
+            }
+            Err(ChannelError::Reject { kind: RejectKind::NotFound, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn read(&self, payload: &str) -> Result<OrderFacts, Unreadable> {
+        map::order(payload)
+    }
+
+    fn person_paths(&self) -> &'static [&'static str] {
+        PERSON_PATHS
+    }
+
+    fn poll_interval_min(&self) -> Duration {
+        self.client.pacer.period("searchOrders").unwrap_or_default().max(Duration::from_secs(1))
+    }
+}
+
+/// The path of orders.
+const ORDERS_PATH: &str = "/orders/2026-01-01/orders";
+
+/// What the cursor becomes once the window is through: the end that Amazon names, else the newest change seen,
+/// never our clock. Pages of one window may each name an end; the first one counts, since what changes while
+/// we page comes after it. An order that was created in a first import's window and has changed since is newer
+/// than that window's end, too.
+fn window_end(
+    cursor: &Cursor,
+    walk: &Walk,
+    page: &wire::SearchOrders<'_>,
+    orders: &[Received],
+) -> Result<Option<Timestamp>, ChannelError> {
+    let held = cursor.window.as_ref().filter(|_| walk.token.is_some());
+    let named = match walk.by {
+        By::CreatedAfter => page.created_before.as_deref(),
+        By::LastUpdatedAfter => page.last_updated_before.as_deref(),
+    };
+    let named = map::instant("lastUpdatedBefore", named)
+        .map_err(|error| ChannelError::Corrupt { in_doubt: false, message: error.to_string() })?;
+    if let Some(first) = held.and_then(|window| window.until)
+        && named.is_some()
+    {
+        return Ok(Some(first));
+    }
+    if named.is_some() {
+        return Ok(named.max(cursor.updated_until));
+    }
+    let newest = orders.iter().filter_map(|order| order.facts.as_ref().ok()).map(|facts| facts.updated_at);
+    let newest = match walk.by {
+        By::LastUpdatedAfter => newest.max(),
+        // Sorted by creation, the newest change says nothing of the orders around it.
+        By::CreatedAfter => Some(walk.after),
+    };
+    Ok(newest.max(held.and_then(|window| window.until)).max(cursor.updated_until))
+}
+
+fn received(payload: &str) -> Received {
+    let facts = map::order(payload);
+    let external_id = match &facts {
+        Ok(facts) => Some(facts.external_id.clone()),
+        Err(_) => map::order_id(payload),
+    };
+    Received { external_id, payload: payload.to_owned(), facts }
+}
+
+fn parse<'a, T: Deserialize<'a>>(operation: &str, body: &'a [u8]) -> Result<T, ChannelError> {
+    serde_json::from_slice(body).map_err(|error| ChannelError::Corrupt {
+        in_doubt: false,
+        message: format!("Amazon's answer to {operation} cannot be read: {error}"),
+    })
+}
+
+fn broken(error: serde_json::Error) -> ChannelError {
+    ChannelError::Fatal { message: format!("could not write JSON: {error}") }
+}
+
+#[async_trait]
+impl Fulfilment for Amazon {
+    async fn confirm_shipment(
+        &self,
+        order: &FulfilmentOrder,
+        shipment: &ShipmentDraft,
+    ) -> Result<(), ChannelError> {
+        let own = &self.client.config.marketplace_ids;
+        let site = order.site.as_ref().or_else(|| own.first()).ok_or_else(|| ChannelError::Fatal {
+            message: "the connection has no marketplace".to_owned(),
+        })?;
+        let confirmation = map::confirmation(site, shipment)?;
+        self.client
+            .send(&Outgoing {
+                operation: "confirmShipment",
+                method: Method::POST,
+                path: format!("/orders/v0/orders/{}/shipmentConfirmation", segment(&order.external_id)),
+                query: Vec::new(),
+                body: Some(serde_json::to_vec(&confirmation).map_err(broken)?),
+                priority: Priority::Interactive,
+                effect: Effect::Write,
+                limits: Limits::default(),
+            })
+            .await?;
+        Ok(())
+    }
+
+    fn carrier_code(&self, shop_carrier: &str) -> Option<String> {
+        let word = shop_carrier.trim();
+        (!word.is_empty()).then(|| map::known_carrier(word).unwrap_or(word).to_owned())
+    }
+
+    fn needs_tracking(&self) -> bool {
+        true
+    }
+}
+
+#[async_trait]
+impl Catalogue for Amazon {
+    async fn listings(&self, page: Option<&str>) -> Result<ListingPage, ChannelError> {
+        let config = &self.client.config;
+        let path = format!("/listings/2021-08-01/items/{}", segment(&config.seller_id));
+        let mut query = vec![
+            ("marketplaceIds", config.marketplace_ids.join(",")),
+            ("includedData", "summaries,offers,fulfillmentAvailability".to_owned()),
+            ("pageSize", PAGE_LISTINGS.to_owned()),
+        ];
+        query.extend(page.map(|token| ("pageToken", token.to_owned())));
+        let body = self.read("searchListingsItems", path, query, Priority::Bulk).await?;
+        let answer: wire::Listings = parse("searchListingsItems", &body)?;
+        Ok(ListingPage {
+            listings: answer
+                .items
+                .iter()
+                .filter_map(|item| map::listing(item, &config.marketplace_ids))
+                .collect(),
+            next: answer.pagination.and_then(|pagination| pagination.next_token),
+        })
+    }
+}
+
+#[async_trait]
+impl Probe for Amazon {
+    async fn probe(&self) -> ProbeReport {
+        let mut lines = Vec::new();
+        let mut raw = String::new();
+        let participations = self
+            .try_read("getMarketplaceParticipations", "/sellers/v1/marketplaceParticipations", Vec::new(), 3)
+            .await;
+        match participations {
+            Ok(body) => {
+                raw = String::from_utf8_lossy(&body).chars().take(PROBE_RAW_CHARS_MAX).collect();
+                lines.push(line("Sign in", true, "Amazon gave an access token."));
+                lines.extend(self.marketplace_lines(&body));
+            }
+            Err(error) => {
+                // A refused token names itself as such; everything else came after the token.
+                let is_token = error.to_string().contains("Login with Amazon")
+                    || matches!(&error, ChannelError::Reauth { .. });
+                lines.push(line("Sign in", !is_token, &error.to_string()));
+                if is_token {
+                    return ProbeReport { account: self.account(), lines, raw };
+                }
+                lines.push(line("Marketplaces", false, &error.to_string()));
+            }
+        }
+        let query = vec![
+            ("lastUpdatedAfter", map::instant_text(shifted(self.client.now(), -PROBE_REACH))),
+            ("marketplaceIds", self.client.config.marketplace_ids.join(",")),
+            ("includedData", INCLUDED_DATA.to_owned()),
+            ("maxResultsPerPage", "1".to_owned()),
+        ];
+        let found = self.try_read("searchOrders", ORDERS_PATH, query, 4).await;
+        lines.push(order_line(found));
+        ProbeReport { account: self.account(), lines, raw }
+    }
+}
+
+impl Amazon {
+    async fn read(
+        &self,
+        operation: &'static str,
+        path: String,
+        query: Vec<(&'static str, String)>,
+        priority: Priority,
+    ) -> Result<bytes::Bytes, ChannelError> {
+        let outgoing = Outgoing {
+            operation,
+            method: Method::GET,
+            path,
+            query,
+            body: None,
+            priority,
+            effect: Effect::Read,
+            limits: Limits::default(),
+        };
+        self.client.send(&outgoing).await
+    }
+
+    /// A read that a person waits for: it fails rather than waits for its turn.
+    async fn try_read(
+        &self,
+        operation: &'static str,
+        path: &str,
+        query: Vec<(&'static str, String)>,
+        timeout_s: u64,
+    ) -> Result<bytes::Bytes, ChannelError> {
+        let outgoing = Outgoing {
+            operation,
+            method: Method::GET,
+            path: path.to_owned(),
+            query,
+            body: None,
+            priority: Priority::Interactive,
+            effect: Effect::Read,
+            limits: Limits { timeout: Duration::from_secs(timeout_s), wait_max: Duration::ZERO },
+        };
+        self.client.send(&outgoing).await
+    }
+
+    fn account(&self) -> Option<String> {
+        Some(self.client.config.seller_id.clone())
+    }
+
+    fn marketplace_lines(&self, body: &[u8]) -> Vec<ProbeLine> {
+        let answer: wire::Participations = match parse("getMarketplaceParticipations", body) {
+            Ok(answer) => answer,
+            Err(error) => return vec![line("Marketplaces", false, &error.to_string())],
+        };
+        let check = |id: &String| {
+            let entry = answer.payload.iter().find(|entry| {
+                entry.marketplace.as_ref().and_then(|marketplace| marketplace.id.as_ref()) == Some(id)
+            });
+            let check = format!("Marketplace {id}");
+            let Some(entry) = entry else {
+                let text = "The seller does not sell there; remove it or enrol in it.";
+                return line(&check, false, text);
+            };
+            let name = entry.marketplace.as_ref().and_then(|marketplace| marketplace.name.as_deref());
+            let store = entry.store_name.as_deref().unwrap_or("no name");
+            let state = entry.participation.as_ref();
+            if state.and_then(|state| state.is_participating) == Some(false) {
+                return line(&check, false, "The seller no longer takes part in it.");
+            }
+            let note = match state.and_then(|state| state.has_suspended_listings) {
+                Some(true) => "; some listings are suspended",
+                _ => "",
+            };
+            line(&check, true, &format!("{}, store “{store}”{note}.", name.unwrap_or("active")))
+        };
+        self.client.config.marketplace_ids.iter().map(check).collect()
+    }
+}
+
+fn line(check: &str, is_ok: bool, detail: &str) -> ProbeLine {
+    ProbeLine { check: check.to_owned(), is_ok, detail: detail.to_owned() }
+}
+
+/// Whether orders come, and with their buyers: a role that was not granted shows only in what is left out.
+fn order_line(found: Result<bytes::Bytes, ChannelError>) -> ProbeLine {
+    let body = match found {
+        Ok(body) => body,
+        Err(ChannelError::Retry { throttled: true, message, .. }) => {
+            let text = format!("{message}. Orders come once it recovers; this says nothing against the set-up.");
+            return line("Orders", true, &text);
+        }
+        Err(error) => return line("Orders", false, &error.to_string()),
+    };
+    let page: wire::SearchOrders<'_> = match parse("searchOrders", &body) {
+        Ok(page) => page,
+        Err(error) => return line("Orders", false, &error.to_string()),
+    };
+    let Some(order) = page.orders.first() else {
+        let text = "Readable; there is none of the last 30 days, so that buyer and address could not be seen.";
+        return line("Orders", true, text);
+    };
+    match map::order(order.get()) {
+        Err(error) => line("Orders", false, &format!("The newest order cannot be read: {error}.")),
+        Ok(facts) => {
+            let has_address = facts.people.is_some_and(|people| people.ship_to.is_some());
+            let must_have_address = facts.is_paid
+                && facts.fulfilled_by == crate::domain::order::FulfilledBy::Seller
+                && facts.status == crate::domain::order::OrderStatus::Open;
+            if must_have_address && !has_address {
+                let text = "Readable, but buyer and address are withheld: ask for the role Direct-to-Consumer \
+                            Shipping in Seller Central, then authorise the app again.";
+                return line("Orders", false, text);
+            }
+            line("Orders", true, if has_address { "Readable, with buyer and address." } else { "Readable." })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

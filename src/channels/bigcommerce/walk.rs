@@ -1,0 +1,136 @@
+//! How the shop's changed orders are walked. Pure: a cursor and a page in, the next cursor out.
+//!
+//! Page numbers over a list that is sorted by the time of change may skip an order: one that changes meanwhile
+//! moves to the end, and everything behind it moves up onto a page that was already read. So there are no page
+//! numbers here. After a full page the window begins anew at the last time seen; what is read twice is
+//! expected. Where more orders share that second than one page takes (a bulk edit), the second is walked by
+//! the orders' ids, which do not change, before it goes on behind it.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::super::{Cursor, PollStart, Window};
+use super::{map, wire};
+use crate::clock::shifted;
+
+/// Orders on a page: the most that BigCommerce gives.
+const PAGE_ORDERS_MAX: usize = 250;
+
+/// What BigCommerce gives where it does not heed the limit that was asked for.
+const PAGE_ORDERS_DEFAULT: usize = 50;
+
+/// Orders of the shop's own in one step: each takes up to three more calls, and a step that asked for more than
+/// the quota gives would never end.
+const OWN_ORDERS_MAX: usize = 20;
+
+/// How far a poll reaches back behind its cursor, for changes that the list shows late.
+const OVERLAP: SignedDuration = SignedDuration::from_mins(2);
+
+/// V2's dates are whole seconds.
+const SECOND: SignedDuration = SignedDuration::from_secs(1);
+
+/// Where a walk stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Walk {
+    /// Orders changed at or after this; none for all.
+    from: Option<Timestamp>,
+    /// Within the second `from`: the lowest id that is still to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    min_id: Option<i64>,
+}
+
+/// What a page leads to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Step {
+    /// So many orders of the page are taken, from its start; the rest comes again.
+    pub taken: usize,
+    /// Where to go on.
+    pub cursor: Cursor,
+    /// True where another page is waiting now.
+    pub has_more: bool,
+}
+
+impl Walk {
+    /// The walk that is under way, or a new one.
+    #[must_use]
+    pub fn next(cursor: &Cursor, start: PollStart) -> Self {
+        let under_way =
+            cursor.window.as_ref().and_then(|window| serde_json::from_str(&window.next).ok());
+        under_way.unwrap_or_else(|| Self {
+            from: cursor.updated_until.map(|until| shifted(until, -OVERLAP)).or(start.since),
+            min_id: None,
+        })
+    }
+
+    /// The query of its page.
+    #[must_use]
+    pub fn query(&self) -> Vec<(&'static str, String)> {
+        let mut query = vec![("limit", PAGE_ORDERS_MAX.to_string())];
+        query.extend(self.from.map(|from| ("min_date_modified", instant_text(from))));
+        let Some(min_id) = self.min_id else {
+            query.push(("sort", "date_modified:asc".to_owned()));
+            return query;
+        };
+        // One second more, in case the upper end does not count itself.
+        let end = self.from.map(|from| instant_text(shifted(from, SECOND)));
+        query.extend(end.map(|end| ("max_date_modified", end)));
+        query.push(("min_id", min_id.to_string()));
+        query.push(("sort", "id:asc".to_owned()));
+        query
+    }
+
+    /// What the page leads to.
+    #[must_use]
+    pub fn step(&self, cursor: &Cursor, page: &[&wire::Order]) -> Step {
+        let taken = taken(page);
+        let is_last = taken == page.len() && !is_full(page.len());
+        let kept = page.get(..taken).unwrap_or_default();
+        let newest = kept.iter().filter_map(|order| map::modified(order)).max();
+        let seen_until = newest.max(cursor.updated_until).max(self.from.filter(|_| is_last));
+        let next = match (self.min_id, is_last) {
+            (None, true) => None,
+            (None, false) => Some(self.after_full_page(newest)),
+            (Some(_), false) => Some(self.after_id(kept)),
+            // The second is through; the walk goes on behind it.
+            (Some(_), true) => {
+                Some(Self { from: self.from.map(|from| shifted(from, SECOND)), min_id: None })
+            }
+        };
+        // While a second is walked by id, what was seen of it is not all of it.
+        let is_in_second = next.as_ref().is_some_and(|next| next.min_id.is_some());
+        let updated_until = if is_in_second { cursor.updated_until } else { seen_until };
+        let window = next.and_then(|next| {
+            let next = serde_json::to_string(&next).ok()?;
+            Some(Window { next, until: seen_until, expires_at: None })
+        });
+        Step { taken, has_more: window.is_some(), cursor: Cursor { updated_until, window } }
+    }
+
+    fn after_full_page(&self, newest: Option<Timestamp>) -> Self {
+        if newest > self.from { Self { from: newest, min_id: None } } else { Self { min_id: Some(0), ..self.clone() } }
+    }
+
+    fn after_id(&self, kept: &[&wire::Order]) -> Self {
+        let last = kept.iter().filter_map(|order| order.id).max().or(self.min_id);
+        Self { from: self.from, min_id: last.map(|id| id.saturating_add(1)) }
+    }
+}
+
+/// How many orders of a page one step takes: as many as bring no more than [`OWN_ORDERS_MAX`] of the shop's own.
+fn taken(page: &[&wire::Order]) -> usize {
+    let mut own = 0;
+    let is_within = |order: &&&wire::Order| {
+        own += usize::from(map::is_own(order));
+        own <= OWN_ORDERS_MAX
+    };
+    page.iter().take_while(is_within).count()
+}
+
+fn is_full(count: usize) -> bool {
+    count >= PAGE_ORDERS_MAX || count == PAGE_ORDERS_DEFAULT
+}
+
+/// An instant as V2 takes it.
+fn instant_text(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
