@@ -1,0 +1,535 @@
+//! The engine against the simulated platforms, in-process and on simulated time.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::commands::{ConnectionUpdate, NewConnectionRequest};
+use super::*;
+use crate::clock::{Clock, ManualClock};
+use crate::domain::connection::{ConnectionSettings, ExportFulfilment, History, InsufficientStock, UnmatchedSku};
+use crate::domain::id::OrderNo;
+use crate::http::{Answer, Call, TransportError};
+use crate::secret::Secret;
+use crate::sim::{Delivery, SimOptions, World};
+use crate::store::StoreOptions;
+use crate::vault::KeySource;
+
+/// The simulated platforms as the network: `http://amazon.test/…` is answered by the world's `amazon`.
+#[derive(Debug)]
+struct InProcess {
+    world: Arc<World>,
+    clock: Arc<ManualClock>,
+}
+
+#[async_trait]
+impl Transport for InProcess {
+    async fn send(&self, call: Call) -> Result<Answer, TransportError> {
+        let host = call.request.uri().host().unwrap_or_default();
+        let platform = host.split('.').next().unwrap_or_default().to_owned();
+        let reply = self.world.handle(&platform, &call.request);
+        let timed_out = || {
+            self.clock.advance(call.timeout);
+            Err(TransportError::TimedOut { request_sent: true })
+        };
+        match reply.delivery {
+            Delivery::NeverAnswered => return timed_out(),
+            Delivery::After(wait) if wait >= call.timeout => return timed_out(),
+            Delivery::After(wait) => self.clock.advance(wait),
+            Delivery::ResetConnection | Delivery::Drip { cut_after_bytes: Some(_), .. } => {
+                return Err(TransportError::ResetMidway("connection reset".to_owned()));
+            }
+            Delivery::Now | Delivery::Drip { .. } => {}
+        }
+        let (parts, body) = reply.response.into_parts();
+        Ok(Answer { status: parts.status, headers: parts.headers, body, duration: Duration::ZERO })
+    }
+}
+
+/// One appliance with one shop and one marketplace, both simulated.
+struct Rig {
+    dir: tempfile::TempDir,
+    world: Arc<World>,
+    clock: Arc<ManualClock>,
+    engine: Engine,
+    shop: ConnectionId,
+    amazon: ConnectionId,
+}
+
+fn quiet() -> SimOptions {
+    SimOptions { orders: 0, rate_per_minute: 0, ..SimOptions::default() }
+}
+
+fn store_options(dir: &std::path::Path, clock: &Arc<ManualClock>) -> StoreOptions {
+    StoreOptions {
+        dir: dir.to_owned(),
+        memory_limit: "512MB".to_owned(),
+        threads: 1,
+        reader_count: 1,
+        query_timeout: Duration::from_secs(60),
+        row_cap: 100_000,
+        free_space_floor_bytes: 0,
+        zone: jiff::tz::TimeZone::UTC,
+        clock: Arc::clone(clock) as SharedClock,
+        entropy: Arc::new(Entropy::seeded(5)),
+    }
+}
+
+async fn open(dir: &std::path::Path, world: &Arc<World>, clock: &Arc<ManualClock>) -> Engine {
+    let store = Store::open(store_options(dir, clock)).unwrap();
+    let vault = Vault::open(dir, &KeySource::DataFolder).unwrap();
+    Engine::start(EngineParts {
+        store,
+        vault: Arc::new(vault),
+        transport: Arc::new(InProcess { world: Arc::clone(world), clock: Arc::clone(clock) }),
+        clock: Arc::clone(clock) as SharedClock,
+        entropy: Arc::new(Entropy::seeded(6)),
+        settings: EngineSettings::default(),
+    })
+    .await
+    .unwrap()
+}
+
+fn connection_requests(world: &World) -> HashMap<String, NewConnectionRequest> {
+    let listed = world.connections(|platform| format!("http://{platform}.test"));
+    let text = |value: &Value| match value {
+        Value::Array(many) => many.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+        other => other.as_str().unwrap_or_default().to_owned(),
+    };
+    let requests = listed.as_array().unwrap().iter().map(|entry| {
+        let credentials: BTreeMap<String, Secret> = entry["credentials"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.clone(), Secret::new(text(value))))
+            .collect();
+        let channel = entry["channel"].as_str().unwrap().to_owned();
+        let request = NewConnectionRequest {
+            channel: channel.as_str().into(),
+            alias: entry["alias"].as_str().unwrap().to_owned(),
+            base_url: Some(entry["base_url"].as_str().unwrap().parse().unwrap()),
+            credentials,
+            settings: ConnectionSettings::default(),
+        };
+        (channel, request)
+    });
+    requests.collect()
+}
+
+impl Rig {
+    async fn new(options: SimOptions, change: impl FnOnce(&mut ConnectionSettings)) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new("2026-03-02T09:00:00Z".parse().unwrap()));
+        let world = Arc::new(World::open(options, Arc::clone(&clock) as SharedClock).unwrap());
+        let engine = open(dir.path(), &world, &clock).await;
+        let mut requests = connection_requests(&world);
+        let shop = engine.add_connection(requests.remove("bigcommerce").unwrap(), "test").await.unwrap();
+        let mut request = requests.remove("amazon").unwrap();
+        request.settings.shop = Some(shop);
+        change(&mut request.settings);
+        let amazon = engine.add_connection(request, "test").await.unwrap();
+        let mut rig = Self { dir, world, clock, engine, shop, amazon };
+        rig.pass(60).await;
+        rig
+    }
+
+    /// Lets simulated time pass, running whatever becomes due.
+    async fn pass(&mut self, seconds: i64) {
+        let end = self.clock.now() + SignedDuration::from_secs(seconds);
+        loop {
+            let step = self.engine.step().await;
+            let now = self.clock.now();
+            if now >= end {
+                return;
+            }
+            let next = step.next_due.unwrap_or(end).min(end).max(now + SignedDuration::from_millis(200));
+            self.clock.set(next);
+        }
+    }
+
+    /// The process dies and is started again on the same folder.
+    async fn restart(&mut self) {
+        let store = self.engine.store().clone();
+        let placeholder = tempfile::tempdir().unwrap();
+        // Both must go before the folder's lock is free.
+        let spare = open(placeholder.path(), &self.world, &self.clock).await;
+        drop(std::mem::replace(&mut self.engine, spare));
+        store.close().await.unwrap();
+        drop(store);
+        self.engine = open(self.dir.path(), &self.world, &self.clock).await;
+    }
+
+    fn control(&self, platform: &str, name: &str, body: &Value) -> Value {
+        let (status, answer) = self.world.control(platform, name, Some(body));
+        assert!(status.is_success(), "{name}: {status} {answer}");
+        answer
+    }
+
+    fn truth(&self, platform: &str, name: &str) -> Vec<Value> {
+        self.world.control(platform, name, None).1.as_array().cloned().unwrap_or_default()
+    }
+
+    fn fault(&self, platform: &str, operation: &str, kind: &str, count: u32) {
+        self.control(platform, "fault", &json!({"operation": operation, "kind": kind, "count": count}));
+    }
+
+    /// A seller-fulfilled SKU that the shop has as well.
+    fn sku(&self) -> String {
+        let variants: Vec<String> = self
+            .truth("bigcommerce", "listings")
+            .iter()
+            .filter(|listing| listing["quantity"].as_i64() > Some(5))
+            .filter_map(|listing| listing["sku"].as_str().map(str::to_owned))
+            .collect();
+        self.truth("amazon", "listings")
+            .iter()
+            .filter(|listing| listing["fulfilled_by"] == "seller")
+            .filter_map(|listing| listing["sku"].as_str())
+            .find(|sku| variants.iter().any(|known| known == sku))
+            .unwrap()
+            .to_owned()
+    }
+
+    fn sell(&self, quantity: i64) -> String {
+        let sold = self.control("amazon", "sell", &json!({"sku": self.sku(), "quantity": quantity, "paid": true}));
+        sold["id"].as_str().unwrap().to_owned()
+    }
+
+    fn shop_orders_of(&self, external_id: &str) -> Vec<Value> {
+        let all = self.truth("bigcommerce", "shop_orders");
+        all.into_iter().filter(|order| order["external_order_id"] == external_id).collect()
+    }
+
+    fn amazon_order(&self, external_id: &str) -> Value {
+        self.truth("amazon", "orders").into_iter().find(|order| order["id"] == external_id).unwrap()
+    }
+
+    async fn order_no(&self, external_id: &str) -> OrderNo {
+        let (id, wanted) = (self.amazon, external_id.to_owned());
+        self.engine
+            .store()
+            .read(move |read| crate::store::orders::find(read, id, &wanted))
+            .await
+            .unwrap()
+            .unwrap_or_else(|| panic!("{external_id} is not here"))
+    }
+
+    async fn export(&self, external_id: &str) -> (ExportState, Option<ReasonCode>) {
+        let order_no = self.order_no(external_id).await;
+        let loaded = self.engine.store().read(move |read| crate::store::orders::facts(read, order_no)).await;
+        let (_, held, _) = loaded.unwrap().unwrap();
+        (held.export_state, held.export_reason)
+    }
+
+    /// Every paid order after go-live is in the shop once, with the same total; everything else is not.
+    async fn assert_exactly_once(&self) {
+        for order in self.truth("amazon", "orders") {
+            let id = order["id"].as_str().unwrap();
+            let copies = self.shop_orders_of(id);
+            let placed_at: Timestamp = order["placed_at"].as_str().unwrap().parse().unwrap();
+            let go_live = self.engine.connection(self.amazon).unwrap().settings.go_live.unwrap();
+            let is_owed = order["paid"] == true
+                && order["fulfilled_by"] == "seller"
+                && placed_at >= go_live
+                && order["status"] != "cancelled";
+            assert_eq!(copies.len(), usize::from(is_owed), "{order} → {copies:?}");
+            if let Some(copy) = copies.first() {
+                assert_eq!(copy["total_minor"], order["total_minor"], "{order} → {copy}");
+                assert_eq!(copy["currency"], order["currency"]);
+            }
+        }
+    }
+}
+
+use crate::domain::order::ExportState;
+use crate::domain::reason::ReasonCode;
+
+#[tokio::test]
+async fn orders_go_into_the_shop_once_with_the_same_total() {
+    let options = SimOptions { orders: 60, rate_per_minute: 20, seed: 3, ..SimOptions::default() };
+    let mut rig = Rig::new(options, |settings| settings.history = History::Everything).await;
+    rig.pass(1800).await;
+    // What was sold in the last minutes may still be on its way.
+    rig.control("amazon", "clock", &json!({"advance_s": 0}));
+    let sold: Vec<String> = rig
+        .truth("amazon", "orders")
+        .iter()
+        .filter_map(|order| order["id"].as_str().map(str::to_owned))
+        .collect();
+    assert!(sold.len() > 200, "{}", sold.len());
+    let shop_count = rig.truth("bigcommerce", "shop_orders").len();
+    assert!(shop_count > 100, "{shop_count}");
+    let (mut doubled, mut wrong) = (0, Vec::new());
+    for id in &sold {
+        let copies = rig.shop_orders_of(id);
+        doubled += usize::from(copies.len() > 1);
+        if let Some(copy) = copies.first() {
+            let order = rig.amazon_order(id);
+            if copy["total_minor"] != order["total_minor"] {
+                wrong.push((order, copy.clone()));
+            }
+        }
+    }
+    assert_eq!(doubled, 0);
+    assert!(wrong.is_empty(), "{:?}", wrong.first());
+}
+
+#[tokio::test]
+async fn a_create_that_ends_in_doubt_is_never_repeated_blindly() {
+    for kind in ["timeout_before", "timeout_after", "late", "reset", "500", "malformed"] {
+        let mut rig = Rig::new(quiet(), |_| ()).await;
+        rig.fault("bigcommerce", "createOrder", kind, 1);
+        let id = rig.sell(2);
+        rig.pass(900).await;
+        assert_eq!(rig.shop_orders_of(&id).len(), 1, "{kind}");
+        assert_eq!(rig.export(&id).await, (ExportState::Created, None), "{kind}");
+        rig.assert_exactly_once().await;
+    }
+}
+
+#[tokio::test]
+async fn a_restart_in_the_middle_of_a_create_does_not_double_it() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.fault("bigcommerce", "createOrder", "timeout_after", 1);
+    let id = rig.sell(1);
+    rig.pass(70).await;
+    assert_eq!(rig.export(&id).await.0, ExportState::Creating);
+    rig.restart().await;
+    rig.pass(600).await;
+    assert_eq!(rig.shop_orders_of(&id).len(), 1);
+    assert_eq!(rig.export(&id).await, (ExportState::Created, None));
+}
+
+#[tokio::test]
+async fn a_shipment_in_the_shop_reaches_the_marketplace_by_line_and_parcel() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let id = rig.sell(3);
+    rig.pass(120).await;
+    let shop_id = rig.shop_orders_of(&id)[0]["id"].as_str().unwrap().to_owned();
+    rig.control("bigcommerce", "ship", &json!({"id": shop_id, "carrier": "UPS", "tracking": "1Z999AA10123456784"}));
+    rig.pass(300).await;
+    let order = rig.amazon_order(&id);
+    assert_eq!(order["status"], "shipped", "{order}");
+    assert_eq!(order["shipments"].as_array().unwrap().len(), 1, "{order}");
+    assert_eq!(order["shipments"][0]["tracking"], "1Z999AA10123456784");
+    let calls = rig.world.control("amazon", "calls", None).1;
+    rig.pass(1200).await;
+    let confirmations = |calls: &Value| calls["confirmShipment"].clone();
+    assert_eq!(confirmations(&rig.world.control("amazon", "calls", None).1), confirmations(&calls));
+    assert_eq!(rig.shop_orders_of(&id)[0]["shipments"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_shipment_on_the_marketplace_reaches_the_shop_once() {
+    for kind in [None, Some("timeout_after"), Some("late"), Some("timeout_before")] {
+        let mut rig = Rig::new(quiet(), |_| ()).await;
+        let id = rig.sell(2);
+        rig.pass(120).await;
+        if let Some(kind) = kind {
+            rig.fault("bigcommerce", "createOrderShipment", kind, 1);
+        }
+        rig.control("amazon", "ship", &json!({"id": id, "carrier": "USPS", "tracking": "9400100000000000000001"}));
+        rig.pass(1200).await;
+        let copy = rig.shop_orders_of(&id).remove(0);
+        let shipments = copy["shipments"].as_array().unwrap();
+        assert_eq!(shipments.len(), 1, "{kind:?} {copy}");
+        assert_eq!(shipments[0]["tracking"], "9400100000000000000001");
+        assert_eq!(copy["status_id"], 2, "{copy}");
+        assert_eq!(rig.amazon_order(&id)["shipments"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_shipment_without_tracking_is_held_and_sent_once_it_has_one() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let id = rig.sell(1);
+    rig.pass(120).await;
+    let shop_id = rig.shop_orders_of(&id)[0]["id"].as_str().unwrap().to_owned();
+    rig.control("bigcommerce", "ship", &json!({"id": shop_id, "carrier": "UPS", "tracking": ""}));
+    rig.pass(300).await;
+    assert_eq!(rig.amazon_order(&id)["status"], "open");
+    let order_no = rig.order_no(&id).await;
+    let waits = rig.engine.with_queue(|queue| queue.orders_waiting_for(ReasonCode::TrackingMissing));
+    assert_eq!(waits, [order_no]);
+}
+
+#[tokio::test]
+async fn an_unpaid_order_is_recorded_and_becomes_work_when_it_is_paid() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let sold = rig.control("amazon", "sell", &json!({"sku": rig.sku(), "quantity": 1, "paid": false}));
+    let id = sold["id"].as_str().unwrap().to_owned();
+    rig.pass(120).await;
+    assert_eq!(rig.export(&id).await, (ExportState::Waiting, Some(ReasonCode::Unpaid)));
+    assert!(rig.shop_orders_of(&id).is_empty());
+    rig.control("amazon", "pay", &json!({"id": id}));
+    rig.pass(180).await;
+    assert_eq!(rig.export(&id).await, (ExportState::Created, None));
+    rig.assert_exactly_once().await;
+}
+
+#[tokio::test]
+async fn too_little_stock_waits_and_goes_in_when_there_is_some() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let sku = rig.sku();
+    rig.control("bigcommerce", "stock", &json!({"sku": sku, "quantity": 0}));
+    let id = rig.sell(1);
+    rig.pass(200).await;
+    assert_eq!(rig.export(&id).await, (ExportState::Waiting, Some(ReasonCode::OutOfStock)));
+    rig.control("bigcommerce", "stock", &json!({"sku": sku, "quantity": 5}));
+    rig.pass(7200).await;
+    assert_eq!(rig.export(&id).await, (ExportState::Created, None));
+    rig.assert_exactly_once().await;
+}
+
+#[tokio::test]
+async fn too_little_stock_goes_in_as_custom_lines_where_the_merchant_says_so() {
+    let mut rig =
+        Rig::new(quiet(), |settings| settings.insufficient_stock = InsufficientStock::CustomLine).await;
+    rig.control("bigcommerce", "stock", &json!({"sku": rig.sku(), "quantity": 0}));
+    let id = {
+        // `sku` picks another one now, so the sale names the empty one through the first listing.
+        let sku = rig
+            .truth("bigcommerce", "listings")
+            .iter()
+            .find(|listing| listing["quantity"] == 0)
+            .and_then(|listing| listing["sku"].as_str().map(str::to_owned))
+            .unwrap();
+        let sold = rig.control("amazon", "sell", &json!({"sku": sku, "quantity": 1, "paid": true}));
+        sold["id"].as_str().unwrap().to_owned()
+    };
+    rig.pass(200).await;
+    assert_eq!(rig.export(&id).await, (ExportState::Created, None));
+    assert_eq!(rig.shop_orders_of(&id)[0]["lines"][0]["variant_id"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_unknown_sku_is_held_where_the_merchant_says_so() {
+    let mut rig = Rig::new(quiet(), |settings| settings.unmatched_sku = UnmatchedSku::Hold).await;
+    let known: Vec<Value> = rig.truth("bigcommerce", "listings");
+    let sku = rig
+        .truth("amazon", "listings")
+        .iter()
+        .filter(|listing| listing["fulfilled_by"] == "seller")
+        .find(|listing| !known.iter().any(|variant| variant["sku"] == listing["sku"]))
+        .and_then(|listing| listing["sku"].as_str().map(str::to_owned))
+        .unwrap();
+    let sold = rig.control("amazon", "sell", &json!({"sku": sku, "quantity": 1, "paid": true}));
+    let id = sold["id"].as_str().unwrap().to_owned();
+    rig.pass(120).await;
+    assert_eq!(rig.export(&id).await, (ExportState::Waiting, Some(ReasonCode::UnmatchedSku)));
+    assert!(rig.shop_orders_of(&id).is_empty());
+}
+
+#[tokio::test]
+async fn what_the_platform_ships_goes_in_only_where_wanted_and_without_stock() {
+    for (wanted, count) in [(ExportFulfilment::Seller, 0), (ExportFulfilment::Both, 1)] {
+        let mut rig = Rig::new(quiet(), |settings| settings.export_fulfilment = wanted).await;
+        let sku = rig
+            .truth("amazon", "listings")
+            .iter()
+            .find(|listing| listing["fulfilled_by"] == "amazon")
+            .and_then(|listing| listing["sku"].as_str().map(str::to_owned))
+            .unwrap();
+        let sold = rig.control("amazon", "sell", &json!({"sku": sku, "quantity": 1, "paid": true}));
+        let id = sold["id"].as_str().unwrap().to_owned();
+        rig.pass(120).await;
+        let copies = rig.shop_orders_of(&id);
+        assert_eq!(copies.len(), count);
+        if let Some(copy) = copies.first() {
+            assert_eq!(copy["lines"][0]["variant_id"], Value::Null);
+        }
+    }
+}
+
+#[tokio::test]
+async fn history_stays_out_of_the_shop_until_somebody_picks_it() {
+    let options = SimOptions { orders: 20, rate_per_minute: 0, ..SimOptions::default() };
+    let mut rig = Rig::new(options, |settings| settings.history = History::Everything).await;
+    rig.pass(300).await;
+    let held = rig.truth("amazon", "orders");
+    assert!(held.len() >= 20);
+    for order in &held {
+        let id = order["id"].as_str().unwrap();
+        rig.order_no(id).await;
+        assert!(rig.shop_orders_of(id).is_empty());
+    }
+    let pick = held
+        .iter()
+        .find(|order| order["status"] == "shipped" && order["fulfilled_by"] == "seller")
+        .and_then(|order| order["id"].as_str().map(str::to_owned))
+        .unwrap();
+    let order_no = rig.order_no(&pick).await;
+    rig.engine.export(order_no, "test").await.unwrap();
+    rig.pass(300).await;
+    assert_eq!(rig.shop_orders_of(&pick).len(), 1);
+}
+
+#[tokio::test]
+async fn a_revoked_token_stops_the_connection_and_loses_nothing() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.control("amazon", "revoke", &json!({}));
+    rig.pass(8000).await;
+    let state = rig.engine.connection(rig.amazon).unwrap().state;
+    assert_eq!(state, ConnectionState::NeedsReauthorisation);
+    let id = rig.sell(1);
+    rig.pass(600).await;
+    let fresh = connection_requests(&rig.world).remove("amazon").unwrap().credentials;
+    let change = ConnectionUpdate { credentials: fresh, ..ConnectionUpdate::default() };
+    rig.engine.change_connection(rig.amazon, change, "test").await.unwrap();
+    rig.pass(300).await;
+    assert_eq!(rig.engine.connection(rig.amazon).unwrap().state, ConnectionState::Active);
+    assert_eq!(rig.export(&id).await, (ExportState::Created, None));
+}
+
+#[tokio::test]
+async fn the_shops_own_orders_are_orders_and_never_exported() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let sold = rig.control("bigcommerce", "sell", &json!({"sku": rig.sku(), "quantity": 1, "paid": true}));
+    let id = sold["id"].as_str().unwrap().to_owned();
+    rig.pass(120).await;
+    let shop = rig.shop;
+    let found = rig.engine.store().read(move |read| crate::store::orders::find(read, shop, &id)).await;
+    let order_no = found.unwrap().unwrap();
+    let loaded = rig.engine.store().read(move |read| crate::store::orders::facts(read, order_no)).await;
+    assert_eq!(loaded.unwrap().unwrap().1.export_state, ExportState::None);
+    assert_eq!(rig.truth("bigcommerce", "shop_orders").len(), 1);
+}
+
+#[tokio::test]
+async fn many_faults_at_once_lose_and_double_nothing() {
+    let options = SimOptions {
+        rate_per_minute: 10,
+        orders: 0,
+        faults: crate::sim::FaultRate::Many,
+        seed: 11,
+        ..SimOptions::default()
+    };
+    let mut rig = Rig::new(options, |_| ()).await;
+    rig.pass(1800).await;
+    for order in rig.truth("amazon", "orders") {
+        let id = order["id"].as_str().unwrap();
+        assert!(rig.shop_orders_of(id).len() <= 1, "{order}");
+    }
+    assert!(rig.truth("bigcommerce", "shop_orders").len() > 100);
+}
+
+#[tokio::test]
+async fn a_steady_state_costs_little_more_than_one_call_per_shop_order() {
+    let options = SimOptions { rate_per_minute: 20, orders: 0, seed: 4, ..SimOptions::default() };
+    let mut rig = Rig::new(options, |_| ()).await;
+    rig.pass(1800).await;
+    let calls = rig.world.control("bigcommerce", "calls", None).1;
+    let count = |operation: &str| -> u64 {
+        calls[operation].as_object().map(|by| by.values().filter_map(Value::as_u64).sum()).unwrap_or(0)
+    };
+    let created = count("createOrder");
+    assert!(created > 100, "{calls}");
+    let polls = 1800 / 20 + 10;
+    // Probes are `getOrders` beyond the polls, and variants asked for by SKU.
+    let probes = count("getOrders").saturating_sub(polls * 2);
+    assert!(probes * 10 <= created, "{calls}");
+}
