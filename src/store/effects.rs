@@ -25,7 +25,7 @@ const POSTPONE_SQL: &str = "UPDATE main.effect_open
 const PROBED_SQL: &str = "UPDATE main.effect_open SET first_empty_probe_at = ? WHERE effect_id = ?";
 const REMOVE_SQL: &str = "DELETE FROM main.effect_open WHERE effect_id = ?";
 const LOG_SQL: &str = "INSERT INTO main.effect_log
-    (effect_id, order_no, kind, revision, connection_id, at, state, attempts, text)
+    (effect_id, order_no, kind, revision, connection_id, happened_at, state, attempts, text)
     SELECT effect_id, order_no, kind, revision, connection_id, ?, ?, attempts, ?
     FROM main.effect_open WHERE effect_id = ?";
 
@@ -78,8 +78,8 @@ pub(super) fn of_orders(read: &Read<'_>, orders: &[i64]) -> Result<Vec<Effect>, 
 /// # Errors
 /// What the database says.
 pub fn steps(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<EffectStep>, StoreError> {
-    let sql = "SELECT effect_id, kind, revision, at, state, attempts, text FROM main.effect_log
-        WHERE order_no = ? ORDER BY at, effect_id LIMIT 1000";
+    let sql = "SELECT effect_id, kind, revision, happened_at, state, attempts, text FROM main.effect_log
+        WHERE order_no = ? ORDER BY happened_at, effect_id LIMIT 1000";
     read.rows(sql, params![order_no.0], |row| {
         Ok(EffectStep {
             effect: EffectId(get(row, 0)?),

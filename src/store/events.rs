@@ -34,7 +34,7 @@ pub struct EventRow {
     pub payload: Option<PayloadId>,
 }
 
-const EVENT_COLUMNS: &str = "SELECT event_id, order_no, connection_id, at, kind, text, actor, payload_id FROM main.event";
+const EVENT_COLUMNS: &str = "SELECT event_id, order_no, connection_id, happened_at, kind, text, actor, payload_id FROM main.event";
 
 /// Adds one event.
 ///

@@ -16,6 +16,8 @@ const HAS_VERSION_SQL: &str =
     "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'main' AND table_name = 'schema_version'";
 const VERSION_SQL: &str = "SELECT coalesce(max(version), 0) FROM main.schema_version";
 const RECORD_SQL: &str = "INSERT INTO main.schema_version (version, name, applied_at) VALUES (?, ?, ?)";
+/// Not part of the opening configuration: with external access off, no directory for spilling can be named there.
+const LOCK_SQL: &str = "SET enable_external_access = false; SET lock_configuration = true";
 
 /// What the engine may use.
 #[derive(Debug, Clone)]
@@ -46,7 +48,7 @@ pub(super) fn open_file(file: &Path, limits: &EngineLimits<'_>, now: Timestamp) 
         apply(&connection, found, now)?;
         connection.execute_batch("CHECKPOINT")?;
     }
-    connection.execute_batch("SET lock_configuration = true")?;
+    connection.execute_batch(LOCK_SQL)?;
     Ok(connection)
 }
 
@@ -96,8 +98,7 @@ fn engine_config(limits: &EngineLimits<'_>) -> Result<Config, StoreError> {
         .with("checkpoint_threshold", "1TB")?
         .with("preserve_insertion_order", "true")?
         .with("autoinstall_known_extensions", "false")?
-        .with("autoload_known_extensions", "false")?
-        .with("enable_external_access", "false")?)
+        .with("autoload_known_extensions", "false")?)
 }
 
 /// The case that made DuckDB 1.5 unusable: a prepared statement that is used again after inserts must see them.

@@ -100,6 +100,9 @@ const ALLOWED_NODES: &[&str] = &[
     "PIVOT",
 ];
 
+/// Ends of the words for what stands inside an allowed node: modifiers, directions, data types.
+const ALLOWED_PARTS: &[&str] = &["_MODIFIER", "_TYPE_INFO", "ORDER_DEFAULT", "ASCENDING", "DESCENDING"];
+
 /// Runs one SELECT over the `report` views.
 pub(super) fn run(read: &Read<'_>, sql: &str, params: &[Json], row_cap: usize) -> Result<QueryResult, StoreError> {
     check(read, sql)?;
@@ -196,22 +199,20 @@ impl Allowed {
         if node.get("function_name").is_some() {
             check_function(&text("function_name").to_lowercase(), text("schema"), text("catalog"))?;
         }
-        let is_expression = node.get("class").is_some();
-        // Table references and query nodes have neither class nor id; that leaves types, orders and modifiers.
+        // Whatever has a type and no class is a statement, a table reference, a modifier or a data type.
         let kind = text("type");
-        let is_reference = node.get("sample").is_some() || kind.ends_with("_NODE");
-        if is_expression || !is_reference {
-            return if node.get("table_name").is_some() && node.get("schema_name").is_some() && !is_expression {
-                self.check_table(text("catalog_name"), text("schema_name"), text("table_name"))
-            } else {
-                Ok(())
-            };
+        if kind.is_empty() || node.get("class").is_some() || ALLOWED_PARTS.iter().any(|part| kind.ends_with(part)) {
+            return Ok(());
         }
         if !ALLOWED_NODES.contains(&kind) {
             return Err(refused(&format!("{kind} cannot be used")));
         }
         match kind {
-            "BASE_TABLE" => self.check_table(text("catalog_name"), text("schema_name"), text("table_name")),
+            "BASE_TABLE" => {
+                let path = node.pointer("/qualified_name/path").and_then(Json::as_array);
+                let path: Vec<&str> = path.into_iter().flatten().filter_map(Json::as_str).collect();
+                self.check_table(&path)
+            }
             "TABLE_FUNCTION" => {
                 let name = node.pointer("/function/function_name").and_then(Json::as_str).unwrap_or_default();
                 if TABLE_FUNCTIONS.contains(&name.to_lowercase().as_str()) {
@@ -224,12 +225,15 @@ impl Allowed {
         }
     }
 
-    fn check_table(&self, catalog: &str, schema: &str, table: &str) -> Result<(), StoreError> {
-        let name = table.to_lowercase();
-        let is_plain = catalog.is_empty() && schema.is_empty();
-        let is_report = catalog.is_empty() && (schema.is_empty() || schema.eq_ignore_ascii_case("report"));
-        // An empty name is what PIVOT and its like leave where there is no table.
-        if (is_plain && (name.is_empty() || self.ctes.contains(&name))) || (is_report && self.views.contains(&name)) {
+    /// A report view, by its name or as `report.name`, or a name that WITH defines.
+    fn check_table(&self, path: &[&str]) -> Result<(), StoreError> {
+        let table = path.join(".");
+        let is_allowed = match path {
+            [name] => self.views.contains(&name.to_lowercase()) || self.ctes.contains(&name.to_lowercase()),
+            [schema, name] => schema.eq_ignore_ascii_case("report") && self.views.contains(&name.to_lowercase()),
+            _ => false,
+        };
+        if is_allowed {
             return Ok(());
         }
         let mut views: Vec<&str> = self.views.iter().map(String::as_str).collect();

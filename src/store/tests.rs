@@ -1,0 +1,722 @@
+//! The store as a whole, on real files.
+
+use std::collections::{BTreeSet, HashSet};
+
+use jiff::SignedDuration;
+
+use super::connections::{NewConnection, StreamUpdate};
+use super::orders::{ImportBatch, ImportItem, ImportOutcome, OrderCursor, OrderFilter};
+use super::*;
+use crate::clock::ManualClock;
+use crate::domain::connection::{Connection as ShopConnection, ConnectionSettings};
+use crate::domain::customer::{Address, Buyer, People};
+use crate::domain::effect::{EffectKind, EffectOutcome, EffectState};
+use crate::domain::id::{ConnectionId, OrderNo, PayloadId};
+use crate::domain::order::{
+    Amount, AmountKind, ExportState, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin,
+};
+use crate::domain::plan::HeldParcel;
+use crate::domain::reason::{Reason, ReasonCode};
+use crate::domain::shipment::{ShipmentFacts, ShippedLine};
+
+const BUYER: &str = "Zelda Quartermain";
+const START: &str = "2026-01-01T00:00:00Z";
+
+fn at(seconds: i64) -> Timestamp {
+    START.parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
+}
+
+fn options(dir: &Path) -> StoreOptions {
+    StoreOptions {
+        dir: dir.to_owned(),
+        memory_limit: "512MB".to_owned(),
+        threads: 2,
+        reader_count: 2,
+        query_timeout: Duration::from_secs(30),
+        row_cap: 10_000,
+        free_space_floor_bytes: 1 << 20,
+        zone: TimeZone::get("Europe/Berlin").unwrap(),
+        clock: Arc::new(ManualClock::new(at(0))),
+        entropy: Arc::new(Entropy::seeded(1)),
+    }
+}
+
+/// A store in a new folder with a shop and a marketplace that exports to it.
+struct Bench {
+    dir: tempfile::TempDir,
+    store: Store,
+    shop: ShopConnection,
+    amazon: ShopConnection,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(options(dir.path())).unwrap();
+        store.set_report_key([7; 32]);
+        let shop = connect(&store, "bigcommerce", None).await;
+        let amazon = connect(&store, "amazon", Some(shop.id)).await;
+        Self { dir, store, shop, amazon }
+    }
+
+    async fn import(&self, orders: Vec<ImportItem>) -> ImportOutcome {
+        let batch = ImportBatch {
+            connection: self.amazon.clone(),
+            orders,
+            stream: Some(StreamUpdate {
+                stream: "orders".to_owned(),
+                cursor_json: "{}".to_owned(),
+                complete_since: None,
+                complete_until: Some(at(9)),
+                remaining: None,
+                success_at: at(10),
+            }),
+            is_bulk: false,
+            now: at(100),
+            actor: "poll".to_owned(),
+        };
+        self.store.write(WriteLane::Interactive, move |tx| orders::import(tx, &batch)).await.unwrap()
+    }
+
+    async fn detail(&self, order_no: OrderNo) -> orders::OrderDetail {
+        self.store.read(move |read| orders::detail(read, order_no)).await.unwrap().unwrap()
+    }
+
+    async fn findings(&self) -> Vec<verify::Finding> {
+        self.store.read(verify::verify).await.unwrap()
+    }
+
+    async fn sql(&self, sql: &str) -> Result<QueryResult, StoreError> {
+        self.store.query(sql.to_owned(), Vec::new(), 100).await
+    }
+}
+
+async fn connect(store: &Store, channel: &str, shop: Option<ConnectionId>) -> ShopConnection {
+    let new = NewConnection {
+        channel: channel.into(),
+        alias: format!("My {channel}"),
+        account: "A1".to_owned(),
+        base_url: None,
+        settings: ConnectionSettings { shop, ..ConnectionSettings::default() },
+        now: at(0),
+    };
+    store
+        .write(WriteLane::Interactive, move |tx| {
+            let id = connections::insert(tx, &new)?;
+            connections::get(tx, id)?.ok_or(StoreError::NotFound)
+        })
+        .await
+        .unwrap()
+}
+
+fn facts(id: &str, updated: i64) -> OrderFacts {
+    let line = |number: usize, quantity| LineFacts {
+        external_id: format!("{id}-{number}"),
+        sku: Some(format!("SKU-{number}")),
+        product_id: None,
+        title: format!("Tea pot {number}"),
+        quantity,
+        quantity_shipped: 0,
+        quantity_cancelled: 0,
+        unit_price: Some("12.3456".parse().unwrap()),
+        options: None,
+    };
+    let amount = |line, kind, minor| Amount { line, kind, minor };
+    OrderFacts {
+        external_id: id.to_owned(),
+        placed_at: at(0),
+        updated_at: at(updated),
+        status: OrderStatus::Open,
+        is_paid: true,
+        fulfilled_by: FulfilledBy::Seller,
+        currency: "USD".parse().unwrap(),
+        total_minor: 3_300,
+        lines: vec![line(0, 1), line(1, 2)],
+        amounts: vec![
+            amount(Some(0), AmountKind::Item, 1_000),
+            amount(Some(1), AmountKind::Item, 2_000),
+            amount(None, AmountKind::ShippingTax, 300),
+        ],
+        shipments: None,
+        people: Some(People {
+            buyer: Buyer {
+                name: Some(BUYER.to_owned()),
+                email: Some("z.quartermain@example.com".to_owned()),
+                ..Buyer::default()
+            },
+            ship_to: Some(Address { country: Some("US".to_owned()), region: Some("WA".to_owned()), ..Address::default() }),
+            ..People::default()
+        }),
+        shipping_method: Some("Standard".to_owned()),
+        payment_method: None,
+        site: None,
+        ship_by: Some(at(86_400)),
+        deliver_by: None,
+        origin: Origin::default(),
+        platform_status: "UNSHIPPED".to_owned(),
+    }
+}
+
+fn item(facts: OrderFacts) -> ImportItem {
+    let whole = serde_json::json!({"id": facts.external_id, "buyer": BUYER, "updated": facts.updated_at, "status": facts.status}).to_string();
+    let cut = crate::domain::person::cut(&whole, &["buyer"]).unwrap();
+    ImportItem {
+        external_id: Some(facts.external_id.clone()),
+        payload: cut.payload,
+        cuts: cut.values,
+        facts: Ok(facts),
+    }
+}
+
+fn counts(outcome: &ImportOutcome) -> [usize; 5] {
+    [outcome.new, outcome.updated, outcome.stale, outcome.unchanged, outcome.parked]
+}
+
+#[tokio::test]
+async fn a_folder_keeps_its_identity_and_an_epoch_counts_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    let first = store.installation();
+    assert_eq!(first.epoch, 1);
+    assert_eq!(store.begin_epoch().await.unwrap().epoch, 2);
+    store.close().await;
+    let again = Store::open(options(dir.path())).unwrap().installation();
+    assert_eq!((again.id, again.epoch), (first.id, 2));
+}
+
+#[tokio::test]
+async fn a_second_instance_is_refused_and_told_who_holds_the_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    let Err(error) = Store::open(options(dir.path())) else { panic!("opened twice") };
+    assert_eq!(error, StoreError::Locked { dir: dir.path().to_owned(), holder: Some(std::process::id()) });
+    store.close().await;
+    assert!(Store::open(options(dir.path())).is_ok());
+}
+
+#[tokio::test]
+async fn a_newer_file_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(options(dir.path())).unwrap();
+    store
+        .write(WriteLane::Interactive, |tx| {
+            tx.execute("INSERT INTO main.schema_version VALUES (99, 'later', TIMESTAMP '2030-01-01')", [])
+        })
+        .await
+        .unwrap();
+    store.close().await;
+    assert!(matches!(Store::open(options(dir.path())), Err(StoreError::NewerFile { found: 99, .. })));
+}
+
+#[tokio::test]
+async fn below_the_floor_nothing_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions { free_space_floor_bytes: u64::MAX, ..options(dir.path()) }).unwrap();
+    let result = store.write(WriteLane::Interactive, |tx| tx.execute("DELETE FROM main.session", [])).await;
+    assert!(matches!(result, Err(StoreError::FreeSpace { .. })), "{result:?}");
+}
+
+#[tokio::test]
+async fn one_bad_write_does_not_harm_its_group() {
+    let bench = Bench::new().await;
+    let write = |number: i64| {
+        let store = bench.store.clone();
+        async move {
+            store
+                .write(WriteLane::Interactive, move |tx| {
+                    let sql = "INSERT INTO main.erasure_log VALUES (?, 'test', TIMESTAMP '2026-01-01')";
+                    tx.execute(sql, [number])?;
+                    if number == 3 { tx.execute("INSERT INTO nowhere VALUES (1)", []) } else { Ok(1) }
+                })
+                .await
+        }
+    };
+    let results = futures_util::future::join_all((0..8).map(write)).await;
+    let failed: Vec<usize> = (0..8).filter(|number| results[*number].is_err()).collect();
+    assert_eq!(failed, [3]);
+    let sql = "SELECT order_no FROM main.erasure_log ORDER BY 1";
+    let kept = bench.store.read(move |read| read.rows(sql, [], |row| values::get::<i64>(row, 0))).await.unwrap();
+    assert_eq!(kept, [0, 1, 2, 4, 5, 6, 7]);
+}
+
+#[tokio::test]
+async fn a_panic_in_a_write_is_an_error_of_that_write() {
+    let bench = Bench::new().await;
+    let result: Result<(), _> = bench.store.write(WriteLane::Bulk, |_| panic!("at the disco")).await;
+    assert!(matches!(&result, Err(StoreError::Invalid(text)) if text.contains("disco")), "{result:?}");
+    assert_eq!(counts(&bench.import(vec![item(facts("A", 1))]).await), [1, 0, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn facts_come_in_new_changed_stale_and_unchanged() {
+    let bench = Bench::new().await;
+    let first = bench.import(vec![item(facts("A", 10)), item(facts("B", 10))]).await;
+    assert_eq!(counts(&first), [2, 0, 0, 0, 0]);
+    assert_eq!(first.effects.len(), 2);
+    assert_eq!(counts(&bench.import(vec![item(facts("A", 10))]).await), [0, 0, 0, 1, 0]);
+    let mut changed = facts("A", 20);
+    changed.status = OrderStatus::Shipped;
+    changed.lines.truncate(1);
+    changed.lines[0].quantity_shipped = 1;
+    changed.amounts.remove(1);
+    changed.total_minor = 1_300;
+    changed.people = None;
+    let second = bench.import(vec![item(changed.clone()), item(facts("A", 5))]).await;
+    // The older one comes first in the platform's time, but is older than what was held: stale.
+    assert_eq!(counts(&second), [0, 1, 1, 0, 0]);
+    assert!(second.effects.is_empty(), "the create joined the open one");
+    let detail = bench.detail(first.orders[0]).await;
+    assert_eq!(detail.row.status, OrderStatus::Shipped);
+    assert_eq!((detail.lines, detail.amounts), (changed.lines, changed.amounts));
+    assert_eq!(detail.row.total_minor, 1_300);
+    assert_eq!(detail.people.unwrap().buyer.name.as_deref(), Some(BUYER), "what was known of people stays");
+    assert_eq!(detail.facts_version, 2);
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
+async fn an_order_twice_in_a_batch_is_one_order_with_the_newest_facts() {
+    let bench = Bench::new().await;
+    let mut shipped = facts("A", 20);
+    shipped.status = OrderStatus::Shipped;
+    let outcome = bench.import(vec![item(shipped), item(facts("B", 1)), item(facts("A", 10))]).await;
+    assert_eq!(counts(&outcome), [2, 1, 0, 0, 0]);
+    let page = bench.store.read(|read| orders::page(read, &OrderFilter::default(), None, 10)).await.unwrap();
+    let statuses: BTreeSet<_> = page.rows.iter().map(|row| (row.external_id.as_str(), row.status)).collect();
+    assert_eq!(statuses, BTreeSet::from([("A", OrderStatus::Shipped), ("B", OrderStatus::Open)]));
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
+async fn a_payload_that_nobody_reads_lies_whole_among_person_data() {
+    let bench = Bench::new().await;
+    let broken = ImportItem {
+        external_id: Some("X".to_owned()),
+        payload: format!("{{\"buyer\":\"{BUYER}\",,"),
+        cuts: Vec::new(),
+        facts: Err(("line 1".to_owned(), "no JSON".to_owned())),
+    };
+    assert_eq!(counts(&bench.import(vec![broken.clone(), item(facts("A", 1))]).await), [1, 0, 0, 0, 1]);
+    assert_eq!(counts(&bench.import(vec![broken.clone()]).await), [0, 0, 0, 1, 0], "it is parked once");
+    let parked = bench.store.read(|read| orders::parked(read, 10)).await.unwrap();
+    assert_eq!(parked.len(), 1);
+    let id = parked[0].payload_id;
+    let whole = bench.store.read(move |read| orders::payload(read, id, true)).await.unwrap();
+    assert_eq!(whole, Some(broken.payload));
+    let cut = bench.store.read(move |read| orders::payload(read, id, false)).await.unwrap().unwrap();
+    assert!(!cut.contains("Zelda"), "{cut}");
+}
+
+#[tokio::test]
+async fn an_update_keeps_what_the_export_wrote() {
+    let bench = Bench::new().await;
+    let first = bench.import(vec![item(facts("A", 10))]).await;
+    let (order_no, effect) = (first.orders[0], first.effects[0].id);
+    bench
+        .store
+        .write(WriteLane::Interactive, move |tx| {
+            effects::begin_call(tx, effect, at(101))?;
+            orders::set_created(tx, order_no, "777", at(102))?;
+            orders::set_shop_lines(tx, order_no, Some("55"), &[("A-0".to_owned(), "1".to_owned())])?;
+            effects::finish(tx, effect, EffectOutcome::Done, "Created.")
+        })
+        .await
+        .unwrap();
+    let mut shipped = facts("A", 20);
+    shipped.status = OrderStatus::PartShipped;
+    shipped.platform_status = "PARTIALLY_SHIPPED".to_owned();
+    assert_eq!(counts(&bench.import(vec![item(shipped)]).await), [0, 1, 0, 0, 0]);
+    let detail = bench.detail(order_no).await;
+    assert_eq!(detail.row.export_state, ExportState::Created);
+    assert_eq!(detail.row.shop_order_id.as_deref(), Some("777"));
+    assert_eq!((detail.shop_connection, detail.shop_address_id.as_deref()), (Some(bench.shop.id), Some("55")));
+    assert_eq!(detail.effects, []);
+}
+
+#[tokio::test]
+async fn what_an_effect_waits_for_stays_until_it_runs_again() {
+    let bench = Bench::new().await;
+    let first = bench.import(vec![item(facts("A", 10))]).await;
+    let (order_no, effect) = (first.orders[0], first.effects[0].id);
+    let reason = Reason::with(ReasonCode::OutOfStock, "SKU-0");
+    bench
+        .store
+        .write(WriteLane::Interactive, {
+            let reason = reason.clone();
+            move |tx| {
+                effects::postpone(tx, effect, at(500), EffectState::Due, Some(&reason), "Short.")?;
+                orders::set_export(tx, order_no, ExportState::Waiting, Some(&reason))
+            }
+        })
+        .await
+        .unwrap();
+    bench.import(vec![item(facts("A", 20))]).await;
+    assert_eq!(bench.detail(order_no).await.row.reason, Some(reason));
+    let now = bench.store.write(WriteLane::Interactive, move |tx| orders::retry(tx, order_no, "Ann")).await.unwrap();
+    assert_eq!((now.len(), now[0].due_at), (1, at(0)), "due now, by the store's clock");
+}
+
+#[tokio::test]
+async fn one_effect_is_open_per_order_kind_and_revision() {
+    let bench = Bench::new().await;
+    let first = bench.import(vec![item(facts("A", 10))]).await;
+    let order_no = first.orders[0];
+    let picked = bench.store.write(WriteLane::Interactive, move |tx| orders::pick(tx, order_no, "Ann")).await.unwrap();
+    assert_eq!(picked.iter().map(|effect| effect.id).collect::<Vec<_>>(), [first.effects[0].id]);
+    let open = bench.store.read(effects::open_effects).await.unwrap();
+    assert_eq!(open.len(), 1);
+    bench
+        .store
+        .write(WriteLane::Interactive, |tx| {
+            tx.execute("INSERT INTO main.effect_open SELECT * REPLACE (effect_id + 100 AS effect_id) FROM main.effect_open", [])
+        })
+        .await
+        .unwrap();
+    assert_eq!(bench.findings().await.len(), 1);
+}
+
+#[tokio::test]
+async fn parcels_are_kept_and_owed_to_the_other_side_once() {
+    let bench = Bench::new().await;
+    let mut shipped = facts("A", 10);
+    shipped.shipments = Some(vec![ShipmentFacts {
+        external_id: "P1".to_owned(),
+        carrier: Some("UPS".to_owned()),
+        service: None,
+        tracking: Some("1Z".to_owned()),
+        shipped_at: Some(at(5)),
+        lines: vec![ShippedLine { external_line_id: "A-0".to_owned(), quantity: 1 }],
+    }]);
+    let first = bench.import(vec![item(shipped.clone())]).await;
+    let kinds: Vec<_> = first.effects.iter().map(|effect| effect.kind).collect();
+    assert_eq!(kinds, [EffectKind::CreateShopOrder, EffectKind::ShipShopOrder]);
+    shipped.updated_at = at(20);
+    assert_eq!(bench.import(vec![item(shipped)]).await.effects, []);
+    let order_no = first.orders[0];
+    bench
+        .store
+        .write(WriteLane::Interactive, move |tx| shipments::mark_told(tx, order_no, 1, at(300), Some("9")))
+        .await
+        .unwrap();
+    let rows = bench.detail(order_no).await.shipments;
+    assert_eq!((rows.len(), rows[0].told_at), (1, Some(at(300))));
+    let HeldParcel { shop_shipment_id, tracking, .. } = rows[0].parcel.clone();
+    assert_eq!((shop_shipment_id.as_deref(), tracking.as_deref()), (Some("9"), Some("1Z")));
+}
+
+#[tokio::test]
+async fn facts_come_back_as_they_went_in() {
+    let bench = Bench::new().await;
+    let order_no = bench.import(vec![item(facts("A", 10))]).await.orders[0];
+    let (back, held, connection) =
+        bench.store.read(move |read| orders::facts(read, order_no)).await.unwrap().unwrap();
+    assert_eq!(back, facts("A", 10));
+    assert_eq!((held.order_no, connection), (order_no, bench.amazon.id));
+    let amazon = bench.amazon.id;
+    let found = bench.store.read(move |read| orders::find(read, amazon, "A")).await.unwrap();
+    assert_eq!(found, Some(order_no));
+}
+
+#[tokio::test]
+async fn pages_show_each_order_once_both_ways() {
+    let bench = Bench::new().await;
+    let orders = (0..1_000_i64).map(|number| {
+        let mut facts = facts(&format!("O{number}"), 1);
+        // Few different times: most rows tie, and the newest placed did not come last.
+        facts.placed_at = at(-(number % 7));
+        item(facts)
+    });
+    bench.import(orders.collect()).await;
+    let walk = async |start: Option<OrderCursor>| {
+        let (mut seen, mut cursor, mut last) = (Vec::new(), start, None);
+        loop {
+            let page = bench
+                .store
+                .read(move |read| orders::page(read, &OrderFilter::default(), cursor.as_ref(), 37))
+                .await
+                .unwrap();
+            let is_back = cursor.is_some_and(|cursor| cursor.is_before);
+            let numbers = page.rows.iter().map(|row| (row.placed_at, row.order_no));
+            if is_back { seen.extend(numbers.rev()) } else { seen.extend(numbers) }
+            last = page.previous.or(last);
+            let next = if is_back { page.previous } else { page.next };
+            match next.map(|cursor| OrderCursor::decode(&cursor.encode()).unwrap()) {
+                Some(next) => cursor = Some(next),
+                None => return (seen, last),
+            }
+        }
+    };
+    let (forward, last) = walk(None).await;
+    assert_eq!(forward.len(), 1_000);
+    assert_eq!(forward.iter().collect::<HashSet<_>>().len(), 1_000);
+    assert!(forward.windows(2).all(|pair| pair[0] > pair[1]));
+    let (mut back, _) = walk(last).await;
+    back.reverse();
+    assert_eq!(back, forward[..back.len()]);
+    assert!(back.len() >= 963);
+}
+
+#[tokio::test]
+async fn the_list_is_filtered_and_searched() {
+    let bench = Bench::new().await;
+    let mut old = facts("OLD-1", 1);
+    old.placed_at = at(-86_400 * 200);
+    old.people = None;
+    bench.import(vec![item(facts("A", 1)), item(old)]).await;
+    let find = async |filter: OrderFilter| {
+        let page = bench.store.read(move |read| orders::page(read, &filter, None, 10)).await.unwrap();
+        page.rows.into_iter().map(|row| row.external_id).collect::<Vec<_>>()
+    };
+    let text = |text: &str, all_time| OrderFilter { text: Some(text.to_owned()), all_time, ..OrderFilter::default() };
+    assert_eq!(find(text("quartermain", false)).await, ["A"]);
+    assert_eq!(find(text("sku-1", false)).await, ["A"]);
+    assert_eq!(find(text("Sku-1", true)).await, ["A", "OLD-1"]);
+    assert_eq!(find(text("nobody", true)).await, Vec::<String>::new());
+    let day = Some("2026-01-01".parse().unwrap());
+    assert_eq!(find(OrderFilter { day, ..OrderFilter::default() }).await, ["A"]);
+    let export_state = Some(ExportState::Waiting);
+    assert_eq!(find(OrderFilter { export_state, ..OrderFilter::default() }).await, ["A", "OLD-1"]);
+    assert_eq!(find(OrderFilter { channel: Some("etsy".to_owned()), ..OrderFilter::default() }).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_planted_duplicate_is_found() {
+    let bench = Bench::new().await;
+    bench.import(vec![item(facts("A", 1))]).await;
+    assert_eq!(bench.findings().await, []);
+    bench
+        .store
+        .write(WriteLane::Interactive, |tx| {
+            tx.execute("INSERT INTO main.orders SELECT * REPLACE (order_no + 50 AS order_no, 0 AS line_count) FROM main.orders", [])
+        })
+        .await
+        .unwrap();
+    let findings = bench.findings().await;
+    assert!(findings.iter().any(|finding| finding.check == "one order per platform's id"), "{findings:?}");
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_in_a_copy_of_file_and_log() {
+    let bench = Bench::new().await;
+    bench.import((0..200).map(|number| item(facts(&format!("O{number}"), 1))).collect()).await;
+    // As after a crash: the file as it lies there, with its log, and nobody had a chance to tidy up.
+    let crashed = tempfile::tempdir().unwrap();
+    for name in ["eider.duckdb", "eider.duckdb.wal"] {
+        std::fs::copy(bench.dir.path().join(name), crashed.path().join(name)).unwrap();
+    }
+    let store = Store::open(options(crashed.path())).unwrap();
+    let page = store.read(|read| orders::page(read, &OrderFilter::default(), None, 500)).await.unwrap();
+    assert_eq!(page.rows.len(), 200);
+    assert_eq!(store.read(verify::verify).await.unwrap(), []);
+    assert_eq!(store.read(effects::open_effects).await.unwrap().len(), 200);
+}
+
+#[tokio::test]
+async fn nobody_appears_in_payloads_or_reports() {
+    let bench = Bench::new().await;
+    let broken = ImportItem {
+        external_id: None,
+        payload: format!("{BUYER} ["),
+        cuts: Vec::new(),
+        facts: Err(("line 1".to_owned(), "no JSON".to_owned())),
+    };
+    bench.import(vec![item(facts("A", 1)), broken]).await;
+    let views = "SELECT view_name FROM duckdb_views() WHERE schema_name = 'report'";
+    let views = bench.store.read(|read| read.rows(views, [], |row| values::get::<String>(row, 0))).await.unwrap();
+    assert!(views.len() >= 7);
+    for view in views {
+        let mut csv = Vec::new();
+        bench.sql(&format!("SELECT * FROM {view}")).await.unwrap().write_csv(&mut csv).unwrap();
+        let csv = String::from_utf8(csv).unwrap().to_lowercase();
+        assert!(!csv.contains("quartermain") && !csv.contains("zelda"), "{view}: {csv}");
+    }
+    let whole = bench.store.read(|read| orders::payload(read, PayloadId(1), true)).await.unwrap().unwrap();
+    assert!(whole.contains(BUYER), "put together it is as received: {whole}");
+}
+
+#[tokio::test]
+async fn every_report_column_is_described() {
+    let bench = Bench::new().await;
+    let sql = "SELECT table_name || '.' || column_name FROM duckdb_columns()
+        WHERE schema_name = 'report' AND comment IS NULL
+        UNION ALL SELECT view_name FROM duckdb_views() WHERE schema_name = 'report' AND comment IS NULL";
+    let bare = bench.store.read(move |read| read.rows(sql, [], |row| values::get::<String>(row, 0))).await.unwrap();
+    assert_eq!(bare, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_console_reads_report_views() {
+    let bench = Bench::new().await;
+    bench.import((0..5).map(|number| item(facts(&format!("O{number}"), 1))).collect()).await;
+    for sql in [
+        "SELECT count(*), sum(total_minor) FROM orders",
+        "WITH o AS (SELECT * FROM report.orders) SELECT o.*, l.sku FROM o JOIN order_lines l USING (order_no)",
+        "SELECT placed_day, count(*) FILTER (WHERE paid) FROM orders GROUP BY ROLLUP (placed_day) ORDER BY ALL",
+        "FROM orders SELECT order_no, row_number() OVER (PARTITION BY currency ORDER BY order_no) LIMIT 3",
+        "SELECT payload->>'$.id', CAST(1 AS DECIMAL(9,2)) FROM payloads UNION ALL VALUES ('a', 1)",
+        "SELECT * FROM range(3) AS t(i), unnest([1, 2]) AS u(x)",
+        "SELECT country, (SELECT max(minor) FROM amounts a WHERE a.order_no = o.order_no) FROM orders o;",
+    ] {
+        bench.sql(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+    let sum = bench.sql("SELECT count(*) AS n, sum(total_minor) AS s FROM orders").await.unwrap();
+    assert_eq!(sum.json_rows().unwrap(), [[serde_json::json!(5), serde_json::json!(16_500)]]);
+    let few = bench.store.query("SELECT order_no FROM orders".to_owned(), Vec::new(), 2).await.unwrap();
+    assert!(few.truncated);
+    assert_eq!(few.row_count(), 2);
+    let one = bench.store.query("SELECT order_no FROM orders WHERE external_id = ?".to_owned(), vec!["O3".into()], 2);
+    assert_eq!(one.await.unwrap().row_count(), 1);
+    let mut parquet = Vec::new();
+    few.write_parquet(&mut parquet).unwrap();
+    assert_eq!(&parquet[..4], b"PAR1");
+}
+
+#[tokio::test]
+async fn the_console_refuses_everything_else() {
+    let bench = Bench::new().await;
+    bench.import(vec![item(facts("A", 1))]).await;
+    for sql in [
+        "SELECT * FROM main.person",
+        "SELECT * FROM person",
+        "SELECT * FROM main.orders",
+        "SELECT * FROM eider.main.person",
+        "SELECT * FROM raw.payload",
+        "SELECT * FROM \"MAIN\".\"person\"",
+        "SELECT (SELECT people FROM main.person LIMIT 1) FROM orders",
+        "SELECT * FROM orders WHERE EXISTS (SELECT 1 FROM person)",
+        "SELECT * FROM (WITH person AS (SELECT 1) SELECT * FROM person), person",
+        "WITH x AS (SELECT * FROM main.session) SELECT * FROM x",
+        "SELECT * FROM orders UNION SELECT * FROM person",
+        "SELECT * FROM orders; SELECT 1",
+        "DELETE FROM main.person",
+        "UPDATE orders SET status = 'x'",
+        "INSERT INTO main.session VALUES (1)",
+        "CREATE TABLE x AS SELECT 1",
+        "COPY (SELECT 1) TO '/tmp/x'",
+        "ATTACH '/tmp/x.db'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET schema = 'main'",
+        "PRAGMA database_list",
+        "CALL pragma_version()",
+        "SELECT * FROM duckdb_tables()",
+        "SELECT * FROM duckdb_settings()",
+        "SELECT * FROM pragma_table_info('main.person')",
+        "SELECT * FROM information_schema.tables",
+        "SELECT * FROM pg_catalog.pg_class",
+        "SELECT * FROM sqlite_master",
+        "SELECT * FROM read_csv('/etc/passwd')",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM glob('/*')",
+        "SELECT * FROM '/etc/passwd'",
+        "SELECT * FROM query('SELECT * FROM main.person')",
+        "SELECT * FROM query_table('person')",
+        "SELECT getenv('EIDER_KEY')",
+        "SELECT current_setting('temp_directory')",
+        "SELECT main.\"current_setting\"('temp_directory')",
+        "SELECT * FROM json_execute_serialized_sql(json_serialize_sql('SELECT * FROM main.person'))",
+        "SHOW TABLES",
+        "SELECT * FROM (SHOW ALL TABLES)",
+        "SELECT * FROM (DESCRIBE main.person)",
+        "SUMMARIZE main.person",
+        "EXPLAIN ANALYZE SELECT 1",
+        "CHECKPOINT",
+        "SELECT",
+        "",
+    ] {
+        let result = bench.sql(sql).await;
+        assert!(matches!(result, Err(StoreError::Invalid(_))), "{sql}: {result:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_query_past_its_deadline_is_stopped_and_the_next_one_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreOptions { query_timeout: Duration::from_millis(300), ..options(dir.path()) }).unwrap();
+    let long = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE (a.range * b.range) % 7 = 3";
+    assert_eq!(store.query(long.to_owned(), Vec::new(), 10).await.unwrap_err(), StoreError::Timeout);
+    assert!(store.query("SELECT 1".to_owned(), Vec::new(), 10).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_mirror_is_not_moved_by_older_rows_and_sees_others() {
+    let bench = Bench::new().await;
+    let order_no = bench.import(vec![item(facts("A", 1))]).await.orders[0];
+    let shop = bench.shop.id;
+    let us = bench.store.installation().id;
+    let row = move |id: &str, updated, shipped, installation: &str| mirror::MirrorRow {
+        shop_order_id: id.to_owned(),
+        external_order_id: Some("A".to_owned()),
+        external_source: Some(format!("eider:amazon:A1:{installation}")),
+        status_id: if shipped > 0 { 2 } else { 11 },
+        created_at: at(1),
+        updated_at: at(updated),
+        total_minor: 3_300,
+        currency: "USD".to_owned(),
+        items_shipped: shipped,
+    };
+    let apply = async |rows: Vec<mirror::MirrorRow>| {
+        bench
+            .store
+            .write(WriteLane::Interactive, move |tx| mirror::apply(tx, shop, &rows, |status| status == 2, at(50)))
+            .await
+            .unwrap()
+    };
+    bench
+        .store
+        .write(WriteLane::Interactive, move |tx| orders::set_created(tx, order_no, "70", at(1)))
+        .await
+        .unwrap();
+    assert_eq!(apply(vec![row("70", 10, 0, &us)]).await, mirror::MirrorOutcome::default());
+    let shipped = apply(vec![row("70", 20, 1, &us)]).await;
+    assert_eq!(shipped.effects.iter().map(|effect| effect.kind).collect::<Vec<_>>(), [EffectKind::ReadShopShipments]);
+    assert_eq!(apply(vec![row("70", 10, 0, &us)]).await.effects, []);
+    let held = bench.store.read(move |read| mirror::find(read, shop, "A")).await.unwrap();
+    assert_eq!(held, [row("70", 20, 1, &us)]);
+    let other = apply(vec![row("71", 30, 0, "other")]).await;
+    assert_eq!(other.duplicates, ["A"]);
+    assert_eq!(other.foreign, ["eider:amazon:A1:other"]);
+}
+
+#[tokio::test]
+async fn listings_keep_their_row_and_go_when_no_longer_listed() {
+    use crate::domain::listing::ListingFacts;
+    let bench = Bench::new().await;
+    let shop = bench.shop.id;
+    let listing = |id: &str, sku: &str| ListingFacts {
+        external_id: id.to_owned(),
+        product_id: Some("p".to_owned()),
+        sku: Some(sku.to_owned()),
+        title: None,
+        quantity: Some(1),
+        price_minor: None,
+        currency: None,
+        fulfilled_by: FulfilledBy::Seller,
+    };
+    let upsert = async |rows: Vec<ListingFacts>, now| {
+        bench.store.write(WriteLane::Bulk, move |tx| listings::upsert(tx, shop, &rows, now)).await.unwrap();
+    };
+    upsert(vec![listing("1", "RED"), listing("2", "BLUE"), listing("1", "RED")], at(1)).await;
+    upsert(vec![listing("1", "GREEN")], at(2)).await;
+    bench.store.write(WriteLane::Bulk, move |tx| listings::mark_gone(tx, shop, at(2))).await.unwrap();
+    let rows = bench.store.read(move |read| listings::page(read, Some(shop), Some("gree"), None, 10)).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.listing_id).collect::<Vec<_>>(), [1]);
+    let variants = bench.store.read(move |read| listings::shop_variants(read, shop)).await.unwrap();
+    assert_eq!(variants.iter().map(|variant| variant.sku.as_str()).collect::<Vec<_>>(), ["GREEN"]);
+}
+
+#[tokio::test]
+async fn streams_come_on_and_fail_without_losing_their_place() {
+    let bench = Bench::new().await;
+    bench.import(Vec::new()).await;
+    let id = bench.amazon.id;
+    bench
+        .store
+        .write(WriteLane::Interactive, move |tx| connections::fail_stream(tx, id, "orders", "500", at(60)))
+        .await
+        .unwrap();
+    let stream = bench.store.read(move |read| connections::stream(read, id, "orders")).await.unwrap().unwrap();
+    assert_eq!((stream.complete_until, stream.failures, stream.last_error.as_deref()), (Some(at(9)), 1, Some("500")));
+    let status = bench.store.read(|read| status::status(read, at(100))).await.unwrap();
+    assert_eq!(status.streams, [stream]);
+}

@@ -199,7 +199,7 @@ CREATE TABLE event (
     event_id BIGINT NOT NULL,
     order_no BIGINT,
     connection_id BIGINT,
-    at TIMESTAMP NOT NULL,
+    happened_at TIMESTAMP NOT NULL,
     kind VARCHAR NOT NULL,
     text VARCHAR NOT NULL,
     actor VARCHAR NOT NULL,
@@ -230,7 +230,7 @@ CREATE TABLE effect_log (
     kind VARCHAR NOT NULL,
     revision VARCHAR NOT NULL,
     connection_id BIGINT NOT NULL,
-    at TIMESTAMP NOT NULL,
+    happened_at TIMESTAMP NOT NULL,
     state VARCHAR NOT NULL,
     attempts BIGINT NOT NULL,
     text VARCHAR
@@ -292,7 +292,7 @@ CREATE TABLE movement (
     cause VARCHAR NOT NULL,
     order_no BIGINT,
     line_no INTEGER,
-    at TIMESTAMP NOT NULL,
+    happened_at TIMESTAMP NOT NULL,
     actor VARCHAR NOT NULL
 );
 
@@ -360,7 +360,7 @@ CREATE VIEW report.shipments AS
 SELECT s.order_no, s.parcel, s.origin, s.carrier, s.service, s.tracking, s.shipped_at, s.told_at
 FROM main.shipment s WHERE NOT s.is_gone;
 
-CREATE VIEW report.events AS SELECT e.event_id, e.order_no, e.at, e.kind, e.text, e.actor FROM main.event e;
+CREATE VIEW report.events AS SELECT e.event_id, e.order_no, e.happened_at, e.kind, e.text, e.actor FROM main.event e;
 
 CREATE VIEW report.listings AS
 SELECT c.alias AS connection, c.channel, l.external_id, l.product_id, l.sku, l.title, l.quantity, l.price_minor,
@@ -442,7 +442,7 @@ COMMENT ON COLUMN report.shipments.told_at IS 'When the other side was told, UTC
 COMMENT ON VIEW report.events IS 'What happened to orders and connections, in order.';
 COMMENT ON COLUMN report.events.event_id IS 'Number of the event';
 COMMENT ON COLUMN report.events.order_no IS 'The order, if it is about one';
-COMMENT ON COLUMN report.events.at IS 'When, UTC';
+COMMENT ON COLUMN report.events.happened_at IS 'When, UTC';
 COMMENT ON COLUMN report.events.kind IS 'Kind of event';
 COMMENT ON COLUMN report.events.text IS 'What happened, in plain words';
 COMMENT ON COLUMN report.events.actor IS 'Who did it';

@@ -12,6 +12,7 @@ mod state;
 pub use detail::{
     OrderDetail, ParkedPayload, PayloadRow, detail, facts, find, mark_replayed, parked, payload, shop_lines,
 };
+pub use crate::store::connections::StreamUpdate;
 pub use import::{ImportBatch, ImportItem, ImportOutcome, import};
 pub use page::{OrderCursor, OrderFilter, OrderPage, OrderRow, page};
 pub use rows::append_bare;
