@@ -10,6 +10,10 @@ pub mod registry;
 
 mod loose;
 mod request;
+#[cfg(test)]
+mod script;
+#[cfg(test)]
+mod conformance;
 
 pub mod amazon;
 pub mod bigcommerce;
