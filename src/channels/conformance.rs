@@ -119,7 +119,11 @@ async fn errors_name_the_recovery_and_reads_are_never_in_doubt() {
         );
         for body in ["<html>", "{", "7"] {
             let error = poll(Ok((200, body))).await;
-            assert!(matches!(error, ChannelError::Corrupt { in_doubt: false, .. }), "{}: {error:?}", info.name);
+            assert!(
+                matches!(error, ChannelError::Corrupt { in_doubt: false, .. }),
+                "{}: {error:?}",
+                info.name
+            );
         }
     }
 }

@@ -50,7 +50,12 @@ impl Script {
     }
 
     /// The same with headers.
-    pub fn answer_with(&self, status: u16, headers: &[(&'static str, &str)], body: impl Into<String>) -> &Self {
+    pub fn answer_with(
+        &self,
+        status: u16,
+        headers: &[(&'static str, &str)],
+        body: impl Into<String>,
+    ) -> &Self {
         let headers = headers
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))

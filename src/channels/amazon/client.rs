@@ -322,9 +322,15 @@ fn retry(after: Option<Duration>, message: String) -> ChannelError {
 /// (selling-partner-api-models, issue 5037).
 fn is_done_before(said: &str) -> bool {
     let said = said.to_lowercase();
-    ["packagetoupdatenotfound", "already fulfilled", "already been fulfilled", "already shipped", "already been shipped"]
-        .iter()
-        .any(|words| said.contains(words))
+    [
+        "packagetoupdatenotfound",
+        "already fulfilled",
+        "already been fulfilled",
+        "already shipped",
+        "already been shipped",
+    ]
+    .iter()
+    .any(|words| said.contains(words))
 }
 
 fn is_token_refused(answer: &Answer) -> bool {

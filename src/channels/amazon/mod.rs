@@ -326,9 +326,10 @@ impl Fulfilment for Amazon {
         shipment: &ShipmentDraft,
     ) -> Result<(), ChannelError> {
         let own = &self.client.config.marketplace_ids;
-        let site = order.site.as_ref().or_else(|| own.first()).ok_or_else(|| ChannelError::Fatal {
-            message: "the connection has no marketplace".to_owned(),
-        })?;
+        let site =
+            order.site.as_ref().or_else(|| own.first()).ok_or_else(|| ChannelError::Fatal {
+                message: "the connection has no marketplace".to_owned(),
+            })?;
         let confirmation = map::confirmation(site, shipment)?;
         self.client
             .send(&Outgoing {
@@ -501,7 +502,8 @@ fn order_line(found: Result<bytes::Bytes, ChannelError>) -> ProbeLine {
     let body = match found {
         Ok(body) => body,
         Err(ChannelError::Retry { throttled: true, message, .. }) => {
-            let text = format!("{message}. Orders come once it recovers; this says nothing against the set-up.");
+            let text =
+                format!("{message}. Orders come once it recovers; this says nothing against the set-up.");
             return line("Orders", true, &text);
         }
         Err(error) => return line("Orders", false, &error.to_string()),
@@ -511,7 +513,8 @@ fn order_line(found: Result<bytes::Bytes, ChannelError>) -> ProbeLine {
         Err(error) => return line("Orders", false, &error.to_string()),
     };
     let Some(order) = page.orders.first() else {
-        let text = "Readable; there is none of the last 30 days, so that buyer and address could not be seen.";
+        let text =
+            "Readable; there is none of the last 30 days, so that buyer and address could not be seen.";
         return line("Orders", true, text);
     };
     match map::order(order.get()) {

@@ -64,9 +64,11 @@ fn every_recorded_order_can_be_read_and_its_money_sums() {
             let answers = std::iter::once(example)
                 .chain(file["sandbox_static"].as_array().unwrap().iter().map(|pair| &pair["response"]));
             for answer in answers {
-                let orders = answer["orders"].as_array().cloned().unwrap_or_else(|| vec![answer["order"].clone()]);
+                let orders =
+                    answer["orders"].as_array().cloned().unwrap_or_else(|| vec![answer["order"].clone()]);
                 for order in orders {
-                    let facts = map::order(&order.to_string()).unwrap_or_else(|error| panic!("{name}: {error}"));
+                    let facts =
+                        map::order(&order.to_string()).unwrap_or_else(|error| panic!("{name}: {error}"));
                     assert_eq!(facts.sum_paid().unwrap(), facts.total_minor, "{name}: {}", facts.external_id);
                     assert!(!facts.lines.is_empty() && facts.is_paid);
                     count += 1;
@@ -86,7 +88,12 @@ fn every_recorded_listing_can_be_read() {
         let sites = ["ATVPDKIKX0DER".to_owned()];
         let listing = map::listing(&page.items[0], &sites).unwrap_or_else(|| panic!("{name}"));
         assert_eq!(
-            (listing.external_id.as_str(), listing.quantity, listing.price_minor, listing.currency.as_deref()),
+            (
+                listing.external_id.as_str(),
+                listing.quantity,
+                listing.price_minor,
+                listing.currency.as_deref()
+            ),
             ("GM-ZDPI-9B4E", Some(100), Some(10_000), Some("USD"))
         );
         assert!(page.items.iter().all(|item| map::listing(item, &sites).is_some()));
@@ -232,7 +239,11 @@ async fn a_first_import_is_pages_alone_and_an_unreadable_order_stops_nothing() {
 
     script.answer(200, r#"{"orders":[],"createdBefore":"2026-11-21T12:03:00Z"}"#);
     let last = amazon.changed_orders(&page.cursor, start).await.unwrap();
-    assert_eq!(last.cursor.updated_until, Some("2026-11-21T11:58:00Z".parse().unwrap()), "the window's first end");
+    assert_eq!(
+        last.cursor.updated_until,
+        Some("2026-11-21T11:58:00Z".parse().unwrap()),
+        "the window's first end"
+    );
     assert_eq!((last.has_more, &last.cursor.window), (false, &None));
 
     script.answer(200, r#"{"orders":[],"lastUpdatedBefore":"2026-11-21T12:10:00Z"}"#);
@@ -352,7 +363,11 @@ async fn a_parcel_is_told_as_the_specification_has_it() {
 #[tokio::test]
 async fn what_a_refused_parcel_means() {
     let cases = [
-        (400, r#"{"errors":[{"code":"InvalidInput","message":"errorMetric=PackageToUpdateNotFound"}]}"#, "AlreadyDone"),
+        (
+            400,
+            r#"{"errors":[{"code":"InvalidInput","message":"errorMetric=PackageToUpdateNotFound"}]}"#,
+            "AlreadyDone",
+        ),
         (400, r#"{"errors":[{"code":"InvalidInput","message":"order already fulfilled"}]}"#, "AlreadyDone"),
         (400, r#"{"errors":[{"code":"Invalid Input","message":"Invalid Input"}]}"#, "Other"),
         (404, "{}", "NotFound"),
@@ -406,12 +421,17 @@ async fn a_test_says_what_works_and_what_is_missing() {
     let order = paid(json!([{"type": "ITEM", "subtotal": money("1.00")}]), None, Some("1.00"));
     script.answer(200, TOKEN).answer(200, participations.to_string());
     script.answer(200, json!({"orders": [order]}).to_string());
-    let report = amazon.probe().await;
+    let report = Probe::probe(&amazon).await;
     let lines: Vec<(&str, bool)> =
         report.lines.iter().map(|line| (line.check.as_str(), line.is_ok)).collect();
     assert_eq!(
         lines,
-        [("Sign in", true), ("Marketplace ATVPDKIKX0DER", true), ("Marketplace A2EUQ1WTGCTBG2", false), ("Orders", false)]
+        [
+            ("Sign in", true),
+            ("Marketplace ATVPDKIKX0DER", true),
+            ("Marketplace A2EUQ1WTGCTBG2", false),
+            ("Orders", false)
+        ]
     );
     assert!(report.lines[3].detail.contains("Direct-to-Consumer Shipping"));
     assert_eq!(report.account.as_deref(), Some("A1SELLER"));
@@ -421,7 +441,7 @@ async fn a_test_says_what_works_and_what_is_missing() {
 
     let (amazon, script, _) = self::amazon();
     script.answer(400, r#"{"error":"invalid_grant","error_description":"gone"}"#);
-    let report = amazon.probe().await;
+    let report = Probe::probe(&amazon).await;
     assert!(!report.is_ok() && report.lines.len() == 1, "{report:?}");
 }
 

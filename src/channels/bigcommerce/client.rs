@@ -196,11 +196,15 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
     let status = answer.status;
     match status {
         StatusCode::UNAUTHORIZED => ChannelError::Reauth {
-            message: format!("{message}; the access token is not valid: create an API account and enter its token"),
+            message: format!(
+                "{message}; the access token is not valid: create an API account and enter its token"
+            ),
         },
         StatusCode::FORBIDDEN => ChannelError::Reauth {
-            message: format!("{message}; the token lacks a scope: set Orders to modify and Products and \
-                              Information & Settings to read-only in the API account, and enter the new token"),
+            message: format!(
+                "{message}; the token lacks a scope: set Orders to modify and Products and \
+                              Information & Settings to read-only in the API account, and enter the new token"
+            ),
         },
         StatusCode::NOT_FOUND => ChannelError::Reject { kind: RejectKind::NotFound, message },
         // A conflict is over once the other change is through; nothing was done.
@@ -245,7 +249,11 @@ fn said(body: &[u8]) -> String {
         [error.title, error.detail].into_iter().flatten().chain(fields).collect()
     });
     let text = texts.join("; ");
-    if text.is_empty() { "no reason given".to_owned() } else { text.chars().take(MESSAGE_CHARS_MAX).collect() }
+    if text.is_empty() {
+        "no reason given".to_owned()
+    } else {
+        text.chars().take(MESSAGE_CHARS_MAX).collect()
+    }
 }
 
 fn window(headers: &HeaderMap) -> Option<WindowReading> {

@@ -71,7 +71,7 @@ fn every_recorded_payload_can_be_read_and_its_money_sums() {
     }
     for (name, text) in script::fixtures("bigcommerce/v2", "storeinformation_store") {
         let profile = map::profile(serde_json::from_str(&text).unwrap()).unwrap_or_else(|| panic!("{name}"));
-        assert_eq!((profile.currency.as_str(), profile.time_zone.is_some()), ("USD", true));
+        assert!(profile.currency.len() == 3 && profile.time_zone.is_some(), "{name}: {profile:?}");
     }
     for (name, text) in script::fixtures("bigcommerce/v3", "variants") {
         let file: Value = serde_json::from_str(&text).unwrap();
@@ -125,9 +125,11 @@ fn a_status_is_what_its_number_says() {
     assert_eq!(read(6, 0), (OrderStatus::Cancelled, false));
     assert_eq!(read(10, 0), (OrderStatus::Shipped, true));
     assert_eq!(read(99, 0), (OrderStatus::Open, true));
-    for (text, expected) in
-        [("Tue, 05 Mar 2019 21:40:11 +0000", "2019-03-05T21:40:11Z"), ("Mon, 05 Mar 2019 16:40:11 -0500", "2019-03-05T21:40:11Z"), ("2019-03-05T21:40:11+00:00", "2019-03-05T21:40:11Z")]
-    {
+    for (text, expected) in [
+        ("Tue, 05 Mar 2019 21:40:11 +0000", "2019-03-05T21:40:11Z"),
+        ("Mon, 05 Mar 2019 16:40:11 -0500", "2019-03-05T21:40:11Z"),
+        ("2019-03-05T21:40:11+00:00", "2019-03-05T21:40:11Z"),
+    ] {
         let order: wire::Order = serde_json::from_value(json!({"date_modified": text})).unwrap();
         assert_eq!(map::modified(&order), Some(at(expected)), "{text}");
     }
@@ -162,7 +164,10 @@ async fn the_shops_own_orders_come_whole_and_ours_as_rows() {
     assert_eq!(page.summaries.len(), 4);
     assert_eq!(page.summaries[0].origin.external_order_id.as_deref(), Some("111-1"));
     assert_eq!((page.summaries[0].total_minor, page.summaries[0].currency.as_str()), (1000, "USD"));
-    assert_eq!(page.own.iter().map(|one| one.external_id.as_deref().unwrap()).collect::<Vec<_>>(), ["2", "3"]);
+    assert_eq!(
+        page.own.iter().map(|one| one.external_id.as_deref().unwrap()).collect::<Vec<_>>(),
+        ["2", "3"]
+    );
     assert!(page.own[0].payload.starts_with(&format!("{{\"order\":{own},\"products\":")), "as received");
     assert_eq!(page.cursor, Cursor { updated_until: Some(at("2026-11-21T11:30:04Z")), window: None });
     assert!(!page.has_more);
@@ -284,14 +289,21 @@ fn amazon_facts(lines: &[(i64, &str, &str, &str)], total: &str) -> OrderFacts {
     });
     let (setup, _) = script::setup(
         Arc::new(Script::default()),
-        &[("client_id", "i"), ("client_secret", "s"), ("refresh_token", "r"), ("seller_id", "A1"), ("marketplace_ids", "ATVPDKIKX0DER")],
+        &[
+            ("client_id", "i"),
+            ("client_secret", "s"),
+            ("refresh_token", "r"),
+            ("seller_id", "A1"),
+            ("marketplace_ids", "ATVPDKIKX0DER"),
+        ],
     );
     let connector = (amazon::INFO.connect)(setup).unwrap();
     connector.order_source().unwrap().read(&order.to_string()).unwrap()
 }
 
 fn draft(facts: &OrderFacts) -> ShopOrderDraft {
-    let settings = ConnectionSettings { customer_email: CustomerEmail::Keep, ..ConnectionSettings::default() };
+    let settings =
+        ConnectionSettings { customer_email: CustomerEmail::Keep, ..ConnectionSettings::default() };
     let variant =
         ShopVariant { product_id: "77".to_owned(), variant_id: "5".to_owned(), sku: "S0".to_owned() };
     let variants = HashMap::from([("s0".to_owned(), variant)]);
@@ -312,11 +324,15 @@ async fn an_order_is_created_as_the_specification_has_it() {
     let facts = amazon_facts(&[(3, "10.00", "-1.00", "0.85"), (1, "5.00", "0.00", "0.00")], "24.83");
     script.answer(201, listed(900, 30, OURS).to_string());
     let created = shop.create(&draft(&facts)).await.unwrap();
-    assert_eq!((created.shop_order_id.as_str(), created.total_minor), ("900", 1000), "the total is the answer's");
+    assert_eq!(
+        (created.shop_order_id.as_str(), created.total_minor),
+        ("900", 1000),
+        "the total is the answer's"
+    );
     let asked = script.asked();
     assert_eq!(asked.len(), 1);
     assert_eq!(asked[0].line, "POST /stores/abc123/v2/orders");
-    insta::assert_snapshot!(serde_json::to_string_pretty(&asked[0].json()).unwrap());
+    insta::assert_snapshot!(asked[0].body.replace(",\"", ",\n\""));
     assert!(asked[0].body.contains(r#""price_ex_tax":3.0000,"#), "no float: {}", asked[0].body);
 }
 
@@ -335,12 +351,12 @@ fn money_comes_through_to_the_minor_unit() {
         assert_eq!(facts.sum_paid().unwrap(), facts.total_minor, "{total}");
         let draft = draft(&facts);
         let body = serde_json::to_value(map::new_order(&draft).unwrap()).unwrap();
-        let minor = |name: &str| {
-            minor_rounded(parse_decimal(body[name].as_str().unwrap()).unwrap(), usd).unwrap()
-        };
+        let minor =
+            |name: &str| minor_rounded(parse_decimal(body[name].as_str().unwrap()).unwrap(), usd).unwrap();
         for kind in ["ex", "inc"] {
             let part = |name: &str| minor(&format!("{name}_{kind}_tax"));
-            let parts = part("subtotal") + part("shipping_cost") + part("handling_cost") + part("wrapping_cost");
+            let parts =
+                part("subtotal") + part("shipping_cost") + part("handling_cost") + part("wrapping_cost");
             assert_eq!(parts - minor("discount_amount"), part("total"), "{total} {kind}: {body:#}");
         }
         assert_eq!(minor("total_inc_tax"), facts.total_minor);
@@ -365,7 +381,9 @@ async fn a_refused_or_lost_create_says_whether_the_order_may_exist() {
     assert!(matches!(error, ChannelError::Reject { kind: RejectKind::OutOfStock, .. }), "{error:?}");
     let other = r#"[{"status":400,"message":"The field 'zip' is invalid."}]"#;
     let error = create(&|script| drop(script.answer(400, other))).await;
-    assert!(matches!(&error, ChannelError::Reject { kind: RejectKind::Other, message } if message.contains("zip")));
+    assert!(
+        matches!(&error, ChannelError::Reject { kind: RejectKind::Other, message } if message.contains("zip"))
+    );
     for status in [500, 502, 503, 504] {
         let error = create(&|script| drop(script.answer(status, "<html>"))).await;
         assert!(matches!(error, ChannelError::Retry { in_doubt: true, .. }), "{status}: {error:?}");
@@ -389,10 +407,7 @@ async fn what_is_found_is_what_was_asked_for() {
     let found = shop.find("111-1").await.unwrap();
     assert_eq!(found.iter().map(|one| one.shop_order_id.as_str()).collect::<Vec<_>>(), ["1", "3"]);
     assert_eq!(shop.find("111-2").await, Ok(Vec::new()));
-    assert_eq!(
-        script.lines()[0],
-        "GET /stores/abc123/v2/orders?external_order_id=111-1&limit=250"
-    );
+    assert_eq!(script.lines()[0], "GET /stores/abc123/v2/orders?external_order_id=111-1&limit=250");
 }
 
 #[tokio::test]
@@ -406,7 +421,10 @@ async fn parcels_go_in_with_carriers_that_the_shop_knows() {
         shipped_at: at(NOW),
         lines: vec![ShippedLine { external_line_id: "5".to_owned(), quantity: 2 }],
     };
-    script.answer(201, r#"{"id":31}"#).answer(201, r#"{"id":"32"}"#).answer(200, listed(9, 1, OURS).to_string());
+    script
+        .answer(201, r#"{"id":31}"#)
+        .answer(201, r#"{"id":"32"}"#)
+        .answer(200, listed(9, 1, OURS).to_string());
     assert_eq!(shop.add_shipment("9", "20", &parcel("FedEx")).await.as_deref(), Ok("31"));
     assert_eq!(shop.add_shipment("9", "20", &parcel("Bike")).await.as_deref(), Ok("32"));
     shop.set_status("9", 2).await.unwrap();
@@ -418,7 +436,10 @@ async fn parcels_go_in_with_carriers_that_the_shop_knows() {
             "shipping_provider": "fedex", "items": [{"order_product_id": 5, "quantity": 2}]})
     );
     assert_eq!(asked[1].json()["comments"], "Carrier: Bike");
-    assert_eq!((asked[2].line.as_str(), asked[2].body.as_str()), ("PUT /stores/abc123/v2/orders/9", r#"{"status_id":2}"#));
+    assert_eq!(
+        (asked[2].line.as_str(), asked[2].body.as_str()),
+        ("PUT /stores/abc123/v2/orders/9", r#"{"status_id":2}"#)
+    );
     assert!(shop.is_shipped_status(3) && !shop.is_shipped_status(9));
 }
 
@@ -463,18 +484,25 @@ async fn the_stores_quota_is_learnt_from_its_answers() {
     assert_eq!(shop.profile().await.unwrap().currency, "USD");
     script.asked();
     let error = shop.profile().await.unwrap_err();
-    assert!(matches!(error, ChannelError::Retry { throttled: true, in_doubt: false, .. }) && script.asked().is_empty());
+    assert!(
+        matches!(error, ChannelError::Retry { throttled: true, in_doubt: false, .. })
+            && script.asked().is_empty()
+    );
     assert_eq!(shop.quota()[0].wait_s, 15);
     clock.advance(Duration::from_secs(15));
     script.answer_with(429, &headers[2..3], "");
     match shop.profile().await.unwrap_err() {
-        ChannelError::Retry { after, throttled: true, .. } => assert_eq!(after, Some(Duration::from_secs(15))),
+        ChannelError::Retry { after, throttled: true, .. } => {
+            assert_eq!(after, Some(Duration::from_secs(15)))
+        }
         other => panic!("{other:?}"),
     }
     clock.advance(Duration::from_secs(15));
     script.answer(429, "");
     match shop.profile().await.unwrap_err() {
-        ChannelError::Retry { after, .. } => assert_eq!(after, Some(Duration::from_secs(4)), "our own pause grows"),
+        ChannelError::Retry { after, .. } => {
+            assert_eq!(after, Some(Duration::from_secs(4)), "our own pause grows")
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -484,7 +512,7 @@ async fn a_test_names_the_scope_that_is_missing() {
     let (shop, script, _) = shop();
     script.answer(200, r#"{"name":"Shop","currency":"USD"}"#).answer(200, r#"{"time":1}"#);
     script.answer(204, "").answer(403, r#"{"status":403,"title":"You don't have a required scope"}"#);
-    let report = shop.probe().await;
+    let report = Probe::probe(&shop).await;
     let lines: Vec<(&str, bool)> =
         report.lines.iter().map(|line| (line.check.as_str(), line.is_ok)).collect();
     assert_eq!(lines, [("Store", true), ("Connection", true), ("Orders", true), ("Products", false)]);
@@ -497,7 +525,8 @@ fn credentials_are_found_in_what_bigcommerce_hands_out() {
     let text = "ACCESS TOKEN: tok\r\nCLIENT NAME: X\r\nCLIENT ID: cid\r\nCLIENT SECRET:\r\n  sec\r\n\
                 NAME: eider\r\nAPI PATH: https://api.bigcommerce.com/stores/AbC9/v3/\r\n";
     let found = parse_credentials_file(text);
-    let expected = [("access_token", "tok"), ("client_id", "cid"), ("client_secret", "sec"), ("store_hash", "abc9")];
+    let expected =
+        [("access_token", "tok"), ("client_id", "cid"), ("client_secret", "sec"), ("store_hash", "abc9")];
     assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
     for text in ["abc9", " ABC9 ", "https://store-abc9.mybigcommerce.com/manage", "stores/abc9"] {
         let hash = config::store_hash(text);

@@ -3,8 +3,7 @@
 use super::*;
 use crate::clock::{Clock as _, ManualClock};
 
-const POLL: Bucket =
-    Bucket { operation: "poll", period: Duration::from_secs(180), burst: 20, reserve: 4 };
+const POLL: Bucket = Bucket { operation: "poll", period: Duration::from_secs(180), burst: 20, reserve: 4 };
 
 fn at_midnight() -> Arc<ManualClock> {
     Arc::new(ManualClock::new("2026-11-21T00:00:00Z".parse().unwrap()))
@@ -79,7 +78,7 @@ async fn a_window_that_others_use_too_is_learnt_from_headers() {
     assert!(pacer.admit("store", Priority::Bulk).await.is_ok(), "nothing is known yet");
     let reading = |left, ms| WindowReading { left, limit: 150, resets_in: Duration::from_millis(ms) };
     pacer.learn_window("store", reading(20, 12_000));
-    pacer.learn_window("store", reading(23, 12_010));
+    pacer.learn_window("store", reading(23, 11_990));
     assert_eq!(pacer.lines()[0].left, Some(20), "an answer that was overtaken does not give calls back");
     assert_eq!(take_all(&pacer, "store", Priority::Bulk).await, 5);
     assert_eq!(take_all(&pacer, "store", Priority::Interactive).await, 15);
