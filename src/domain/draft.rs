@@ -12,7 +12,7 @@ use super::customer::{Address, People};
 use super::id::ChannelName;
 use super::listing::ShopVariant;
 use super::money::{Currency, MoneyError, decimal_of_minor, sum};
-use super::order::{AmountKind, OrderFacts, OrderStatus};
+use super::order::{AmountKind, FulfilledBy, OrderFacts, OrderStatus};
 use super::reason::{Reason, ReasonCode};
 
 /// Digits after the point of a derived unit price: what BigCommerce keeps.
@@ -161,11 +161,7 @@ pub fn shop_order(facts: &OrderFacts, context: &DraftContext<'_>) -> Result<Shop
     let total_mismatch = |error: MoneyError| Reason::with(ReasonCode::TotalMismatch, error.to_string());
     check_total(facts)?;
     let people = facts.people.as_ref().ok_or_else(|| Reason::of(ReasonCode::AddressMissing))?;
-    let ship_to = people
-        .ship_to
-        .clone()
-        .filter(|address| !address.is_unusable())
-        .ok_or_else(|| Reason::of(ReasonCode::AddressMissing))?;
+    let ship_to = ship_to(facts, people, context.alias)?;
 
     let is_folded = discounts_fold_into_lines(facts).map_err(total_mismatch)?;
     let lines = draft_lines(facts, context, is_folded)?;
@@ -205,6 +201,26 @@ pub fn shop_order(facts: &OrderFacts, context: &DraftContext<'_>) -> Result<Shop
         payment_method: context.alias.to_owned(),
         staff_notes: staff_notes(facts, people, context),
         customer_message: people.buyer_note.clone(),
+    })
+}
+
+/// Where it goes. What the platform ships itself comes without a street, since nobody here needs one; the shop
+/// asks for one all the same.
+fn ship_to(facts: &OrderFacts, people: &People, alias: &str) -> Result<Address, Reason> {
+    let missing = || Reason::of(ReasonCode::AddressMissing);
+    let address = people.ship_to.clone().ok_or_else(missing)?;
+    if !address.is_unusable() {
+        return Ok(address);
+    }
+    if facts.fulfilled_by != FulfilledBy::Platform || address.country.is_none() {
+        return Err(missing());
+    }
+    let unknown = || Some("-".to_owned());
+    Ok(Address {
+        name: address.name.or_else(|| Some(format!("{alias} customer"))),
+        street: if address.street.is_empty() { vec![format!("Shipped by {alias}")] } else { address.street },
+        city: address.city.or_else(unknown),
+        ..address
     })
 }
 
@@ -325,7 +341,7 @@ fn draft_lines(
 
 /// Orders that the platform ships never touch the shop's stock (FEATURES B5).
 fn is_custom(facts: &OrderFacts, context: &DraftContext<'_>) -> bool {
-    context.custom_lines_only || facts.fulfilled_by == super::order::FulfilledBy::Platform
+    context.custom_lines_only || facts.fulfilled_by == FulfilledBy::Platform
 }
 
 fn unit_price(line_minor: i64, quantity: i64, currency: Currency) -> Decimal {

@@ -104,7 +104,10 @@ impl Client {
     pub fn new(setup: &ConnectorSetup) -> Result<Self, ChannelError> {
         Ok(Self {
             config: Config::read(&setup.credentials, setup.base_url.as_ref())?,
-            pacer: Pacer::new(setup.clock.clone(), QUOTAS),
+            pacer: match setup.base_url {
+                None => Pacer::new(setup.clock.clone(), QUOTAS),
+                Some(_) => Pacer::unproven(setup.clock.clone(), QUOTAS),
+            },
             connection: setup.connection,
             transport: setup.transport.clone(),
             clock: setup.clock.clone(),

@@ -44,6 +44,22 @@ async fn bulk_work_leaves_the_reserve_to_people() {
 }
 
 #[tokio::test]
+async fn a_stand_in_is_held_to_the_quota_only_once_it_enforces_it() {
+    let clock = at_midnight();
+    let pacer = Pacer::unproven(clock.clone(), &[POLL]);
+    pacer.learn_rate("poll", "0.0056");
+    for _ in 0..200 {
+        pacer.admit("poll", Priority::Bulk).await.unwrap();
+    }
+    assert_eq!(pacer.period("poll"), None);
+    assert_eq!(pacer.refused("poll", None), Duration::from_secs(180));
+    assert!(pacer.admit("poll", Priority::Interactive).await.is_err());
+    clock.advance(Duration::from_secs(180));
+    assert_eq!(take_all(&pacer, "poll", Priority::Interactive).await, 1);
+    assert_eq!(pacer.period("poll"), Some(Duration::from_secs(180)));
+}
+
+#[tokio::test]
 async fn short_waits_are_sat_out_and_long_ones_are_not() {
     let clock = at_midnight();
     let fast = Bucket { operation: "fast", period: Duration::from_millis(500), burst: 1, reserve: 0 };
