@@ -97,7 +97,7 @@ impl App {
         let listener = TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
         let bound = listener.local_addr().map_err(|source| AppError::Listen { address, source })?;
         let store = open_store(&config, &clock, &entropy)?;
-        let vault = Arc::new(Vault::open(&config.data.dir, &KeySource::from_environment(&process_environment()))?);
+        let vault = Arc::new(Vault::open(&config.data.dir, &KeySource::from_environment(&process_environment())?)?);
         store.set_report_key(vault.read(|document| document.report_key));
         let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(config.network.http_settings())?);
         let engine = Engine::start(EngineParts {
@@ -214,7 +214,7 @@ impl App {
         if let Ok(Err(error)) = served {
             return Err(AppError::Server(error));
         }
-        store.close().await?;
+        store.close().await;
         Ok(())
     }
 }
@@ -234,7 +234,7 @@ pub fn store_options(config: &Config, clock: &SharedClock, entropy: &Arc<Entropy
     let threads = usize::try_from(config.store.threads).ok().filter(|count| *count > 0).unwrap_or(cores);
     StoreOptions {
         dir: config.data.dir.clone(),
-        memory_limit: config.store.memory_limit.as_ref().map_or_else(|| "1GB".to_owned(), ToString::to_string),
+        memory_limit: config.store.memory_limit.as_ref().map_or_else(|| "1GB".to_owned(), |limit| limit.as_str().to_owned()),
         threads,
         reader_count: usize::try_from(config.store.reader_count.get()).unwrap_or(4),
         query_timeout: config.store.query_timeout(),

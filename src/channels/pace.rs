@@ -108,21 +108,6 @@ impl Pacer {
         Self { clock, time, lanes: Mutex::new(lanes) }
     }
 
-    /// A pacer for a server that stands in for the platform (a simulator, a mock, a sandbox): nobody knows its
-    /// quotas. A bucket counts from the first refusal on, and then without anything saved up.
-    #[must_use]
-    pub fn unproven(clock: SharedClock, buckets: &[Bucket]) -> Self {
-        let time = PaceClock::new(clock.clone());
-        let lanes = buckets
-            .iter()
-            .map(|bucket| {
-                let dormant = Some(Bucket { burst: 1, reserve: 0, ..*bucket });
-                (bucket.operation, Lane { dormant, ..Lane::default() })
-            })
-            .collect();
-        Self { clock, time, lanes: Mutex::new(lanes) }
-    }
-
     /// Lets one call of `operation` out, after a wait of at most [`WAIT_MAX`].
     ///
     /// # Errors
@@ -165,9 +150,6 @@ impl Pacer {
     pub fn refused(&self, operation: &'static str, named: Option<Duration>) -> Duration {
         let now = self.time.now();
         self.with_lane(operation, |lane| {
-            if let Some(bucket) = lane.dormant.take() {
-                lane.counted = Some(Counted::new(bucket, SharedState::default(), &self.time));
-            }
             let earned = lane.counted.as_ref().map_or(Duration::ZERO, |counted| counted.bucket.period);
             let pause = named.unwrap_or_else(|| {
                 let doubled = BACKOFF_FIRST.saturating_mul(1 << lane.refusals.min(16));
@@ -179,9 +161,10 @@ impl Pacer {
         })
     }
 
-    /// The platform let a call pass.
+    /// The platform let a call pass. One refusal is forgiven, not all: a platform that refuses nearly every
+    /// call is asked less and less often until calls pass.
     pub fn passed(&self, operation: &'static str) {
-        self.with_lane(operation, |lane| lane.refusals = 0);
+        self.with_lane(operation, |lane| lane.refusals = lane.refusals.saturating_sub(1));
     }
 
     /// The platform says how many calls of `operation` it allows per second, as decimal text. Text that is no
@@ -243,8 +226,6 @@ impl Pacer {
 #[derive(Debug, Default)]
 struct Lane {
     counted: Option<Counted>,
-    /// A documented bucket that counts only once the server has refused a call.
-    dormant: Option<Bucket>,
     window: Option<Window>,
     blocked_until: Duration,
     refusals: u32,

@@ -46,9 +46,12 @@ async fn listen(parts: Parts, listener: tokio::net::UnixListener, mut stopped: w
     let parts = Arc::new(parts);
     let mut conversations = JoinSet::new();
     loop {
-        tokio::select! {
+        let is_stopped = async {
             // An error means that the sender is gone, which is an end as well.
-            _ = stopped.wait_for(|is_stopped| *is_stopped) => break,
+            drop(stopped.wait_for(|is_stopped| *is_stopped).await);
+        };
+        tokio::select! {
+            () = is_stopped => break,
             Some(_) = conversations.join_next(), if !conversations.is_empty() => {}
             accepted = listener.accept(), if conversations.len() < CONVERSATION_COUNT_MAX => match accepted {
                 Ok((stream, _)) => {
@@ -84,7 +87,8 @@ async fn exchange(parts: &Parts, stream: UnixStream) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
-    let read = (&mut reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
+    let mut limited = (&mut reader).take(LINE_BYTES_MAX);
+    let read = limited.read_until(b'\n', &mut line);
     tokio::time::timeout(REQUEST_TIME_MAX, read).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     let answered = match serde_json::from_slice::<Request>(&line) {
         Ok(request) => tokio::select! {

@@ -208,7 +208,7 @@ impl Engine {
             account: connection.account.clone(),
             base_url: connection.base_url.clone(),
             settings: connection.settings.clone(),
-            created_at: now,
+            now,
         };
         let text = format!("{} was added by {actor}.", connection.alias);
         let actor = actor.to_owned();

@@ -10,7 +10,8 @@ mod rows;
 mod state;
 
 pub use detail::{
-    OrderDetail, ParkedPayload, PayloadRow, detail, facts, find, mark_replayed, parked, payload, shop_lines,
+    OrderDetail, ParkedPayload, PayloadRow, ShopLines, detail, facts, find, mark_replayed, parked, payload, shop_lines,
+    shop_order_id,
 };
 pub use crate::store::connections::StreamUpdate;
 pub use import::{ImportBatch, ImportItem, ImportOutcome, import};

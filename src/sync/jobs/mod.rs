@@ -6,6 +6,8 @@ mod poll_shop;
 mod read_listings;
 mod read_profile;
 
+pub(super) use poll_shop::{is_shipped, mirror_row};
+
 use std::time::Duration;
 
 use jiff::Timestamp;

@@ -19,9 +19,10 @@ use crate::domain::money::decimal_of_minor;
 use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::plan::{EventKind, NewEvent};
 use crate::domain::reason::{Reason, ReasonCode};
+use crate::store::incidents::NewIncident;
 use crate::store::mirror::{self, MirrorRow};
 use crate::store::{StoreError, WriteLane, connections, effects, events, incidents, orders};
-use crate::sync::jobs::Job;
+use crate::sync::jobs::{Job, is_shipped, mirror_row};
 use crate::sync::{Engine, EngineError, retry};
 
 /// A SKU that the shop did not have is asked for again after so long.
@@ -78,7 +79,7 @@ async fn look_first(
         return Ok(None);
     }
     let listed = shop.find(&work.facts.external_id).await?;
-    let rows = listed.iter().map(|order| crate::sync::jobs::mirror_row(shop, order)).collect();
+    let rows = listed.iter().map(mirror_row).collect();
     if let Some(outcome) = found(engine, work, source, rows).await? {
         return Ok(Some(outcome));
     }
@@ -174,13 +175,14 @@ async fn duplicate(engine: &Engine, work: &Work, rows: &[MirrorRow]) -> Result<O
         "{} holds several orders for {} order {}: {ids}.",
         work.target.alias, work.owner.alias, work.facts.external_id
     );
-    engine
-        .store()
-        .write(WriteLane::Interactive, move |tx| {
-            let next_step = "Cancel the superfluous ones in the shop, then press Retry on the order.";
-            incidents::open(tx, Some(shop), Some(order_no), "duplicate_in_shop", &text, next_step, now)
-        })
-        .await?;
+    let incident = NewIncident {
+        connection: Some(shop),
+        order_no: Some(order_no),
+        kind: "duplicate_in_shop".to_owned(),
+        text,
+        next_step: "Cancel the superfluous ones in the shop, then press Retry on the order.".to_owned(),
+    };
+    engine.store().write(WriteLane::Interactive, move |tx| incidents::open(tx, &incident, now)).await?;
     Ok(Outcome::held(Reason::with(ReasonCode::DuplicateInShop, ids), now))
 }
 
@@ -269,7 +271,7 @@ async fn create(
         }
         other => other?,
     };
-    let row = crate::sync::jobs::mirror_row(shop, &created);
+    let row = mirror_row(&created);
     let text = format!("Created in {} as order {}.", work.target.alias, row.shop_order_id);
     let total_minor = created.total_minor;
     let outcome = keep_created(engine, work, row, EffectOutcome::Done, text).await?;
@@ -332,8 +334,9 @@ async fn keep_created(
     row: MirrorRow,
     outcome: EffectOutcome,
     text: String,
-) -> Result<Outcome, StoreError> {
+) -> Result<Outcome, EngineError> {
     let (id, order_no, shop, now) = (work.effect.id, work.effect.order_no, work.target.id, engine.now());
+    let connector = engine.connector(shop)?;
     let kind = if outcome == EffectOutcome::Found { EventKind::ExportFound } else { EventKind::ExportCreated };
     let opened = engine
         .store()
@@ -341,7 +344,8 @@ async fn keep_created(
             orders::set_created(tx, order_no, &row.shop_order_id, now)?;
             effects::finish(tx, id, outcome, &text)?;
             events::add(tx, Some(order_no), None, &NewEvent::new(kind, text.clone()), "eider", None, now)?;
-            Ok(mirror::apply(tx, shop, std::slice::from_ref(&row), now)?.effects)
+            let rows = std::slice::from_ref(&row);
+            Ok(mirror::apply(tx, shop, rows, |status| is_shipped(&connector, status), now)?.effects)
         })
         .await?;
     engine.enqueue(opened);
@@ -372,7 +376,7 @@ async fn verify_single(engine: &Engine, work: &Work, shop: &dyn ShopOrders) -> R
         }
     };
     if listed.len() > 1 {
-        let rows: Vec<MirrorRow> = listed.iter().map(|order| crate::sync::jobs::mirror_row(shop, order)).collect();
+        let rows: Vec<MirrorRow> = listed.iter().map(mirror_row).collect();
         duplicate(engine, work, &rows).await?;
     }
     Ok(())
