@@ -673,9 +673,11 @@ async fn the_mirror_is_not_moved_by_older_rows_and_sees_others() {
     assert_eq!(apply(vec![row("70", 10, 0, &us)]).await.effects, []);
     let held = bench.store.read(move |read| mirror::find(read, shop, "A")).await.unwrap();
     assert_eq!(held, [row("70", 20, 1, &us)]);
-    let other = apply(vec![row("71", 30, 0, "other")]).await;
-    assert_eq!(other.duplicates, ["A"]);
-    assert_eq!(other.foreign, ["eider:amazon:A1:other"]);
+    let older = mirror::MirrorRow { created_at: at(-10), ..row("71", 30, 0, "other") };
+    let before_us = apply(vec![older]).await;
+    assert_eq!((before_us.duplicates.as_slice(), before_us.foreign.as_slice()), (&["A".to_owned()][..], &[][..]));
+    let twins = row("72", 31, 0, "other");
+    assert_eq!(apply(vec![twins.clone()]).await.foreign, [twins]);
 }
 
 #[tokio::test]
