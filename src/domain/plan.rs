@@ -142,7 +142,10 @@ fn plan_new(connection: &Connection, facts: &OrderFacts, now: Timestamp) -> Impo
         EventKind::Imported,
         format!("Arrived from {} as “{}”.", connection.alias, facts.platform_status),
     )];
-    let effects = export_effects(connection, export_state, export_reason.as_ref(), now);
+    let mut effects = export_effects(connection, export_state, export_reason.as_ref(), now);
+    if export_state != ExportState::None {
+        effects.extend(shipped_effect(connection, facts, now));
+    }
     events.extend(export_event(export_state, export_reason.as_ref()));
     ImportPlan {
         change: Change::New,
@@ -190,6 +193,9 @@ fn plan_update(connection: &Connection, held: &HeldOrder, facts: &OrderFacts, no
         dropped: Vec::new(),
         events,
     };
+    if held.status != facts.status && held.export_state != ExportState::None {
+        plan.effects.extend(shipped_effect(connection, facts, now));
+    }
     match held.export_state {
         ExportState::None | ExportState::Waiting => redecide_export(connection, held, facts, now, &mut plan),
         ExportState::Created => {
@@ -228,6 +234,25 @@ fn redecide_export(
     }
     plan.export_reason = reason;
 }
+
+/// An order that the marketplace calls shipped without naming a parcel: the shop is told of the status alone.
+fn shipped_effect(connection: &Connection, facts: &OrderFacts, now: Timestamp) -> Option<NewEffect> {
+    let names_parcels = facts.shipments.as_ref().is_some_and(|parcels| !parcels.is_empty());
+    if facts.status != OrderStatus::Shipped || names_parcels {
+        return None;
+    }
+    Some(NewEffect {
+        kind: EffectKind::ShipShopOrder,
+        revision: STATUS_REVISION.to_owned(),
+        connection: connection.settings.shop?,
+        lane: Lane::Orders,
+        due_at: now,
+        held: None,
+    })
+}
+
+/// The revision of a [`EffectKind::ShipShopOrder`] that is about no parcel, but the status.
+pub const STATUS_REVISION: &str = "status";
 
 fn cancel_effect(connection: &Connection, held: &HeldOrder, now: Timestamp) -> Option<NewEffect> {
     // A shipped order is no longer ours to cancel: the parcel is on its way.

@@ -202,6 +202,13 @@ impl Engine {
 
         let now = self.now();
         connection.settings.go_live.get_or_insert(now);
+        let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+        if info.life.secret_days.is_some() {
+            connection.settings.secret_made_on.get_or_insert(today);
+        }
+        if info.life.authorisation_days.is_some() {
+            connection.settings.authorised_on.get_or_insert(today);
+        }
         let row = NewConnection {
             channel: connection.channel.clone(),
             alias: connection.alias.clone(),
@@ -243,9 +250,11 @@ impl Engine {
             connection.alias = self.checked_alias(alias, Some(id))?;
         }
         if let Some(settings) = change.settings {
-            let go_live = connection.settings.go_live;
-            connection.settings = settings;
-            connection.settings.go_live = connection.settings.go_live.or(go_live);
+            let before = std::mem::replace(&mut connection.settings, settings);
+            let after = &mut connection.settings;
+            after.go_live = after.go_live.or(before.go_live);
+            after.secret_made_on = after.secret_made_on.or(before.secret_made_on);
+            after.authorised_on = after.authorised_on.or(before.authorised_on);
             self.check_settings(info, &mut connection.settings)?;
         }
         let new_base = change.base_url.map(|url| url.map(|url| url.as_str().trim_end_matches('/').to_owned()));
@@ -254,6 +263,13 @@ impl Engine {
             connection.base_url = base_url;
         }
         let has_credentials = !change.credentials.is_empty();
+        let today = self.now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        if info.life.secret_days.is_some() && change.credentials.contains_key("client_secret") {
+            connection.settings.secret_made_on = Some(today);
+        }
+        if info.life.authorisation_days.is_some() && change.credentials.contains_key("refresh_token") {
+            connection.settings.authorised_on = Some(today);
+        }
         if is_moved && !has_credentials {
             return Err(Refused::field(
                 "base_url",

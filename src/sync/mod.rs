@@ -234,7 +234,7 @@ impl Engine {
     /// Takes a connection over as it now is: its jobs run if it may call, else none does.
     fn adopt(&self, connection: Connection, now: Timestamp) {
         let id = connection.id;
-        let may_call = connection.state.may_call();
+        let state = connection.state;
         let planned = jobs::of(&connection);
         self.inner
             .connections
@@ -242,13 +242,13 @@ impl Engine {
             .unwrap_or_else(PoisonError::into_inner)
             .insert(id, connection);
         self.with_queue(|queue| {
-            if may_call {
-                for job in planned {
-                    queue.schedule(id, job, now);
-                }
+            queue.retain_jobs(id, &planned);
+            let first = if state.may_call() { now } else { retry::later(now, jobs::CHECK_INTERVAL) };
+            for job in planned {
+                queue.schedule(id, job, first);
+            }
+            if state.may_call() {
                 queue.hasten_connection(id, now);
-            } else {
-                queue.unschedule(id);
             }
         });
         self.inner.wake.notify_one();

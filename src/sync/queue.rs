@@ -120,9 +120,14 @@ impl Queue {
         slot.due_at = slot.due_at.min(due_at);
     }
 
-    /// Takes a connection's jobs out of the schedule.
-    pub fn unschedule(&mut self, connection: ConnectionId) {
-        self.jobs.retain(|(owner, _), _| *owner != connection);
+    /// Takes a connection's other jobs out of the schedule.
+    pub fn retain_jobs(&mut self, connection: ConnectionId, kept: &[Job]) {
+        self.jobs.retain(|(owner, job), _| *owner != connection || kept.contains(job));
+    }
+
+    /// Takes one job out of the schedule.
+    pub fn forget_job(&mut self, connection: ConnectionId, job: Job) {
+        self.jobs.remove(&(connection, job));
     }
 
     /// One job's place.

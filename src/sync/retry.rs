@@ -13,7 +13,7 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(900);
 /// First wait for stock.
 pub const STOCK_FIRST: Duration = Duration::from_secs(60);
 /// Longest wait for stock.
-pub const STOCK_MAX: Duration = Duration::from_secs(3600);
+pub const STOCK_MAX: Duration = Duration::from_secs(900);
 
 /// When the try after `attempts` failed ones is due. Half of the wait is fixed and half is drawn, so that many
 /// orders that failed together do not come back together.

@@ -344,6 +344,33 @@ async fn a_shipment_in_the_shop_reaches_the_marketplace_by_line_and_parcel() {
 }
 
 #[tokio::test]
+async fn part_shipments_and_several_parcels_go_out_one_by_one() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let id = rig.sell(3);
+    rig.pass(120).await;
+    let copy = rig.shop_orders_of(&id).remove(0);
+    let sku = copy["lines"][0]["sku"].clone();
+    let ship = |tracking: &str, quantity: i64| {
+        json!({"id": copy["id"], "carrier": "FedEx", "tracking": tracking, "lines": [{"sku": sku, "quantity": quantity}]})
+    };
+    rig.control("bigcommerce", "ship", &ship("770000000001", 1));
+    rig.pass(120).await;
+    let order = rig.amazon_order(&id);
+    assert_eq!(order["status"], "part_shipped", "{order}");
+    rig.control("bigcommerce", "ship", &ship("770000000002", 2));
+    rig.pass(120).await;
+    let order = rig.amazon_order(&id);
+    assert_eq!(order["status"], "shipped", "{order}");
+    let told: Vec<(&str, i64)> = order["shipments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|parcel| (parcel["tracking"].as_str().unwrap(), parcel["lines"][0]["quantity"].as_i64().unwrap()))
+        .collect();
+    assert_eq!(told, [("770000000001", 1), ("770000000002", 2)]);
+}
+
+#[tokio::test]
 async fn a_shipment_on_the_marketplace_reaches_the_shop_once() {
     for kind in [None, Some("timeout_after"), Some("late"), Some("timeout_before")] {
         let mut rig = Rig::new(quiet(), |_| ()).await;
@@ -485,12 +512,25 @@ async fn a_revoked_token_stops_the_connection_and_loses_nothing() {
     let state = rig.engine.connection(rig.amazon).unwrap().state;
     assert_eq!(state, ConnectionState::NeedsReauthorisation);
     let id = rig.sell(1);
-    rig.pass(600).await;
+    rig.pass(3600).await;
+    assert_eq!(rig.engine.connection(rig.amazon).unwrap().state, ConnectionState::NeedsReauthorisation);
     let fresh = connection_requests(&rig.world).remove("amazon").unwrap().credentials;
     let change = ConnectionUpdate { credentials: fresh, ..ConnectionUpdate::default() };
     rig.engine.change_connection(rig.amazon, change, "test").await.unwrap();
     rig.pass(300).await;
     assert_eq!(rig.engine.connection(rig.amazon).unwrap().state, ConnectionState::Active);
+    assert_eq!(rig.export(&id).await, (ExportState::Created, None));
+}
+
+#[tokio::test]
+async fn a_platform_that_refuses_everybody_for_a_while_needs_no_person() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.fault("bigcommerce", "getOrders", "401", 2);
+    rig.pass(60).await;
+    assert_eq!(rig.engine.connection(rig.shop).unwrap().state, ConnectionState::NeedsReauthorisation);
+    let id = rig.sell(1);
+    rig.pass(1200).await;
+    assert_eq!(rig.engine.connection(rig.shop).unwrap().state, ConnectionState::Active);
     assert_eq!(rig.export(&id).await, (ExportState::Created, None));
 }
 

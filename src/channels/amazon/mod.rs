@@ -34,6 +34,7 @@ use super::{
     OrderSource, PollStart, Probe, ProbeLine, ProbeReport, Received, Window,
 };
 use crate::clock::shifted;
+use crate::domain::connection::CredentialLife;
 use crate::domain::order::OrderFacts;
 use crate::domain::shipment::ShipmentDraft;
 use client::{Client, Effect, Limits, Outgoing};
@@ -46,6 +47,9 @@ pub const INFO: ChannelInfo = ChannelInfo {
     credentials: config::CREDENTIALS,
     steps: config::STEPS,
     account: config::account,
+    // The secret must be rotated every 180 days (*Rotating your app's LWA credentials*); sellers authorise for a
+    // year.
+    life: CredentialLife { secret_days: Some(180), authorisation_days: Some(365) },
     connect,
 };
 

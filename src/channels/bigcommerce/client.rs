@@ -98,11 +98,20 @@ impl Client {
         })
     }
 
-    /// Sends one call, once. The body is empty where there is nothing (V2 answers so to empty lists).
+    /// Sends one call, once. The body is empty where there is nothing (V2 answers so to empty lists). A refused
+    /// token is shown a second time before it is believed to be dead, since that stops the whole connection; the
+    /// shop did nothing for the refused call.
     ///
     /// # Errors
     /// See [`ChannelError`].
     pub async fn send(&self, outgoing: &Outgoing<'_>) -> Result<Bytes, ChannelError> {
+        match self.send_once(outgoing).await {
+            Err(ChannelError::Reauth { .. }) => self.send_once(outgoing).await,
+            answered => answered,
+        }
+    }
+
+    async fn send_once(&self, outgoing: &Outgoing<'_>) -> Result<Bytes, ChannelError> {
         self.pacer.admit(STORE, outgoing.priority).await?;
         let token = request::secret_header("access token", self.config.access_token.expose())?;
         let request = Parts {

@@ -37,6 +37,7 @@ use super::{
     Connector, ConnectorSetup, Cursor, OrderPage, OrderSource, PollStart, Probe, ProbeLine, ProbeReport,
     Received, ShopOrderLine, ShopOrderSummary, ShopOrders, ShopPage, ShopProfile,
 };
+use crate::domain::connection::CredentialLife;
 use crate::domain::draft::ShopOrderDraft;
 use crate::domain::listing::ShopVariant;
 use crate::domain::order::OrderFacts;
@@ -52,6 +53,8 @@ pub const INFO: ChannelInfo = ChannelInfo {
     credentials: config::CREDENTIALS,
     steps: config::STEPS,
     account: config::account,
+    // A store-level API account does not end.
+    life: CredentialLife { secret_days: None, authorisation_days: None },
     connect,
 };
 

@@ -148,6 +148,25 @@ fn a_cancellation_reaches_the_shop_unless_it_was_shipped() {
     assert!(plan_import(&connection, Some(&shipped), &cancelled, at(2000)).effects.is_empty());
 }
 
+#[test]
+fn a_shipped_order_without_parcels_moves_the_shops_status_once() {
+    let connection = connection(|_| ());
+    let open = facts(OrderStatus::Open, true, 1500, 1500);
+    let first = plan_import(&connection, None, &open, at(2000));
+    let created = HeldOrder { export_state: ExportState::Created, ..held(&first, &open) };
+    let shipped = facts(OrderStatus::Shipped, true, 1500, 1600);
+    let plan = plan_import(&connection, Some(&created), &shipped, at(2000));
+    assert_eq!(
+        plan.effects.iter().map(|effect| (effect.kind, effect.revision.as_str())).collect::<Vec<_>>(),
+        [(EffectKind::ShipShopOrder, STATUS_REVISION)]
+    );
+    let mut with_parcel = shipped.clone();
+    with_parcel.shipments = Some(vec![parcel("1", Some("1Z"))]);
+    assert!(plan_import(&connection, Some(&created), &with_parcel, at(2000)).effects.is_empty());
+    let again = HeldOrder { status: OrderStatus::Shipped, ..created };
+    assert!(plan_import(&connection, Some(&again), &shipped, at(2000)).effects.is_empty());
+}
+
 fn parcel(id: &str, tracking: Option<&str>) -> ShipmentFacts {
     ShipmentFacts {
         external_id: id.to_owned(),

@@ -1,11 +1,13 @@
 //! Jobs: work of our own on a schedule, one file each. A job says when it wants to run again; what it brought
 //! in is durable by then.
 
+mod check_authorisation;
 mod poll_orders;
 mod poll_shop;
 mod read_listings;
 mod read_profile;
 
+pub(super) use check_authorisation::INTERVAL as CHECK_INTERVAL;
 pub(super) use poll_shop::{is_shipped, mirror_row};
 
 use std::time::Duration;
@@ -31,6 +33,8 @@ pub enum Job {
     PollOrders,
     /// Reads a shop's changed orders, ours and its own.
     PollShop,
+    /// Looks whether a platform that refused the credentials accepts them again.
+    CheckAuthorisation,
 }
 
 impl Job {
@@ -42,6 +46,7 @@ impl Job {
             Self::ReadListings => "listings",
             Self::PollOrders => "orders",
             Self::PollShop => "shop_orders",
+            Self::CheckAuthorisation => "authorisation",
         }
     }
 }
@@ -56,6 +61,11 @@ pub(super) enum Ran {
 
 /// The jobs of a connection.
 pub(super) fn of(connection: &Connection) -> Vec<Job> {
+    match connection.state {
+        ConnectionState::NeedsReauthorisation => return vec![Job::CheckAuthorisation],
+        ConnectionState::Paused => return Vec::new(),
+        ConnectionState::Active | ConnectionState::Failing => {}
+    }
     let is_shop = registry::channel(&connection.channel).is_some_and(|info| info.is_shop);
     let mut jobs = vec![Job::ReadListings];
     if is_shop {
@@ -83,8 +93,8 @@ pub(super) fn history_start(connection: &Connection) -> Option<Timestamp> {
 
 impl Engine {
     pub(super) async fn run_job(&self, id: ConnectionId, job: Job) {
-        let Some(connection) = self.connection(id).filter(|connection| connection.state.may_call()) else {
-            self.with_queue(|queue| queue.unschedule(id));
+        let Some(connection) = self.connection(id).filter(|connection| of(connection).contains(&job)) else {
+            self.with_queue(|queue| queue.forget_job(id, job));
             return;
         };
         let result = match job {
@@ -92,6 +102,7 @@ impl Engine {
             Job::ReadListings => read_listings::run(self, &connection).await,
             Job::PollOrders => poll_orders::run(self, &connection).await,
             Job::PollShop => poll_shop::run(self, &connection).await,
+            Job::CheckAuthorisation => check_authorisation::run(self, &connection).await,
         };
         match result {
             Ok(ran) => self.job_went_well(&connection, job, &ran).await,

@@ -7,7 +7,7 @@ use super::{Outcome, Work, fulfilment_target};
 use crate::channels::error::ChannelError;
 use crate::channels::{ShopOrderLine, ShopOrders};
 use crate::domain::effect::{EffectKind, EffectOutcome};
-use crate::domain::order::{LineFacts, OrderFacts};
+use crate::domain::order::{LineFacts, OrderFacts, OrderStatus};
 use crate::domain::plan::{ParcelContext, ParcelOrigin, plan_parcels};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::shipment::{ShipmentFacts, ShippedLine};
@@ -25,7 +25,7 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         .shop_orders()
         .ok_or_else(|| ChannelError::Fatal { message: format!("{} is no shop", work.target.alias) })?;
     let listed = shop.shipments(&shop_order_id).await?;
-    if listed.is_empty() {
+    if listed.is_empty() && work.facts.status != OrderStatus::Shipped {
         let held = engine.store().read(move |read| shipments::parcels(read, order_no)).await?;
         if held.iter().all(|parcel| parcel.is_gone) && fulfilment_target(&work.owner, &work.facts).is_some() {
             let detail = "the shop order is marked as shipped, but has no shipment";

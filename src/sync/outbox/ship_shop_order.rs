@@ -9,7 +9,7 @@ use super::{Outcome, Work};
 use crate::channels::error::ChannelError;
 use crate::domain::effect::{EffectOutcome, EffectState};
 use crate::domain::order::ExportState;
-use crate::domain::plan::{EventKind, HeldParcel, NewEvent, normalised_tracking};
+use crate::domain::plan::{EventKind, HeldParcel, NewEvent, STATUS_REVISION, normalised_tracking};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::shipment::{ShipmentDraft, ShipmentFacts, ShippedLine};
 use crate::store::{WriteLane, effects, events, orders, shipments};
@@ -35,6 +35,9 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
             text: "Waits until the order is in the shop.".to_owned(),
         });
     };
+    if work.effect.revision == STATUS_REVISION {
+        return mark_shipped(engine, &work, &shop_order_id, &held).await;
+    }
     let Some(parcel) = parcel_of(&work.effect.revision, &held) else {
         return Ok(Outcome::Finished(EffectOutcome::Dropped, "The parcel is gone.".to_owned()));
     };
@@ -78,6 +81,28 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     engine.begin_call(&work).await?;
     let shipment_id = shop.add_shipment(&shop_order_id, &address, &draft).await?;
     told(engine, &work, &parcel, &shipment_id, EffectOutcome::Done).await
+}
+
+/// The marketplace says "shipped" and names no parcel: the status alone moves, unless the parcels are known
+/// after all. Setting a status twice is harmless.
+async fn mark_shipped(
+    engine: &Engine,
+    work: &Work,
+    shop_order_id: &str,
+    held: &[HeldParcel],
+) -> Result<Outcome, EngineError> {
+    if held.iter().any(|parcel| !parcel.is_gone) {
+        let text = "Its parcels are known, so they tell the shop.".to_owned();
+        return Ok(Outcome::Finished(EffectOutcome::Dropped, text));
+    }
+    let connector = engine.connector(work.target.id)?;
+    let shop = connector
+        .shop_orders()
+        .ok_or_else(|| ChannelError::Fatal { message: format!("{} is no shop", work.target.alias) })?;
+    engine.begin_call(work).await?;
+    shop.set_status(shop_order_id, shop.shipped_status_id()).await?;
+    let text = format!("{} shows it as shipped; the marketplace named no parcel.", work.target.alias);
+    Ok(Outcome::Finished(EffectOutcome::Done, text))
 }
 
 async fn shop_lines(
