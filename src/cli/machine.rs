@@ -41,9 +41,9 @@ pub fn container_memory_bytes() -> Option<u64> {
         .filter(|bytes| *bytes < u64::MAX / 4)
 }
 
-/// Memory that this process takes at present.
-pub fn resident_bytes() -> Option<u64> {
-    kilobytes_after(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+/// Memory that a process takes at present.
+pub fn resident_bytes(process_id: u32) -> Option<u64> {
+    kilobytes_after(&fs::read_to_string(format!("/proc/{process_id}/status")).ok()?, "VmRSS:")
 }
 
 fn meminfo_total(text: &str) -> Option<u64> {
