@@ -60,7 +60,7 @@ async fn measure(config: &Config, scratch: &Path, order_count: u64) -> Result<Ve
     let filled = import::fill(config, &payloads, order_count, &mut figures).await?;
     figures.extend(pages::from_store(&filled).await?);
     let visitor = pages::let_in(&filled, config).await?;
-    filled.store.close().await.map_err(CliError::failed)?;
+    filled.store.close().await;
     drop(filled);
     figures.extend(pages::from_server(&config.data.dir, &visitor).await?);
     figures.extend(flow::single_orders(config, &scratch.join("single")).await?);

@@ -196,7 +196,8 @@ impl Rig {
         let _ = self.stop.send(true);
         self.worker.await.map_err(CliError::failed)?;
         self.running.stop().await;
-        self.store.close().await.map_err(CliError::failed)
+        self.store.close().await;
+        Ok(())
     }
 }
 
