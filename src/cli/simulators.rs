@@ -105,15 +105,20 @@ struct WrittenSettings {
 impl Offer {
     /// Every platform's; shops first, since the others name them.
     pub fn read_all(written: Value) -> Result<Vec<Self>, CliError> {
-        let written: Vec<WrittenOffer> = serde_json::from_value(written)
-            .map_err(|error| CliError::Failed(format!("The platforms do not say how to connect ({error}).")))?;
+        let written: Vec<WrittenOffer> = serde_json::from_value(written).map_err(|error| {
+            CliError::Failed(format!("The platforms do not say how to connect ({error})."))
+        })?;
         let mut offers: Vec<Self> = written
             .into_iter()
             .map(|offer| Self {
                 channel: offer.channel,
                 alias: offer.alias,
                 base_url: offer.base_url,
-                credentials: offer.credentials.iter().map(|(name, value)| (name.clone(), credential(value))).collect(),
+                credentials: offer
+                    .credentials
+                    .iter()
+                    .map(|(name, value)| (name.clone(), credential(value)))
+                    .collect(),
                 shop: offer.settings.shop,
             })
             .collect();

@@ -47,8 +47,7 @@ async fn listen(parts: Parts, listener: tokio::net::UnixListener, mut stopped: w
     let mut conversations = JoinSet::new();
     loop {
         tokio::select! {
-            // An error means that the sender is gone, which is an end as well.
-            _ = stopped.wait_for(|is_stopped| *is_stopped) => break,
+            () = is_over(&mut stopped) => break,
             Some(_) = conversations.join_next(), if !conversations.is_empty() => {}
             accepted = listener.accept(), if conversations.len() < CONVERSATION_COUNT_MAX => match accepted {
                 Ok((stream, _)) => {
@@ -62,10 +61,16 @@ async fn listen(parts: Parts, listener: tokio::net::UnixListener, mut stopped: w
         }
     }
     drop(listener);
-    let drained = tokio::time::timeout(DRAIN_TIME_MAX, async { while conversations.join_next().await.is_some() {} });
+    let drained =
+        tokio::time::timeout(DRAIN_TIME_MAX, async { while conversations.join_next().await.is_some() {} });
     if drained.await.is_err() {
         tracing::warn!("{} commands were cut off because the program ends", conversations.len());
     }
+}
+
+/// Resolves when the appliance ends. An error means that the sender is gone, which is an end as well.
+async fn is_over(stopped: &mut watch::Receiver<bool>) {
+    drop(stopped.wait_for(|is_stopped| *is_stopped).await);
 }
 
 async fn converse(parts: Arc<Parts>, stream: UnixStream) {
@@ -85,7 +90,9 @@ async fn exchange(parts: &Parts, stream: UnixStream) -> io::Result<()> {
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
     let read = (&mut reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
-    tokio::time::timeout(REQUEST_TIME_MAX, read).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    tokio::time::timeout(REQUEST_TIME_MAX, read)
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     let answered = match serde_json::from_slice::<Request>(&line) {
         Ok(request) => tokio::select! {
             answered = parts.answer(request) => answered,
@@ -101,7 +108,9 @@ async fn exchange(parts: &Parts, stream: UnixStream) -> io::Result<()> {
         Ok(Reply { output, notes, is_ok }) => {
             (Head { error: None, is_ok, notes, byte_count: output.len() }, output)
         }
-        Err(error) => (Head { error: Some(error), is_ok: false, notes: Vec::new(), byte_count: 0 }, Vec::new()),
+        Err(error) => {
+            (Head { error: Some(error), is_ok: false, notes: Vec::new(), byte_count: 0 }, Vec::new())
+        }
     };
     let mut message = serde_json::to_vec(&head)?;
     message.push(b'\n');

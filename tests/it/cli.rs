@@ -58,7 +58,8 @@ fn a_setting_that_does_not_exist_ends_with_2_and_the_nearest_one() {
 #[test]
 fn config_print_names_every_source_and_no_secret() {
     let dir = tempfile::tempdir().unwrap();
-    let variables = [("EIDER_KEY", "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I="), ("EIDER__LOG__LEVEL", "debug")];
+    let variables =
+        [("EIDER_KEY", "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I="), ("EIDER__LOG__LEVEL", "debug")];
     let output = succeeded(eider(dir.path(), &variables, &["config", "print", "--data", "/srv/eider"]));
     let text = stdout(&output);
     assert!(text.contains("level = \"debug\"  # EIDER__LOG__LEVEL"), "{text}");

@@ -34,7 +34,13 @@ impl Figure {
     }
 
     /// `count` things in `time`, as things per second.
-    pub fn rate(name: impl Into<String>, count: u64, time: Duration, unit: &'static str, limit: Option<Limit>) -> Self {
+    pub fn rate(
+        name: impl Into<String>,
+        count: u64,
+        time: Duration,
+        unit: &'static str,
+        limit: Option<Limit>,
+    ) -> Self {
         Self::whole(name, per_second(count, time), unit, limit)
     }
 
@@ -45,7 +51,13 @@ impl Figure {
     }
 
     /// `part` for each of `whole`.
-    pub fn ratio(name: impl Into<String>, part: u64, whole: u64, unit: &'static str, limit: Option<Limit>) -> Self {
+    pub fn ratio(
+        name: impl Into<String>,
+        part: u64,
+        whole: u64,
+        unit: &'static str,
+        limit: Option<Limit>,
+    ) -> Self {
         let thousandths = part.saturating_mul(1_000).checked_div(whole).unwrap_or(0);
         Self { name: name.into(), thousandths, unit, limit }
     }
@@ -132,7 +144,13 @@ mod tests {
 
     #[test]
     fn figures_are_exact_and_judged_by_their_limit() {
-        let rate = Figure::rate("imports", 30_000, Duration::from_millis(1_500), "orders/s", Some(Limit::AtLeast(20_000_000)));
+        let rate = Figure::rate(
+            "imports",
+            30_000,
+            Duration::from_millis(1_500),
+            "orders/s",
+            Some(Limit::AtLeast(20_000_000)),
+        );
         assert_eq!((rate.thousandths, rate.is_ok()), (20_000_000, Some(true)));
         let calls = Figure::ratio("calls", 111, 100, "calls", Some(Limit::AtMost(1_100)));
         assert_eq!((decimal(calls.thousandths).as_str(), calls.is_ok()), ("1.11", Some(false)));

@@ -61,9 +61,17 @@ pub async fn single_orders(config: &Config, dir: &Path) -> Result<Vec<Figure>, C
     rig.stop().await?;
     Ok(vec![
         Figure::time("answer to order stored, p50", percentile(&mut visible, 50), None),
-        Figure::time("answer to order stored, p95", percentile(&mut visible, 95), Some(Limit::Below(300_000))),
+        Figure::time(
+            "answer to order stored, p95",
+            percentile(&mut visible, 95),
+            Some(Limit::Below(300_000)),
+        ),
         Figure::time("answer to shop order, shop in 100 ms, p50", percentile(&mut created, 50), None),
-        Figure::time("answer to shop order, shop in 100 ms, p95", percentile(&mut created, 95), Some(Limit::Below(1_000_000))),
+        Figure::time(
+            "answer to shop order, shop in 100 ms, p95",
+            percentile(&mut created, 95),
+            Some(Limit::Below(1_000_000)),
+        ),
     ])
 }
 
@@ -85,13 +93,21 @@ pub async fn many_orders(config: &Config, dir: &Path) -> Result<Vec<Figure>, Cli
     let probes = rig.spy.count(|seen| seen.is_probe);
     let time = rig.spy.time_of("createOrder");
     rig.ship_all()?;
-    rig.wait(|| async { Ok((rig.spy.count(|seen| seen.operation == "confirmShipment") >= count).then_some(())) })
-        .await?;
+    rig.wait(|| async {
+        Ok((rig.spy.count(|seen| seen.operation == "confirmShipment") >= count).then_some(()))
+    })
+    .await?;
     let calls = rig.spy.count(|_| true);
     rig.stop().await?;
     Ok(vec![
         Figure::rate("orders created, shop in 50 ms", count, time, "orders/s", Some(Limit::AtLeast(100_000))),
-        Figure::ratio("create and probe calls per shop order", creates + probes, count, "calls", Some(Limit::AtMost(1_100))),
+        Figure::ratio(
+            "create and probe calls per shop order",
+            creates + probes,
+            count,
+            "calls",
+            Some(Limit::AtMost(1_100)),
+        ),
         Figure::ratio("all calls per order through shipment", calls, count, "calls", None),
     ])
 }
@@ -113,7 +129,8 @@ impl Rig {
     async fn start(config: &Config, dir: &Path, latency: Duration) -> Result<Self, CliError> {
         let options = SimOptions { orders: 0, rate_per_minute: 0, latency, ..SimOptions::default() };
         let world = Arc::new(World::open(options, Arc::new(SystemClock)).map_err(CliError::failed)?);
-        let running = server::start(&world, &Layout::PortEach(Default::default())).map_err(CliError::failed)?;
+        let running =
+            server::start(&world, &Layout::PortEach(Default::default())).map_err(CliError::failed)?;
         let mut config = config.clone();
         config.data.dir = dir.to_owned();
         let store = data::open_store(&config).await.map_err(CliError::failed)?;
@@ -183,7 +200,8 @@ impl Rig {
             }
             SystemClock.sleep(LOOK_INTERVAL).await;
         }
-        let trouble = self.engine.connections().iter().find_map(|known| self.engine.live_status(known.id).last_error);
+        let trouble =
+            self.engine.connections().iter().find_map(|known| self.engine.live_status(known.id).last_error);
         Err(CliError::Failed(format!(
             "What was to be measured did not happen within {} s. {}",
             WAIT_MAX.as_secs(),
@@ -217,7 +235,10 @@ async fn connect(engine: &Engine, offers: Value) -> Result<ConnectionId, CliErro
                 ..ConnectionSettings::default()
             },
         };
-        let id = engine.add_connection(request, "bench").await.map_err(|refused| CliError::Failed(refused.message))?;
+        let id = engine
+            .add_connection(request, "bench")
+            .await
+            .map_err(|refused| CliError::Failed(refused.message))?;
         shop = Some(id);
     }
     // Shops come first, so that the last one is the marketplace.
@@ -228,26 +249,36 @@ async fn connect(engine: &Engine, offers: Value) -> Result<ConnectionId, CliErro
 fn stocked_sku(world: &World) -> Result<String, CliError> {
     let (_, listings) = world.control(AMAZON, "listings", None);
     let (_, variants) = world.control(BIGCOMMERCE, "listings", None);
-    let is_in_shop = |sku: &Value| variants.as_array().into_iter().flatten().any(|variant| variant.get("sku") == Some(sku));
+    let is_in_shop = |sku: &Value| {
+        variants.as_array().into_iter().flatten().any(|variant| variant.get("sku") == Some(sku))
+    };
     let fits = |listing: &&Value| {
-        listing.get("fulfilled_by").is_some_and(|by| by == "seller") && listing.get("sku").is_some_and(is_in_shop)
+        listing.get("fulfilled_by").is_some_and(|by| by == "seller")
+            && listing.get("sku").is_some_and(is_in_shop)
     };
     let listing = listings.as_array().into_iter().flatten().find(fits);
-    let sku = listing.map(|listing| text(listing, "sku")).transpose()?.ok_or_else(|| {
-        CliError::Failed("The simulated platforms have no SKU in common.".to_owned())
-    })?;
+    let sku = listing
+        .map(|listing| text(listing, "sku"))
+        .transpose()?
+        .ok_or_else(|| CliError::Failed("The simulated platforms have no SKU in common.".to_owned()))?;
     deed(world, BIGCOMMERCE, "stock", &json!({"sku": sku, "quantity": STOCK}))?;
     Ok(sku)
 }
 
 fn deed(world: &World, platform: &str, name: &str, body: &Value) -> Result<Value, CliError> {
     let (status, answer) = world.control(platform, name, Some(body));
-    if status.is_success() { Ok(answer) } else { Err(CliError::Failed(format!("The simulated {platform} refused {name}: {answer}"))) }
+    if status.is_success() {
+        Ok(answer)
+    } else {
+        Err(CliError::Failed(format!("The simulated {platform} refused {name}: {answer}")))
+    }
 }
 
 fn text(value: &Value, name: &str) -> Result<String, CliError> {
     let found = value.get(name).and_then(Value::as_str);
-    found.map(str::to_owned).ok_or_else(|| CliError::Failed(format!("The simulators gave no {name}: {value}")))
+    found
+        .map(str::to_owned)
+        .ok_or_else(|| CliError::Failed(format!("The simulators gave no {name}: {value}")))
 }
 
 /// Looks at every call and answer on its way.

@@ -46,7 +46,8 @@ pub async fn bare(config: &Config, payloads: &Payloads, order_count: u64) -> Res
         let items = read(source, payloads.between(from, to));
         let (first, now) = (i64::try_from(from).unwrap_or(i64::MAX), SystemClock.now());
         let started = Instant::now();
-        let write = move |tx: &mut crate::store::Tx<'_>| orders::append_bare(tx.connection(), &items, first, now);
+        let write =
+            move |tx: &mut crate::store::Tx<'_>| orders::append_bare(tx.connection(), &items, first, now);
         store.write(WriteLane::Bulk, write).await.map_err(CliError::failed)?;
         time += started.elapsed();
     }
@@ -77,7 +78,12 @@ pub async fn fill(
     let percent = |part, whole| u64::saturating_mul(part, 100).checked_div(whole).unwrap_or(0);
     let (empty_rate, full_rate) = (per_second(first, at_empty), per_second(added, at_full));
     let share = percent(empty_rate, bare.map_or(0, |bare| bare.whole_value()));
-    figures.push(Figure::whole("import's share of the bare Appender", share, "%", Some(Limit::AtLeast(50_000))));
+    figures.push(Figure::whole(
+        "import's share of the bare Appender",
+        share,
+        "%",
+        Some(Limit::AtLeast(50_000)),
+    ));
     let kept = percent(full_rate, empty_rate);
     figures.push(Figure::whole("rate kept in the full file", kept, "%", Some(Limit::AtLeast(70_000))));
     Ok(Filled { store, connection, order_count: end })
@@ -94,14 +100,17 @@ async fn open(config: &Config, name: &str) -> Result<Store, CliError> {
 async fn connection(store: &Store) -> Result<Connection, CliError> {
     let now = SystemClock.now();
     let made = store.write(WriteLane::Interactive, move |tx| {
-        let id = connections::insert(tx, &NewConnection {
-            channel: ChannelName::from(AMAZON),
-            alias: "Amazon".to_owned(),
-            account: "BENCH".to_owned(),
-            base_url: None,
-            settings: ConnectionSettings { go_live: Some(now), ..ConnectionSettings::default() },
-            created_at: now,
-        })?;
+        let id = connections::insert(
+            tx,
+            &NewConnection {
+                channel: ChannelName::from(AMAZON),
+                alias: "Amazon".to_owned(),
+                account: "BENCH".to_owned(),
+                base_url: None,
+                settings: ConnectionSettings { go_live: Some(now), ..ConnectionSettings::default() },
+                created_at: now,
+            },
+        )?;
         connections::set_state(tx, id, ConnectionState::Paused, Some("Measuring."), now)?;
         connections::get(tx, id)?.ok_or(StoreError::NotFound)
     });
@@ -133,7 +142,9 @@ async fn import(
         time += started.elapsed();
         let new = imported.map_err(CliError::failed)?.new;
         if u64::try_from(new).ok() != Some(to.saturating_sub(from)) {
-            return Err(CliError::Failed(format!("Of orders {from} to {to}, {new} were taken for new ones.")));
+            return Err(CliError::Failed(format!(
+                "Of orders {from} to {to}, {new} were taken for new ones."
+            )));
         }
         if to % MEASURED_ORDERS_MAX == 0 {
             terminal::say(&format!("{to} orders are in."));

@@ -21,9 +21,9 @@ use crate::domain::id::{OrderNo, UserId};
 use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::user::Role;
 use crate::http::{Call, HttpSettings, HttpTransport, Transport as _};
+use crate::store::WriteLane;
 use crate::store::orders::{self, OrderFilter};
 use crate::store::sessions::{self, Session};
-use crate::store::WriteLane;
 use crate::vault::hash_token;
 
 /// Times that each page is asked for.
@@ -57,8 +57,14 @@ pub async fn from_store(filled: &Filled) -> Result<Vec<Figure>, CliError> {
     let filters = [
         ("newest page", OrderFilter::default()),
         ("page of one status", OrderFilter { status: Some(OrderStatus::Shipped), ..OrderFilter::default() }),
-        ("page of one export state", OrderFilter { export_state: Some(ExportState::Created), ..OrderFilter::default() }),
-        ("page of one connection", OrderFilter { connection: Some(filled.connection.id), ..OrderFilter::default() }),
+        (
+            "page of one export state",
+            OrderFilter { export_state: Some(ExportState::Created), ..OrderFilter::default() },
+        ),
+        (
+            "page of one connection",
+            OrderFilter { connection: Some(filled.connection.id), ..OrderFilter::default() },
+        ),
     ];
     let mut figures = Vec::new();
     for (name, filter) in filters {
@@ -79,7 +85,8 @@ pub async fn from_store(filled: &Filled) -> Result<Vec<Figure>, CliError> {
 pub async fn let_in(filled: &Filled, config: &Config) -> Result<Visitor, CliError> {
     let now = SystemClock.now();
     let vault = data::open_vault(config)?;
-    let user = vault.update(|document| document.add_user("bench", Role::Owner, now)).map_err(CliError::failed)?;
+    let user =
+        vault.update(|document| document.add_user("bench", Role::Owner, now)).map_err(CliError::failed)?;
     let user = user.ok_or_else(|| CliError::Failed("The scratch folder has users already.".to_owned()))?;
     let token = Entropy::from_os().token(32);
     let session = Session {

@@ -46,7 +46,9 @@ pub fn api_token(vault: &Vault, token: &str) -> Result<(), CliError> {
         return Ok(());
     }
     let now = SystemClock.now();
-    vault.update(|document| document.add_api_token(token, ACTOR, Role::Owner, now)).map_err(CliError::failed)?;
+    vault
+        .update(|document| document.add_api_token(token, ACTOR, Role::Owner, now))
+        .map_err(CliError::failed)?;
     Ok(())
 }
 
@@ -78,9 +80,10 @@ async fn connect(
     go_live: Timestamp,
 ) -> Result<ConnectionId, Refused> {
     let credentials = offer.secrets();
-    let known = engine.connections().into_iter().find(|known| {
-        known.channel.as_str() == offer.channel && known.alias == offer.alias
-    });
+    let known = engine
+        .connections()
+        .into_iter()
+        .find(|known| known.channel.as_str() == offer.channel && known.alias == offer.alias);
     let Some(known) = known else {
         let settings = ConnectionSettings {
             shop,
