@@ -116,7 +116,8 @@ pub async fn open_store(config: &Config) -> Result<Store, StoreError> {
     let clock: SharedClock = Arc::new(SystemClock);
     let options = store_options(config, &clock, &Arc::new(Entropy::from_os()));
     let opened = tokio::task::spawn_blocking(move || Store::open(options)).await;
-    opened.unwrap_or_else(|error| Err(StoreError::Invalid(format!("Opening the data folder failed: {error}."))))
+    opened
+        .unwrap_or_else(|error| Err(StoreError::Invalid(format!("Opening the data folder failed: {error}."))))
 }
 
 /// Opens the vault as the environment says.

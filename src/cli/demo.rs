@@ -9,7 +9,6 @@ mod seed;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -122,12 +121,15 @@ async fn with_appliance(
     // Nothing is ever sent: the appliance ends when the other side is dropped.
     let mut appliance = tokio::spawn(app.run(async move { drop(ended.await) }));
     let connected = connect(marker, platforms, &engine, &vault);
-    let shown = async { connected.await?; show(args, platforms, &ready, &config.data.dir).await };
+    let shown = async {
+        connected.await?;
+        show(args, platforms, &ready, &config.data.dir).await
+    };
     let mut broke_off = None;
     let outcome = tokio::select! {
         outcome = shown => outcome,
         () = stop => Ok(()),
-        joined = pin!(&mut appliance) => { broke_off = Some(joined); Ok(()) }
+        joined = &mut appliance => { broke_off = Some(joined); Ok(()) }
     };
     drop(end);
     let joined = match broke_off {
@@ -174,7 +176,9 @@ fn explain(args: &DemoArgs, ready: &Ready, shop: Option<&String>) {
         (Some(_), _) => "New orders arrive as `eider simulate` was told.".to_owned(),
         (None, 0) => "No new orders arrive by themselves (--rate 0).".to_owned(),
         (None, rate) => {
-            format!("About {rate} new orders arrive a minute. A paid Amazon order is in the shop within ten seconds.")
+            format!(
+                "About {rate} new orders arrive a minute. A paid Amazon order is in the shop within ten seconds."
+            )
         }
     };
     terminal::say(&format!(

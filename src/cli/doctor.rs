@@ -115,7 +115,9 @@ fn free_space(dir: &Path, floor_mb: u64) -> Line {
     let text = format!("{free_mb} MB free; writing stops below {floor_mb} MB");
     match free_mb {
         free_mb if free_mb < floor_mb => Line::fail(CHECK, format!("{text}: make room.")),
-        free_mb if free_mb < floor_mb.saturating_mul(3) => Line::warn(CHECK, format!("{text}: make room soon.")),
+        free_mb if free_mb < floor_mb.saturating_mul(3) => {
+            Line::warn(CHECK, format!("{text}: make room soon."))
+        }
         _ => Line::ok(CHECK, format!("{text}.")),
     }
 }
@@ -161,7 +163,9 @@ fn encryption(dir: &Path) -> Line {
         ),
         Encryption::Unknown(why) => Line::warn(
             CHECK,
-            format!("unknown: {why}. Amazon requires buyers' data to be encrypted at rest: see to it outside."),
+            format!(
+                "unknown: {why}. Amazon requires buyers' data to be encrypted at rest: see to it outside."
+            ),
         ),
     }
 }
@@ -194,8 +198,10 @@ fn memory(config: &Config) -> Line {
     let (Some(limit), Some(available)) = (limit, machine::memory_bytes()) else {
         return Line::warn(CHECK, format!("the database may take {text}; what there is, is unknown."));
     };
-    let whose = if machine::container_memory_bytes() == Some(available) { "the container" } else { "this machine" };
-    let text = format!("the database may take {} MB of {whose}'s {} MB", limit / 1_000_000, available / 1_000_000);
+    let whose =
+        if machine::container_memory_bytes() == Some(available) { "the container" } else { "this machine" };
+    let text =
+        format!("the database may take {} MB of {whose}'s {} MB", limit / 1_000_000, available / 1_000_000);
     if limit > available / 4 * 3 {
         let text = format!("{text}: the process may be killed. Lower store.memory_limit or give it more.");
         return Line::warn(CHECK, text);
@@ -217,7 +223,9 @@ fn clock(dir: &Path) -> Line {
     match written.filter(|written| *written > shifted(now, CLOCK_SLACK)) {
         Some(written) => Line::fail(
             CHECK,
-            format!("it says {now}, but the database was written at {written}: set it, and keep it with NTP."),
+            format!(
+                "it says {now}, but the database was written at {written}: set it, and keep it with NTP."
+            ),
         ),
         None => Line::ok(CHECK, format!("{now}.")),
     }
@@ -248,7 +256,8 @@ async fn data_lines(config: &Config) -> Vec<Line> {
         Ok(report) => report,
         Err(error) => return vec![Line::fail(CHECK, error.to_string())],
     };
-    let mut lines = vec![Line::ok(CHECK, format!("database and vault open; installation {}.", report.installation))];
+    let mut lines =
+        vec![Line::ok(CHECK, format!("database and vault open; installation {}.", report.installation))];
     lines.extend(report.connections.iter().map(|connection| {
         let note = connection.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
         let text = format!(
@@ -258,9 +267,10 @@ async fn data_lines(config: &Config) -> Vec<Line> {
         if connection.is_well { Line::ok("connection", text) } else { Line::warn("connection", text) }
     }));
     lines.extend(
-        report.incidents.iter().map(|incident| {
-            Line::warn("incident", format!("{} {}", incident.text, incident.next_step))
-        }),
+        report
+            .incidents
+            .iter()
+            .map(|incident| Line::warn("incident", format!("{} {}", incident.text, incident.next_step))),
     );
     lines
 }

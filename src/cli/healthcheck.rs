@@ -33,6 +33,8 @@ pub async fn run(place: &Place) -> Result<(), CliError> {
             answer.status,
             String::from_utf8_lossy(&answer.body).trim()
         ))),
-        Err(error) => Err(CliError::Failed(format!("{address} gave no answer: {error}. Is `eider serve` running?"))),
+        Err(error) => {
+            Err(CliError::Failed(format!("{address} gave no answer: {error}. Is `eider serve` running?")))
+        }
     }
 }

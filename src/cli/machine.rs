@@ -41,9 +41,9 @@ pub fn container_memory_bytes() -> Option<u64> {
         .filter(|bytes| *bytes < u64::MAX / 4)
 }
 
-/// Memory that this process takes at present.
-pub fn resident_bytes() -> Option<u64> {
-    kilobytes_after(&fs::read_to_string("/proc/self/status").ok()?, "VmRSS:")
+/// Memory that a process takes at present.
+pub fn resident_bytes(process_id: u32) -> Option<u64> {
+    kilobytes_after(&fs::read_to_string(format!("/proc/{process_id}/status")).ok()?, "VmRSS:")
 }
 
 fn meminfo_total(text: &str) -> Option<u64> {
@@ -109,7 +109,9 @@ pub fn encryption_of(dir: &Path) -> Encryption {
     let real = fs::canonicalize(source).unwrap_or_else(|_| PathBuf::from(source));
     let name = real.file_name().map_or_else(|| device.to_owned(), |name| name.to_string_lossy().into_owned());
     let below = fs::read_dir(format!("/sys/block/{name}/slaves"))
-        .map(|entries| entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+        .map(|entries| {
+            entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+        })
         .unwrap_or_else(|_| Vec::new());
     if is_crypt(&name) || below.iter().any(|below| is_crypt(below)) {
         Encryption::Yes
@@ -138,7 +140,8 @@ mod tests {
 
     #[test]
     fn the_deepest_mount_counts() {
-        let mounts = "/dev/sda1 / ext4 rw 0 0\n/dev/mapper/data /var/lib ext4 rw 0 0\ntmpfs /run tmpfs rw 0 0\n";
+        let mounts =
+            "/dev/sda1 / ext4 rw 0 0\n/dev/mapper/data /var/lib ext4 rw 0 0\ntmpfs /run tmpfs rw 0 0\n";
         assert_eq!(mount_of(mounts, Path::new("/var/lib/eider")), Some(("/dev/mapper/data", "ext4")));
         assert_eq!(mount_of(mounts, Path::new("/var/library")), Some(("/dev/sda1", "ext4")));
     }

@@ -137,7 +137,9 @@ pub fn run_to_end(command_line: CommandLine) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            terminal::say(&format!("error: no threads can be started ({error}): raise the limits of this user."));
+            terminal::say(&format!(
+                "error: no threads can be started ({error}): raise the limits of this user."
+            ));
             return ExitCode::FAILURE;
         }
     };

@@ -29,12 +29,8 @@ pub async fn run(place: &Place, args: ServeArgs) -> Result<(), CliError> {
     let config = loaded.config;
     warn_of_demo(&config.data.dir, config.network.allow_private);
     let engine = EngineSettings { poll_interval: config.sync.poll_interval(), ..EngineSettings::default() };
-    let setup = AppSetup {
-        config,
-        clock: Arc::new(SystemClock),
-        entropy: Arc::new(Entropy::from_os()),
-        engine,
-    };
+    let setup =
+        AppSetup { config, clock: Arc::new(SystemClock), entropy: Arc::new(Entropy::from_os()), engine };
     let app = App::start(setup).await.map_err(CliError::failed)?;
     welcome(&app)?;
     terminal::print_line(&json!({"url": app.url()}).to_string())?;

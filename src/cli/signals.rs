@@ -18,7 +18,9 @@ pub fn first_signal() -> Result<impl Future<Output = ()> + Send + 'static, CliEr
     let mut terminations = listen(SignalKind::terminate())?;
     Ok(async move {
         next(&mut interrupts, &mut terminations).await;
-        terminal::say("Stopping: finishing what is under way. Once more ends at once; nothing stored is lost.");
+        terminal::say(
+            "Stopping: finishing what is under way. Once more ends at once; nothing stored is lost.",
+        );
         tokio::spawn(async move {
             next(&mut interrupts, &mut terminations).await;
             std::process::exit(EXIT_INTERRUPTED);

@@ -1,10 +1,16 @@
-//! The flags of the simulated platforms, which `demo` and `simulate` share.
+//! What commands know of the simulated platforms: their flags, and how to connect to them.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use serde::Deserialize;
+use serde_json::Value;
+use url::Url;
 
+use super::CliError;
+use crate::secret::Secret;
 use crate::sim::{FaultRate, Quotas, SimOptions};
 
 /// How the simulated platforms behave.
@@ -63,5 +69,74 @@ impl SimArgs {
             folder,
             ..SimOptions::default()
         }
+    }
+}
+
+/// How to connect to a platform, as `/_sim/connections` says it.
+#[derive(Debug)]
+pub struct Offer {
+    /// The platform.
+    pub channel: String,
+    /// What it is called.
+    pub alias: String,
+    /// Where it answers.
+    pub base_url: Url,
+    /// As the vault keeps them.
+    pub credentials: BTreeMap<String, String>,
+    /// The alias of the shop that its orders go to.
+    pub shop: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct WrittenOffer {
+    channel: String,
+    alias: String,
+    base_url: Url,
+    credentials: BTreeMap<String, Value>,
+    #[serde(default)]
+    settings: WrittenSettings,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct WrittenSettings {
+    shop: Option<String>,
+}
+
+impl Offer {
+    /// Every platform's; shops first, since the others name them.
+    pub fn read_all(written: Value) -> Result<Vec<Self>, CliError> {
+        let written: Vec<WrittenOffer> = serde_json::from_value(written).map_err(|error| {
+            CliError::Failed(format!("The platforms do not say how to connect ({error})."))
+        })?;
+        let mut offers: Vec<Self> = written
+            .into_iter()
+            .map(|offer| Self {
+                channel: offer.channel,
+                alias: offer.alias,
+                base_url: offer.base_url,
+                credentials: offer
+                    .credentials
+                    .iter()
+                    .map(|(name, value)| (name.clone(), credential(value)))
+                    .collect(),
+                shop: offer.settings.shop,
+            })
+            .collect();
+        offers.sort_by_key(|offer| offer.shop.is_some());
+        Ok(offers)
+    }
+
+    /// The credentials as connectors take them.
+    pub fn secrets(&self) -> BTreeMap<String, Secret> {
+        self.credentials.iter().map(|(name, value)| (name.clone(), Secret::new(value.as_str()))).collect()
+    }
+}
+
+/// A credential as the vault keeps it: lists are comma-separated.
+fn credential(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(credential).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
     }
 }

@@ -117,7 +117,9 @@ impl Parts {
         });
         match added.await? {
             Some(_) if has_password => Ok(Reply::text(format!("{name} may sign in as {role}.\n"))),
-            Some(_) => Ok(self.link_reply(&token, &format!("{name} sets a password here and signs in as {role}"))),
+            Some(_) => {
+                Ok(self.link_reply(&token, &format!("{name} sets a password here and signs in as {role}")))
+            }
             None => Err(Refusal(format!(
                 "There is a user “{name}” already. Choose another name, or run `eider user reset-password {name}`."
             ))),
@@ -185,7 +187,8 @@ impl Parts {
         if findings.is_empty() {
             return Ok(Reply::text("The data agrees with itself.\n"));
         }
-        let lines: String = findings.iter().map(|finding| format!("{}: {}\n", finding.check, finding.text)).collect();
+        let lines: String =
+            findings.iter().map(|finding| format!("{}: {}\n", finding.check, finding.text)).collect();
         let mut reply = Reply::text(lines).with_note(
             "The data does not agree with itself. Nothing was changed: stop the appliance, keep a copy of the data \
              folder, and report this.",
@@ -213,7 +216,10 @@ impl Parts {
                 .collect(),
             incidents: open
                 .into_iter()
-                .map(|incident| IncidentReport { text: incident.what.text, next_step: incident.what.next_step })
+                .map(|incident| IncidentReport {
+                    text: incident.what.text,
+                    next_step: incident.what.next_step,
+                })
                 .collect(),
         };
         let text = serde_json::to_string(&report).map_err(|error| Refusal(error.to_string()))?;
@@ -260,7 +266,9 @@ fn set_way_in(document: &mut Document, id: i64, hash: Option<String>, setup: &st
 async fn hashed(password: Option<Secret>) -> Result<Option<String>, Refusal> {
     let Some(password) = password else { return Ok(None) };
     if password.expose().chars().count() < PASSWORD_CHARS_MIN {
-        return Err(Refusal(format!("The password is too short: it takes {PASSWORD_CHARS_MIN} characters or more.")));
+        return Err(Refusal(format!(
+            "The password is too short: it takes {PASSWORD_CHARS_MIN} characters or more."
+        )));
     }
     let hashed = tokio::task::spawn_blocking(move || hash_password(&password)).await;
     Ok(Some(hashed.map_err(|error| Refusal(error.to_string()))??))
@@ -268,9 +276,13 @@ async fn hashed(password: Option<Secret>) -> Result<Option<String>, Refusal> {
 
 fn checked_name(what: &str, name: &str) -> Result<String, Refusal> {
     let name = name.trim();
-    let is_fit = !name.is_empty() && name.chars().count() <= NAME_CHARS_MAX && !name.chars().any(char::is_control);
+    let is_fit =
+        !name.is_empty() && name.chars().count() <= NAME_CHARS_MAX && !name.chars().any(char::is_control);
     if is_fit {
         return Ok(name.to_owned());
     }
-    Err(Refusal(format!("“{}” is no name for a {what}: give 1 to {NAME_CHARS_MAX} characters.", name.escape_debug())))
+    Err(Refusal(format!(
+        "“{}” is no name for a {what}: give 1 to {NAME_CHARS_MAX} characters.",
+        name.escape_debug()
+    )))
 }

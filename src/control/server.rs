@@ -46,12 +46,8 @@ async fn listen(parts: Parts, listener: tokio::net::UnixListener, mut stopped: w
     let parts = Arc::new(parts);
     let mut conversations = JoinSet::new();
     loop {
-        let is_stopped = async {
-            // An error means that the sender is gone, which is an end as well.
-            drop(stopped.wait_for(|is_stopped| *is_stopped).await);
-        };
         tokio::select! {
-            () = is_stopped => break,
+            () = is_over(&mut stopped) => break,
             Some(_) = conversations.join_next(), if !conversations.is_empty() => {}
             accepted = listener.accept(), if conversations.len() < CONVERSATION_COUNT_MAX => match accepted {
                 Ok((stream, _)) => {
@@ -65,10 +61,16 @@ async fn listen(parts: Parts, listener: tokio::net::UnixListener, mut stopped: w
         }
     }
     drop(listener);
-    let drained = tokio::time::timeout(DRAIN_TIME_MAX, async { while conversations.join_next().await.is_some() {} });
+    let drained =
+        tokio::time::timeout(DRAIN_TIME_MAX, async { while conversations.join_next().await.is_some() {} });
     if drained.await.is_err() {
         tracing::warn!("{} commands were cut off because the program ends", conversations.len());
     }
+}
+
+/// Resolves when the appliance ends. An error means that the sender is gone, which is an end as well.
+async fn is_over(stopped: &mut watch::Receiver<bool>) {
+    drop(stopped.wait_for(|is_stopped| *is_stopped).await);
 }
 
 async fn converse(parts: Arc<Parts>, stream: UnixStream) {
@@ -87,9 +89,10 @@ async fn exchange(parts: &Parts, stream: UnixStream) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
-    let mut limited = (&mut reader).take(LINE_BYTES_MAX);
-    let read = limited.read_until(b'\n', &mut line);
-    tokio::time::timeout(REQUEST_TIME_MAX, read).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let read = (&mut reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
+    tokio::time::timeout(REQUEST_TIME_MAX, read)
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     let answered = match serde_json::from_slice::<Request>(&line) {
         Ok(request) => tokio::select! {
             answered = parts.answer(request) => answered,
@@ -105,7 +108,9 @@ async fn exchange(parts: &Parts, stream: UnixStream) -> io::Result<()> {
         Ok(Reply { output, notes, is_ok }) => {
             (Head { error: None, is_ok, notes, byte_count: output.len() }, output)
         }
-        Err(error) => (Head { error: Some(error), is_ok: false, notes: Vec::new(), byte_count: 0 }, Vec::new()),
+        Err(error) => {
+            (Head { error: Some(error), is_ok: false, notes: Vec::new(), byte_count: 0 }, Vec::new())
+        }
     };
     let mut message = serde_json::to_vec(&head)?;
     message.push(b'\n');

@@ -7,7 +7,8 @@ const GAP: &str = "  ";
 /// stand right.
 #[must_use]
 pub fn aligned(headers: &[&str], rows: &[Vec<String>]) -> String {
-    let columns: Vec<Column> = headers.iter().enumerate().map(|(index, header)| Column::of(index, header, rows)).collect();
+    let columns: Vec<Column> =
+        headers.iter().enumerate().map(|(index, header)| Column::of(index, header, rows)).collect();
     let mut text = line(columns.iter().zip(headers.iter().copied()));
     text.push_str(&columns.iter().map(|column| "─".repeat(column.width)).collect::<Vec<_>>().join(GAP));
     text.push('\n');
@@ -27,9 +28,13 @@ impl Column {
         let cells = || rows.iter().filter_map(|row| row.get(index));
         let widest = cells().map(|cell| one_line(cell).chars().count()).max().unwrap_or(0);
         let is_number = |cell: &String| {
-            cell.is_empty() || cell.chars().all(|character| character.is_ascii_digit() || "-.,".contains(character))
+            cell.is_empty()
+                || cell.chars().all(|character| character.is_ascii_digit() || "-.,".contains(character))
         };
-        Self { width: widest.max(header.chars().count()), is_number: !rows.is_empty() && cells().all(is_number) }
+        Self {
+            width: widest.max(header.chars().count()),
+            is_number: !rows.is_empty() && cells().all(is_number),
+        }
     }
 }
 
@@ -55,7 +60,8 @@ mod tests {
 
     #[test]
     fn words_stand_left_and_numbers_right() {
-        let rows = vec![vec!["amazon".to_owned(), "7".to_owned()], vec!["étsy\n".to_owned(), "1200".to_owned()]];
+        let rows =
+            vec![vec!["amazon".to_owned(), "7".to_owned()], vec!["étsy\n".to_owned(), "1200".to_owned()]];
         let expected = "channel  orders\n───────  ──────\namazon        7\nétsy       1200\n";
         assert_eq!(aligned(&["channel", "orders"], &rows), expected);
     }

@@ -31,7 +31,11 @@ fn parts(dir: &Path) -> Parts {
 }
 
 fn add_user(name: &str) -> Request {
-    Request::UserAdd { name: name.to_owned(), role: Role::Staff, password: Some(Secret::new("correct horse")) }
+    Request::UserAdd {
+        name: name.to_owned(),
+        role: Role::Staff,
+        password: Some(Secret::new("correct horse")),
+    }
 }
 
 async fn asked(dir: &Path, request: &Request) -> Result<Reply, String> {
@@ -65,7 +69,8 @@ async fn a_command_beside_the_appliance_prints_what_it_prints_alone() {
     ] {
         assert_eq!(asked(dir.path(), &request).await, parts.answer(request).await);
     }
-    let refused = asked(dir.path(), &Request::Sql { sql: "select nothing".to_owned(), format: SqlFormat::Json }).await;
+    let refused =
+        asked(dir.path(), &Request::Sql { sql: "select nothing".to_owned(), format: SqlFormat::Json }).await;
     assert!(refused.is_err());
 
     stop.send(true).unwrap();

@@ -52,6 +52,9 @@ pub fn upsert(
     listings: &[ListingFacts],
     now: Timestamp,
 ) -> Result<(), StoreError> {
+    if listings.is_empty() {
+        return Ok(());
+    }
     let keys = key_list(listings.iter().map(|listing| external_key(connection, &listing.external_id)));
     let sql = "SELECT external_id, listing_id FROM main.listing
         WHERE external_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) AND connection_id = ?";

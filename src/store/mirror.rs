@@ -74,6 +74,9 @@ pub fn apply(
     is_shipped: impl Fn(u16) -> bool,
     now: Timestamp,
 ) -> Result<MirrorOutcome, StoreError> {
+    if page.is_empty() {
+        return Ok(MirrorOutcome::default());
+    }
     let mut held = held(tx, shop, page)?;
     let mut new = Vec::new();
     let mut shipped = Vec::new();

@@ -1,7 +1,6 @@
 //! Readers: a few cloned connections. Each request is one read-only transaction with a deadline and a row cap.
 //! A request whose caller goes away is stopped too.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -83,39 +82,53 @@ pub(super) struct ReaderPool {
     deadline: Duration,
 }
 
-/// A connection on loan; it comes back without an open transaction.
-struct Lease {
-    pool: Arc<ReaderPool>,
-    connection: Option<Connection>,
+/// Where a request stands. An interrupt goes out only while the request has the connection: later it would hit
+/// whoever has it next.
+#[derive(Debug, Default)]
+struct Phase {
+    is_stopped: bool,
+    is_finished: bool,
 }
 
-impl Drop for Lease {
-    fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
-        if !connection.is_autocommit() {
-            // A failed transaction only wants to be ended; there is nothing to lose in it.
-            drop(connection.execute_batch("ROLLBACK"));
-        }
-        self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-    }
-}
-
-/// Stops the query when its caller goes away.
+/// Stops the query when its deadline passes or its caller goes away.
 struct Stop {
     handle: Arc<InterruptHandle>,
-    is_stopped: Arc<AtomicBool>,
+    phase: Arc<Mutex<Phase>>,
 }
 
 impl Stop {
     fn stop(&self) {
-        self.is_stopped.store(true, Ordering::SeqCst);
-        self.handle.interrupt();
+        let mut phase = self.phase.lock().unwrap_or_else(PoisonError::into_inner);
+        phase.is_stopped = true;
+        if !phase.is_finished {
+            self.handle.interrupt();
+        }
     }
 }
 
 impl Drop for Stop {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+/// A connection on loan; it comes back without an open transaction, whatever happened.
+struct Lease {
+    pool: Arc<ReaderPool>,
+    connection: Option<Connection>,
+    phase: Arc<Mutex<Phase>>,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.phase.lock().unwrap_or_else(PoisonError::into_inner).is_finished = true;
+        let Some(connection) = self.connection.take() else { return };
+        // A transaction that failed wants to be ended. Where none is open this is an error that says so: nothing is
+        // lost either way, and DuckDB's binding does not tell which it is.
+        drop(connection.execute_batch("ROLLBACK"));
+        if !self.pool.room.is_closed() {
+            self.pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
     }
 }
 
@@ -137,13 +150,14 @@ impl ReaderPool {
         let connection = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let connection = connection.ok_or(StoreError::Closed)?;
         let handle = connection.interrupt_handle();
-        let lease = Lease { pool: Arc::clone(self), connection: Some(connection) };
-        let is_stopped = Arc::new(AtomicBool::new(false));
-        let stop = Stop { handle, is_stopped: Arc::clone(&is_stopped) };
+        let phase = Arc::new(Mutex::new(Phase::default()));
+        let lease = Lease { pool: Arc::clone(self), connection: Some(connection), phase: Arc::clone(&phase) };
+        let stop = Stop { handle, phase: Arc::clone(&phase) };
         let row_cap = self.shared.row_cap;
         let mut task = tokio::task::spawn_blocking(move || {
+            let is_stopped = phase.lock().unwrap_or_else(PoisonError::into_inner).is_stopped;
             let result = match &lease.connection {
-                Some(connection) if !is_stopped.load(Ordering::SeqCst) => in_transaction(connection, row_cap, work),
+                Some(connection) if !is_stopped => in_transaction(connection, row_cap, work),
                 _ => Err(StoreError::Timeout),
             };
             drop(lease);

@@ -519,13 +519,14 @@ impl WriterThread {
 
     fn roll_back(&self, error: &StoreError) {
         self.shared.note(error);
-        if self.connection.is_autocommit() || error.is_fatal() {
+        if error.is_fatal() {
             return;
         }
+        // Where the transaction never began, or ended with a failed COMMIT, the ROLLBACK says that there is none.
         if let Err(error) = self.connection.execute_batch("ROLLBACK") {
             let error = StoreError::from(error);
             self.shared.note(&error);
-            tracing::warn!(%error, "a write could not be rolled back");
+            tracing::debug!(%error, "there was nothing to roll back");
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Each module is marked as test code by name, since lints cannot tell from the folder.
 
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod tidy;

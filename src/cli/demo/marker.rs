@@ -144,7 +144,8 @@ impl Marker {
     fn save(&self) -> Result<(), CliError> {
         let write = || -> io::Result<()> {
             let new = self.dir.join(format!("{MARKER_NAME}.new"));
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            let mut file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
             serde_json::to_writer_pretty(&mut file, &self.content)?;
             file.write_all(b"\n")?;
             file.sync_all()?;

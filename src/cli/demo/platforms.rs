@@ -43,7 +43,8 @@ impl Platforms {
             CliError::Failed(format!("The simulated platforms cannot be served on loopback ({error})."))
         })?;
         let port = |url: &String| Url::parse(url).ok().and_then(|url| url.port());
-        let ports = running.sims.iter().filter_map(|(platform, url)| Some((platform.clone(), port(url)?))).collect();
+        let ports =
+            running.sims.iter().filter_map(|(platform, url)| Some((platform.clone(), port(url)?))).collect();
         marker.platforms_run(ports)?;
         Ok(Self::Own { world, running })
     }
@@ -87,9 +88,13 @@ impl Platforms {
         match self {
             Self::Own { running, .. } => running.sims.clone(),
             Self::Elsewhere { connections } => {
-                let text = |entry: &Value, name: &str| entry.get(name).and_then(Value::as_str).map(str::to_owned);
+                let text =
+                    |entry: &Value, name: &str| entry.get(name).and_then(Value::as_str).map(str::to_owned);
                 let entries = connections.as_array().map(Vec::as_slice).unwrap_or_default();
-                entries.iter().filter_map(|entry| Some((text(entry, "channel")?, text(entry, "base_url")?))).collect()
+                entries
+                    .iter()
+                    .filter_map(|entry| Some((text(entry, "channel")?, text(entry, "base_url")?)))
+                    .collect()
             }
         }
     }

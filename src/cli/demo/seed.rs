@@ -4,17 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::Value;
-use url::Url;
 
+use super::super::simulators::Offer;
 use super::super::{CliError, terminal};
 use super::POLL_INTERVAL;
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::connection::{ConnectionSettings, History};
 use crate::domain::id::{ChannelName, ConnectionId};
 use crate::domain::user::Role;
-use crate::secret::Secret;
 use crate::sync::Engine;
 use crate::sync::commands::{ConnectionUpdate, NewConnectionRequest, Refused};
 use crate::vault::Vault;
@@ -30,23 +28,6 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Looks between two words about it.
 const LOOKS_PER_WORD: u32 = 30;
-
-/// How to connect to a platform, as the simulators say it.
-#[derive(Debug, Deserialize)]
-struct Offer {
-    channel: String,
-    alias: String,
-    base_url: Url,
-    credentials: BTreeMap<String, Value>,
-    #[serde(default)]
-    settings: OfferSettings,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct OfferSettings {
-    /// The alias of the shop that orders go to.
-    shop: Option<String>,
-}
 
 /// The owner's id.
 pub fn owner(vault: &Vault) -> Result<i64, CliError> {
@@ -65,7 +46,9 @@ pub fn api_token(vault: &Vault, token: &str) -> Result<(), CliError> {
         return Ok(());
     }
     let now = SystemClock.now();
-    vault.update(|document| document.add_api_token(token, ACTOR, Role::Owner, now)).map_err(CliError::failed)?;
+    vault
+        .update(|document| document.add_api_token(token, ACTOR, Role::Owner, now))
+        .map_err(CliError::failed)?;
     Ok(())
 }
 
@@ -76,12 +59,10 @@ pub async fn connections(
     offers: Value,
     go_live: Timestamp,
 ) -> Result<Vec<ConnectionId>, CliError> {
-    let mut offers: Vec<Offer> = serde_json::from_value(offers)
-        .map_err(|error| CliError::Failed(format!("The platforms do not say how to connect ({error}).")))?;
-    offers.sort_by_key(|offer| offer.settings.shop.is_some());
+    let offers = Offer::read_all(offers)?;
     let mut ids = BTreeMap::new();
     for offer in offers {
-        let shop = offer.settings.shop.as_ref().and_then(|alias| ids.get(alias)).copied();
+        let shop = offer.shop.as_ref().and_then(|alias| ids.get(alias)).copied();
         let alias = offer.alias.clone();
         let id = connect(engine, vault, offer, shop, go_live).await.map_err(|refused| {
             CliError::Failed(format!("The demo cannot connect {alias}: {}", refused.message))
@@ -98,12 +79,11 @@ async fn connect(
     shop: Option<ConnectionId>,
     go_live: Timestamp,
 ) -> Result<ConnectionId, Refused> {
-    let plain: BTreeMap<String, String> =
-        offer.credentials.iter().map(|(name, value)| (name.clone(), credential(value))).collect();
-    let credentials = plain.iter().map(|(name, value)| (name.clone(), Secret::new(value.as_str()))).collect();
-    let known = engine.connections().into_iter().find(|known| {
-        known.channel.as_str() == offer.channel && known.alias == offer.alias
-    });
+    let credentials = offer.secrets();
+    let known = engine
+        .connections()
+        .into_iter()
+        .find(|known| known.channel.as_str() == offer.channel && known.alias == offer.alias);
     let Some(known) = known else {
         let settings = ConnectionSettings {
             shop,
@@ -124,7 +104,7 @@ async fn connect(
     let is_there = known.base_url.as_deref() == Some(offer.base_url.as_str().trim_end_matches('/'));
     let has_credentials = vault.read(|document| {
         let held = document.connections.get(&known.id.0);
-        held.is_some_and(|held| plain.iter().all(|(name, value)| held.get(name) == Some(value)))
+        held.is_some_and(|held| offer.credentials.iter().all(|(name, value)| held.get(name) == Some(value)))
     });
     if !is_there || !has_credentials {
         let update = ConnectionUpdate {
@@ -135,15 +115,6 @@ async fn connect(
         engine.change_connection(known.id, update, ACTOR).await?;
     }
     Ok(known.id)
-}
-
-/// A credential as the vault keeps it: lists are comma-separated.
-fn credential(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(values) => values.iter().map(credential).collect::<Vec<_>>().join(","),
-        other => other.to_string(),
-    }
 }
 
 /// Waits until every connection has been read to its end once.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::rows::{self, OrderMarks, RowContext};
 use crate::domain::connection::Connection;
 use crate::domain::customer::People;
-use crate::domain::effect::{Effect, EffectKind};
+use crate::domain::effect::{Effect, EffectKind, NewEffect};
 use crate::domain::id::{EffectId, EventId, OrderNo, PayloadId};
 use crate::domain::order::{ExportState, OrderFacts};
 use crate::domain::person;
@@ -208,8 +208,12 @@ struct Run<'b> {
     batch: &'b ImportBatch,
     works: Vec<Working<'b>>,
     by_id: HashMap<String, usize>,
+    /// Open before this batch.
     open: Vec<Effect>,
+    /// Opened by this batch.
     opened: Vec<Effect>,
+    /// What tells all of them apart.
+    owed: HashSet<(OrderNo, EffectKind, String)>,
     dropped: Vec<EffectId>,
     payloads: Vec<PayloadDraft<'b>>,
     people: Vec<PersonDraft>,
@@ -229,18 +233,22 @@ impl<'b> Run<'b> {
         let mut works: Vec<Working<'b>> = works.into_iter().map(|(work, _)| work).collect();
         let open = effects::of_orders(tx, &known)?;
         if batch.connection.settings.shop.is_some() {
+            let mut parcels: HashMap<i64, Vec<HeldParcel>> = HashMap::new();
             for (order_no, parcel) in shipments::of_orders(tx, &known)? {
-                if let Some(work) = works.iter_mut().find(|work| work.marks.order_no == order_no) {
-                    work.parcels.push(parcel);
-                }
+                parcels.entry(order_no).or_default().push(parcel);
+            }
+            for work in &mut works {
+                work.parcels = parcels.remove(&work.marks.order_no).unwrap_or_default();
             }
         }
+        let owed = open.iter().map(|effect| (effect.order_no, effect.kind, effect.revision.clone())).collect();
         Ok(Self {
             batch,
             works,
             by_id,
             open,
             opened: Vec::new(),
+            owed,
             dropped: Vec::new(),
             payloads: Vec::with_capacity(batch.orders.len()),
             people: Vec::with_capacity(batch.orders.len()),
@@ -282,9 +290,11 @@ impl<'b> Run<'b> {
                 return Ok(());
             }
         }
+        let create = plan.effects.iter().find(|new| new.kind == EffectKind::CreateShopOrder);
+        let has_create = create
+            .is_some_and(|new| self.owed.contains(&(OrderNo(order_no), new.kind, new.revision.clone())));
         self.owe(tx, OrderNo(order_no), &plan);
         self.add_events(tx, order_no, &plan.events, payload_id);
-        let has_create = self.owes_create(order_no);
         if let Some(work) = self.works.get_mut(place) {
             work.accept(facts, &plan, has_create, payload_id, hash);
             if people.is_some() {
@@ -359,27 +369,22 @@ impl<'b> Run<'b> {
 
     fn owe(&mut self, tx: &mut Tx<'_>, order_no: OrderNo, plan: &ImportPlan) {
         for kind in &plan.dropped {
-            self.opened.retain(|effect| effect.order_no != order_no || effect.kind != *kind);
-            let gone = self.open.extract_if(.., |effect| effect.order_no == order_no && effect.kind == *kind);
+            let is_dropped = |effect: &Effect| effect.order_no == order_no && effect.kind == *kind;
+            self.opened.retain(|effect| !is_dropped(effect));
+            let gone = self.open.extract_if(.., |effect| is_dropped(effect));
             self.dropped.extend(gone.map(|effect| effect.id));
+            self.owed.retain(|(order, owed, _)| *order != order_no || owed != kind);
         }
         for new in &plan.effects {
             self.open_effect(tx, order_no, new);
         }
     }
 
-    fn open_effect(&mut self, tx: &mut Tx<'_>, order_no: OrderNo, new: &crate::domain::effect::NewEffect) {
-        let is_open = self.open.iter().chain(self.opened.iter().rev().take_while(|effect| effect.order_no == order_no)).any(
-            |effect| effect.order_no == order_no && effect.kind == new.kind && effect.revision == new.revision,
-        );
-        if !is_open {
+    fn open_effect(&mut self, tx: &mut Tx<'_>, order_no: OrderNo, new: &NewEffect) {
+        if self.owed.insert((order_no, new.kind, new.revision.clone())) {
             let effect = effects::draw(tx, order_no, new);
             self.opened.push(effect);
         }
-    }
-
-    fn owes_create(&self, order_no: i64) -> bool {
-        self.open.iter().any(|effect| effect.order_no.0 == order_no && effect.kind == EffectKind::CreateShopOrder)
     }
 
     fn add_events(&mut self, tx: &mut Tx<'_>, order_no: i64, events: &[NewEvent], payload_id: i64) {
