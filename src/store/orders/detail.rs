@@ -115,7 +115,8 @@ const FACTS_SQL: &str = "SELECT external_id, placed_at, platform_updated_at, sta
 const LINES_SQL: &str = "SELECT external_id, sku, product_id, title, quantity, quantity_shipped, quantity_cancelled,
         unit_price, options
     FROM main.order_line WHERE order_no = ? ORDER BY line_no";
-const AMOUNTS_SQL: &str = "SELECT line_no, kind, minor FROM main.order_amount WHERE order_no = ?";
+const AMOUNTS_SQL: &str = "SELECT line_no, kind, minor FROM main.order_amount WHERE order_no = ?
+    ORDER BY line_no NULLS LAST, kind, minor";
 const PEOPLE_SQL: &str = "SELECT people FROM main.person WHERE person_id = ? AND erased_at IS NULL";
 const PAYLOADS_SQL: &str = "SELECT payload_id, kind, received_at FROM raw.payload
     WHERE order_no = ? ORDER BY payload_id DESC LIMIT ?";
@@ -126,7 +127,8 @@ const FIND_SQL: &str = "SELECT order_no FROM main.orders WHERE external_key = ? 
 const PARKED_SQL: &str = "SELECT payload_id, connection_id, external_id, place, what, parked_at FROM main.parked
     WHERE replayed_at IS NULL ORDER BY payload_id DESC LIMIT ?";
 const REPLAYED_SQL: &str = "UPDATE main.parked SET replayed_at = ? WHERE payload_id = ?";
-const SHOP_LINES_SQL: &str = "SELECT external_line_id, shop_line_id FROM main.shop_line WHERE order_no = ?";
+const SHOP_LINES_SQL: &str = "SELECT external_line_id, shop_line_id FROM main.shop_line WHERE order_no = ?
+    ORDER BY external_line_id, shop_line_id";
 
 /// An order with everything, if we hold it.
 ///
