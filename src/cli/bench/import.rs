@@ -108,7 +108,7 @@ async fn connection(store: &Store) -> Result<Connection, CliError> {
                 account: "BENCH".to_owned(),
                 base_url: None,
                 settings: ConnectionSettings { go_live: Some(now), ..ConnectionSettings::default() },
-                created_at: now,
+                now,
             },
         )?;
         connections::set_state(tx, id, ConnectionState::Paused, Some("Measuring."), now)?;

@@ -7,7 +7,6 @@ mod poll_shop;
 mod read_listings;
 mod read_profile;
 
-pub(super) use check_authorisation::INTERVAL as CHECK_INTERVAL;
 pub(super) use poll_shop::{is_shipped, mirror_row};
 
 use std::time::Duration;
@@ -50,6 +49,9 @@ impl Job {
         }
     }
 }
+
+/// Between two looks whether refused credentials are accepted again.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(600);
 
 /// How a run ended.
 pub(super) enum Ran {
