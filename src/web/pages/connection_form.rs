@@ -103,6 +103,12 @@ pub fn credential_views(info: &ChannelInfo, fields: &Fields) -> Vec<CredentialVi
         .collect()
 }
 
+/// True where the platform hands the credentials out as a text file, as the hints of its fields say.
+#[must_use]
+pub fn has_file(info: &ChannelInfo) -> bool {
+    info.credentials.iter().any(|field| field.hint.contains(".txt"))
+}
+
 /// The credentials that were typed, or stand in the pasted file; empty ones left out.
 #[must_use]
 pub fn credentials(info: &ChannelInfo, fields: &Fields) -> BTreeMap<String, Secret> {
