@@ -89,7 +89,8 @@ async fn exchange(parts: &Parts, stream: UnixStream) -> io::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
-    let read = (&mut reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut line);
+    let mut limited = (&mut reader).take(LINE_BYTES_MAX);
+    let read = limited.read_until(b'\n', &mut line);
     tokio::time::timeout(REQUEST_TIME_MAX, read)
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
