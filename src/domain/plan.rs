@@ -412,9 +412,9 @@ pub fn plan_parcels(held: &[HeldParcel], listed: &[ShipmentFacts], context: Parc
     let mut next = held.iter().map(|parcel| parcel.parcel).max().unwrap_or(0);
     let mut matched = Vec::new();
     for shipment in listed {
-        let known = held
-            .iter()
-            .find(|parcel| !matched.contains(&parcel.parcel) && is_same_parcel(parcel, shipment, context.side));
+        let known = held.iter().find(|parcel| {
+            !matched.contains(&parcel.parcel) && is_same_parcel(parcel, shipment, context.side)
+        });
         match known {
             Some(parcel) => {
                 matched.push(parcel.parcel);
@@ -427,7 +427,8 @@ pub fn plan_parcels(held: &[HeldParcel], listed: &[ShipmentFacts], context: Parc
         }
     }
     for parcel in held {
-        let is_missing = parcel.origin == context.side && !parcel.is_gone && !matched.contains(&parcel.parcel);
+        let is_missing =
+            parcel.origin == context.side && !parcel.is_gone && !matched.contains(&parcel.parcel);
         if is_missing {
             plan.upserts.push(HeldParcel { is_gone: true, ..parcel.clone() });
             plan.events.push(NewEvent::new(

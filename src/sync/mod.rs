@@ -236,11 +236,7 @@ impl Engine {
         let id = connection.id;
         let state = connection.state;
         let planned = jobs::of(&connection);
-        self.inner
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, connection);
+        self.inner.connections.lock().unwrap_or_else(PoisonError::into_inner).insert(id, connection);
         self.with_queue(|queue| {
             queue.retain_jobs(id, &planned);
             let first = if state.may_call() { now } else { retry::later(now, jobs::CHECK_INTERVAL) };

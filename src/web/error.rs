@@ -220,7 +220,10 @@ fn has_own_body<B>(response: &ServiceResponse<B>) -> bool {
 fn explain<B>(response: &ServiceResponse<B>) -> (String, String) {
     let status = response.status();
     let Some(error) = response.response().error() else {
-        return ("not_found".to_owned(), "There is no such page here. The menu lists what there is.".to_owned());
+        return (
+            "not_found".to_owned(),
+            "There is no such page here. The menu lists what there is.".to_owned(),
+        );
     };
     if let Some(error) = error.as_error::<WebError>() {
         if let WebError::Internal(text) = error {

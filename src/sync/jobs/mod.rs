@@ -129,20 +129,15 @@ impl Engine {
 
     async fn job_failed(&self, connection: &Connection, job: Job, error: EngineError) {
         let now = self.now();
-        let failures =
-            self.with_queue(|queue| queue.job(connection.id, job)).map_or(1, |slot| slot.failures.saturating_add(1));
+        let failures = self
+            .with_queue(|queue| queue.job(connection.id, job))
+            .map_or(1, |slot| slot.failures.saturating_add(1));
         let (after, is_failure) = match &error {
             EngineError::Channel(ChannelError::Retry { after, throttled, .. }) => (*after, !throttled),
             _ => (None, true),
         };
-        let due_at = retry::next_try(
-            now,
-            failures,
-            retry::BACKOFF_FIRST,
-            retry::BACKOFF_MAX,
-            after,
-            self.entropy(),
-        );
+        let due_at =
+            retry::next_try(now, failures, retry::BACKOFF_FIRST, retry::BACKOFF_MAX, after, self.entropy());
         self.with_queue(|queue| queue.job_done(connection.id, job, due_at, is_failure));
         if !is_failure {
             return;
@@ -182,7 +177,12 @@ impl Engine {
     }
 
     /// Moves a connection to the state that an error says it is in.
-    pub(super) async fn connection_trouble(&self, connection: &Connection, error: &EngineError, failures: u32) {
+    pub(super) async fn connection_trouble(
+        &self,
+        connection: &Connection,
+        error: &EngineError,
+        failures: u32,
+    ) {
         const FAILURES_BEFORE_FAILING: u32 = 3;
         let state = match error {
             EngineError::Channel(ChannelError::Reauth { .. }) => ConnectionState::NeedsReauthorisation,

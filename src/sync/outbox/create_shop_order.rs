@@ -128,7 +128,9 @@ async fn mirror_of(engine: &Engine, work: &Work) -> Result<(Vec<MirrorRow>, bool
     let stream = Job::PollShop.stream();
     let (rows, state) = engine
         .store()
-        .read(move |read| Ok((mirror::find(read, shop, &external_id)?, connections::stream(read, shop, stream)?)))
+        .read(move |read| {
+            Ok((mirror::find(read, shop, &external_id)?, connections::stream(read, shop, stream)?))
+        })
         .await?;
     let placed_at = work.facts.placed_at;
     let installation = engine.store().installation();
@@ -137,7 +139,8 @@ async fn mirror_of(engine: &Engine, work: &Work) -> Result<(Vec<MirrorRow>, bool
         .settings
         .poll_interval_s
         .map_or(engine.settings().shop_poll_interval, |seconds| Duration::from_secs(u64::from(seconds)));
-    let is_recent = |until: Timestamp| retry::later(until, interval + interval / 10 + MIRROR_GRACE) >= engine.now();
+    let is_recent =
+        |until: Timestamp| retry::later(until, interval + interval / 10 + MIRROR_GRACE) >= engine.now();
     let is_complete = placed_at > installation.epoch_since
         && state.is_some_and(|state| {
             let reaches_back = state.complete_since.is_none_or(|since| since < placed_at);
@@ -337,7 +340,8 @@ async fn keep_created(
 ) -> Result<Outcome, EngineError> {
     let (id, order_no, shop, now) = (work.effect.id, work.effect.order_no, work.target.id, engine.now());
     let connector = engine.connector(shop)?;
-    let kind = if outcome == EffectOutcome::Found { EventKind::ExportFound } else { EventKind::ExportCreated };
+    let kind =
+        if outcome == EffectOutcome::Found { EventKind::ExportFound } else { EventKind::ExportCreated };
     let opened = engine
         .store()
         .write(WriteLane::Interactive, move |tx| {

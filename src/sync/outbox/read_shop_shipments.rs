@@ -33,7 +33,8 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         }
     }
     let line_ids = line_ids(engine, &work, shop, &shop_order_id).await?;
-    let translated: Vec<ShipmentFacts> = listed.into_iter().map(|parcel| translate(parcel, &line_ids)).collect();
+    let translated: Vec<ShipmentFacts> =
+        listed.into_iter().map(|parcel| translate(parcel, &line_ids)).collect();
     let is_export_only = work.held.is_history;
     let context = ParcelContext {
         side: ParcelOrigin::Shop,
@@ -146,10 +147,9 @@ fn translate(parcel: ShipmentFacts, line_ids: &HashMap<String, String>) -> Shipm
         .lines
         .iter()
         .map(|line| {
-            line_ids.get(&line.external_line_id).map(|external| ShippedLine {
-                external_line_id: external.clone(),
-                quantity: line.quantity,
-            })
+            line_ids
+                .get(&line.external_line_id)
+                .map(|external| ShippedLine { external_line_id: external.clone(), quantity: line.quantity })
         })
         .collect();
     ShipmentFacts { lines: lines.unwrap_or_default(), ..parcel }

@@ -87,12 +87,7 @@ pub fn users(state: &AppState) -> Vec<UserRow> {
 pub fn user(state: &AppState, id: UserId) -> Option<Account> {
     state.vault.read(|document| {
         let user = document.users.iter().find(|user| user.id == id.0)?;
-        Some(Account {
-            user_id: Some(id),
-            name: user.name.clone(),
-            role: user.role,
-            session_hash: None,
-        })
+        Some(Account { user_id: Some(id), name: user.name.clone(), role: user.role, session_hash: None })
     })
 }
 

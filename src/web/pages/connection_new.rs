@@ -95,8 +95,7 @@ pub async fn submit(
     match state.engine.add_connection(draft, who.actor()).await {
         Ok(id) => done(&routes::connection(id), "Connected. Its orders are being read."),
         Err(refused) => {
-            let problem =
-                FieldProblem { field: refused.field.unwrap_or_default(), message: refused.message };
+            let problem = FieldProblem { field: refused.field.unwrap_or_default(), message: refused.message };
             error::form_again(&again(Some(problem), None))
         }
     }

@@ -133,9 +133,7 @@ pub(super) fn view(
         note: connection.state_note.clone().unwrap_or_default(),
         is_paused,
         lag: status.lag.map(shown::span).unwrap_or_default(),
-        last_success: status
-            .last_success_at
-            .map(|at| (shown::moment(at, zone), shown::from_now(at, now))),
+        last_success: status.last_success_at.map(|at| (shown::moment(at, zone), shown::from_now(at, now))),
         next_run: match status.next_run_at {
             _ if is_paused => "when it is resumed".to_owned(),
             Some(at) if at > now => shown::from_now(at, now),
