@@ -509,8 +509,7 @@ impl WriterThread {
             shared: &self.shared,
             order_count: 0,
         };
-        loop {
-            let Some(item) = items.last_mut() else { break };
+        while let Some(item) = items.last_mut() {
             catch_unwind(AssertUnwindSafe(|| item.run(&mut tx)))
                 .unwrap_or_else(|panic| Err(panicked(&*panic)))?;
             match next(items.len(), tx.order_count) {

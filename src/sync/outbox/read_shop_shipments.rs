@@ -114,6 +114,9 @@ pub(super) async fn read_lines(
     Ok((pairs, address))
 }
 
+/// Whether a line and one of the shop's lines are the same.
+type Rule = dyn Fn(&LineFacts, &ShopOrderLine) -> bool;
+
 /// Which of the shop's lines stands for which of the order's: by quantity and SKU, then by quantity and title,
 /// then in order. A line is matched once.
 fn match_lines(facts: &OrderFacts, listed: &[ShopOrderLine]) -> Vec<(String, String)> {
@@ -129,7 +132,7 @@ fn match_lines(facts: &OrderFacts, listed: &[ShopOrderLine]) -> Vec<(String, Str
     };
     let by_quantity =
         |line: &LineFacts, shop: &ShopOrderLine| line.quantity - line.quantity_cancelled == shop.quantity;
-    let rules: [&dyn Fn(&LineFacts, &ShopOrderLine) -> bool; 3] = [&by_sku, &by_title, &by_quantity];
+    let rules: [&Rule; 3] = [&by_sku, &by_title, &by_quantity];
     for rule in rules {
         open.retain(|line| {
             let Some(place) = free.iter().position(|shop| rule(line, shop)) else { return true };

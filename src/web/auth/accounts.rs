@@ -217,7 +217,7 @@ pub async fn create_token(state: &AppState, name: String, role: Role) -> Result<
 /// Where the vault cannot be written.
 pub async fn revoke_token(state: &AppState, id: i64) -> Result<(), WebError> {
     let vault = Arc::clone(&state.vault);
-    blocking(move || Ok(vault.update(|document| document.api_tokens.retain(|token| token.id != id))?)).await
+    blocking(move || vault.update(|document| document.api_tokens.retain(|token| token.id != id))).await
 }
 
 /// Who holds this API token.

@@ -55,8 +55,7 @@ pub async fn form(
 ) -> Result<HttpResponse, WebError> {
     let info = known(&channel)?;
     let all = state.store.read(connections::all).await?;
-    let mut settings = ConnectionSettings::default();
-    settings.shop = first_shop(&all);
+    let settings = ConnectionSettings { shop: first_shop(&all), ..ConnectionSettings::default() };
     let fields = Fields::from([("alias".to_owned(), info.title.to_owned())]);
     visit.page(&page(&who, &visit, info, &fields, &settings, &all, None, None))
 }
