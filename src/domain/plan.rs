@@ -198,12 +198,13 @@ fn plan_update(connection: &Connection, held: &HeldOrder, facts: &OrderFacts, no
     }
     match held.export_state {
         ExportState::None | ExportState::Waiting => redecide_export(connection, held, facts, now, &mut plan),
-        ExportState::Created => {
+        // One that is being created may be in the shop already: its cancellation waits for the answer.
+        ExportState::Created | ExportState::Creating => {
             if facts.status == OrderStatus::Cancelled && held.status != OrderStatus::Cancelled {
                 plan.effects.extend(cancel_effect(connection, held, now));
             }
         }
-        ExportState::Creating | ExportState::Failed => {}
+        ExportState::Failed => {}
     }
     plan
 }

@@ -534,6 +534,30 @@ async fn a_revoked_token_stops_the_connection_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_cancellation_reaches_the_shop_also_while_the_create_is_in_doubt() {
+    for kind in [None, Some("timeout_after"), Some("timeout_before"), Some("late")] {
+        let mut rig = Rig::new(quiet(), |_| ()).await;
+        if let Some(kind) = kind {
+            rig.fault("bigcommerce", "createOrder", kind, 1);
+        }
+        let id = rig.sell(1);
+        let order_no = rig.wait_for_order(&id).await;
+        while rig
+            .engine
+            .with_queue(|queue| queue.of_order(order_no).iter().any(|effect| effect.attempts == 0))
+        {
+            rig.pass(1).await;
+        }
+        rig.control("amazon", "cancel", &json!({"id": id}));
+        rig.pass(900).await;
+        let statuses: Vec<Value> =
+            rig.shop_orders_of(&id).iter().map(|copy| copy["status_id"].clone()).collect();
+        assert!(statuses.len() <= 1 && statuses.iter().all(|status| status == 5), "{kind:?} {statuses:?}");
+        assert!(rig.engine.with_queue(|queue| queue.of_order(order_no)).is_empty(), "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_platform_that_refuses_everybody_for_a_while_needs_no_person() {
     let mut rig = Rig::new(quiet(), |_| ()).await;
     rig.fault("bigcommerce", "getOrders", "401", 2);

@@ -151,6 +151,8 @@ fn a_cancellation_reaches_the_shop_unless_it_was_shipped() {
         plan.effects.iter().map(|effect| effect.kind).collect::<Vec<_>>(),
         [EffectKind::CancelShopOrder]
     );
+    let creating = HeldOrder { export_state: ExportState::Creating, ..created.clone() };
+    assert_eq!(plan_import(&connection, Some(&creating), &cancelled, at(2000)).effects.len(), 1);
     let shipped = HeldOrder { status: OrderStatus::Shipped, ..created };
     assert!(plan_import(&connection, Some(&shipped), &cancelled, at(2000)).effects.is_empty());
 }

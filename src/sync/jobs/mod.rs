@@ -176,6 +176,20 @@ impl Engine {
         });
     }
 
+    /// What people saw of a poll before the program was started again.
+    pub(super) fn recall_stream(&self, stream: &connections::StreamState) {
+        if stream.stream != Job::PollOrders.stream() && stream.stream != Job::PollShop.stream() {
+            return;
+        }
+        self.with_live(stream.connection, |live| {
+            live.status.last_success_at = stream.last_success_at;
+            live.status.complete_until = stream.complete_until;
+            if stream.failures > 0 {
+                live.status.last_error.clone_from(&stream.last_error);
+            }
+        });
+    }
+
     /// Moves a connection to the state that an error says it is in.
     pub(super) async fn connection_trouble(
         &self,
