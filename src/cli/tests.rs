@@ -1,3 +1,5 @@
+//! The command line: what it takes, and what it says to what it does not take.
+
 use clap::CommandFactory as _;
 
 use super::*;

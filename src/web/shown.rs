@@ -138,6 +138,7 @@ pub fn reason(code: ReasonCode) -> &'static str {
         ReasonCode::Cancelled => "Cancelled before export",
         ReasonCode::UnmatchedSku => "SKU unknown in the shop",
         ReasonCode::OutOfStock => "Too little stock",
+        ReasonCode::QuantityLimit => "Quantity limit",
         ReasonCode::CurrencyDiffers => "Other currency",
         ReasonCode::TotalMismatch => "Amounts do not add up",
         ReasonCode::AddressMissing => "No usable address",

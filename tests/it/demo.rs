@@ -138,9 +138,12 @@ async fn an_order_goes_into_the_shop_ships_and_survives_kill_9() {
     let list: Value = serde_json::from_str(&list).unwrap();
     assert_eq!(list["data"][0]["external_id"], second.as_str());
     let number = &list["data"][0]["order_no"];
-    let (status, page) = demo.page(&format!("/orders/{number}")).await;
-    assert_eq!(status, 200);
-    assert!(page.contains(&second) && page.contains("1Z999AA10123456784"), "{page}");
+    let (status, order) = demo.page(&format!("/api/v1/orders/{number}")).await;
+    assert_eq!(status, 200, "{order}");
+    assert!(order.contains(&second) && order.contains("1Z999AA10123456784"), "{order}");
+    let (status, events) = demo.page(&format!("/api/v1/orders/{number}/events")).await;
+    assert_eq!(status, 200, "{events}");
+    assert!(events.contains("shipment_sent"), "{events}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

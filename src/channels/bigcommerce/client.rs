@@ -225,6 +225,9 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
         _ if status.is_redirection() => ChannelError::Fatal {
             message: format!("{message}; the address answers with a redirect: check the base URL"),
         },
+        _ if outgoing.is_write() && is_quantity_limit(&said) => {
+            ChannelError::Reject { kind: RejectKind::QuantityLimit, message }
+        }
         _ if outgoing.is_write() && is_out_of_stock(&said) => {
             ChannelError::Reject { kind: RejectKind::OutOfStock, message }
         }
@@ -239,6 +242,13 @@ fn doubtful(outgoing: &Outgoing<'_>, answer: &Answer, message: String) -> Channe
         throttled: false,
         message,
     }
+}
+
+/// Nor has it one for a product's minimum and maximum purchase quantity.
+fn is_quantity_limit(said: &str) -> bool {
+    let said = said.to_lowercase();
+    (said.contains("minimum") || said.contains("maximum"))
+        && (said.contains("quantity") || said.contains("purchase"))
 }
 
 /// BigCommerce has no code for a want of stock: only its words tell.

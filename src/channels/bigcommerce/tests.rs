@@ -380,6 +380,9 @@ async fn a_refused_or_lost_create_says_whether_the_order_may_exist() {
     let stock = r#"[{"status":400,"message":"The product 'Towel' does not have enough stock: 1 available, 2 requested."}]"#;
     let error = create(&|script| _ = script.answer(400, stock)).await;
     assert!(matches!(error, ChannelError::Reject { kind: RejectKind::OutOfStock, .. }), "{error:?}");
+    let limit = r#"[{"status":400,"message":"You need to purchase a minimum quantity of 5 of the product 'Towel'."}]"#;
+    let error = create(&|script| _ = script.answer(400, limit)).await;
+    assert!(matches!(error, ChannelError::Reject { kind: RejectKind::QuantityLimit, .. }), "{error:?}");
     let other = r#"[{"status":400,"message":"The field 'zip' is invalid."}]"#;
     let error = create(&|script| _ = script.answer(400, other)).await;
     assert!(

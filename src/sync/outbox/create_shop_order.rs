@@ -278,7 +278,12 @@ async fn create(
     let called = engine.begin_call(work).await?;
     let created = match shop.create(draft).await {
         Err(ChannelError::Reject { kind: RejectKind::OutOfStock, message }) => {
-            return out_of_stock(engine, work, connector, shop, message).await;
+            let reason = Reason::with(ReasonCode::OutOfStock, message);
+            return not_available(engine, work, connector, shop, draft, reason).await;
+        }
+        Err(ChannelError::Reject { kind: RejectKind::QuantityLimit, message }) => {
+            let reason = Reason::with(ReasonCode::QuantityLimit, message);
+            return not_available(engine, work, connector, shop, draft, reason).await;
         }
         other => other?,
     };
@@ -301,17 +306,19 @@ async fn create(
     Ok(outcome)
 }
 
-/// Too little stock: wait, send the lines as custom lines, or hold, as the merchant chose (FEATURES C9).
-async fn out_of_stock(
+/// Too little stock, or a limit of the quantity: wait, send the lines as custom lines, or hold, as the merchant
+/// chose (FEATURES C9). Waiting helps against a want of stock only.
+async fn not_available(
     engine: &Engine,
     work: &Work,
     connector: &Arc<dyn Connector>,
     shop: &dyn ShopOrders,
-    message: String,
+    draft: &ShopOrderDraft,
+    reason: Reason,
 ) -> Result<Outcome, EngineError> {
     let now = engine.now();
-    let reason = Reason::with(ReasonCode::OutOfStock, message);
     match work.owner.settings.insufficient_stock {
+        InsufficientStock::Wait if reason.needs_person() => Ok(Outcome::held(reason, now)),
         InsufficientStock::Hold => Ok(Outcome::held(reason, now)),
         InsufficientStock::Wait => {
             let due_at = retry::next_try(
@@ -324,13 +331,12 @@ async fn out_of_stock(
             );
             Ok(Outcome::wait(due_at, reason))
         }
+        // Custom lines move no stock: a shop that refuses them as well needs a person.
+        InsufficientStock::CustomLine if draft.lines.iter().all(|line| line.variant.is_none()) => {
+            Ok(Outcome::held(reason, now))
+        }
         InsufficientStock::CustomLine => {
-            let source = ExternalSource {
-                channel: work.owner.channel.clone(),
-                account: work.owner.account.clone(),
-                installation: engine.store().installation().id,
-            };
-            match build_draft(engine, work, shop, source, true).await? {
+            match build_draft(engine, work, shop, draft.external_source.clone(), true).await? {
                 Err(reason) => Ok(wait_for(reason, engine)),
                 Ok(draft) => Box::pin(create(engine, work, connector, shop, &draft)).await,
             }
