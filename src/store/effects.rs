@@ -19,6 +19,7 @@ use crate::domain::reason::Reason;
 const OPEN_COLUMNS: &str =
     "SELECT effect_id, order_no, kind, revision, connection_id, lane, state, attempts, due_at,
     called_at, first_empty_probe_at, reason, reason_detail, created_at FROM main.effect_open";
+<<<<<<< HEAD
 const BEGIN_SQL: &str = "UPDATE main.effect_open SET state = 'called', attempts = attempts + 1, called_at = ? WHERE effect_id = ?";
 const POSTPONE_SQL: &str = "UPDATE main.effect_open
     SET due_at = ?, state = ?, reason = ?, reason_detail = ?,
@@ -31,6 +32,8 @@ const LOG_SQL: &str = "INSERT INTO main.effect_log
     SELECT effect_id, order_no, kind, revision, connection_id, ?, ?, attempts, ?
     FROM main.effect_open WHERE effect_id = ?";
 
+=======
+>>>>>>> store
 /// One step of an effect, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectStep {
@@ -156,6 +159,7 @@ pub(super) fn append(tx: &Tx<'_>, effects: &[Effect]) -> Result<(), StoreError> 
         ])?;
     }
     appender.flush()?;
+    tx.pending().add(effects);
     Ok(())
 }
 
@@ -164,8 +168,11 @@ pub(super) fn append(tx: &Tx<'_>, effects: &[Effect]) -> Result<(), StoreError> 
 /// # Errors
 /// [`StoreError::NotFound`] where the effect is no longer open.
 pub fn begin_call(tx: &mut Tx<'_>, id: EffectId, now: Timestamp) -> Result<(), StoreError> {
-    found(tx.execute(BEGIN_SQL, params![time(now), id.0])?)?;
-    log(tx, id, EffectState::Called.as_str(), None, now)
+    tx.pending().change(id, Some((now, None)), |effect| {
+        effect.state = EffectState::Called;
+        effect.attempts = effect.attempts.saturating_add(1);
+        effect.called_at = Some(now);
+    })
 }
 
 /// Puts an effect off, or holds it for a person. Leaving doubt forgets the first empty probe.
@@ -180,20 +187,15 @@ pub fn postpone(
     reason: Option<&Reason>,
     text: &str,
 ) -> Result<(), StoreError> {
-    let changed = tx.execute(
-        POSTPONE_SQL,
-        params![
-            time(due_at),
-            state.as_str(),
-            reason.map(|reason| reason.code.as_str()),
-            reason.and_then(|reason| reason.detail.as_deref()),
-            state.as_str(),
-            id.0
-        ],
-    )?;
-    found(changed)?;
     let now = tx.now();
-    log(tx, id, state.as_str(), Some(text), now)
+    tx.pending().change(id, Some((now, Some(text))), |effect| {
+        effect.state = state;
+        effect.due_at = due_at;
+        effect.reason = reason.cloned();
+        if state != EffectState::InDoubt {
+            effect.first_empty_probe_at = None;
+        }
+    })
 }
 
 /// Remembers when the first probe after a call in doubt found nothing.
@@ -201,7 +203,7 @@ pub fn postpone(
 /// # Errors
 /// [`StoreError::NotFound`] where the effect is no longer open.
 pub fn set_first_empty_probe(tx: &mut Tx<'_>, id: EffectId, at: Timestamp) -> Result<(), StoreError> {
-    found(tx.execute(PROBED_SQL, params![time(at), id.0])?)
+    tx.pending().change(id, None, |effect| effect.first_empty_probe_at = Some(at))
 }
 
 /// Ends an effect.
@@ -210,11 +212,11 @@ pub fn set_first_empty_probe(tx: &mut Tx<'_>, id: EffectId, at: Timestamp) -> Re
 /// [`StoreError::NotFound`] where the effect is no longer open.
 pub fn finish(tx: &mut Tx<'_>, id: EffectId, outcome: EffectOutcome, text: &str) -> Result<(), StoreError> {
     let now = tx.now();
-    log(tx, id, outcome.as_str(), Some(text), now)?;
-    found(tx.execute(REMOVE_SQL, params![id.0])?)
+    tx.pending().end(id, outcome, text, now)
 }
 
 /// Ends effects that are no longer owed.
+<<<<<<< HEAD
 pub(super) fn drop_all(
     tx: &Tx<'_>,
     effects: &[EffectId],
@@ -226,6 +228,10 @@ pub(super) fn drop_all(
         found(tx.execute(REMOVE_SQL, params![id.0])?)?;
     }
     Ok(())
+=======
+pub(super) fn drop_all(tx: &Tx<'_>, effects: &[EffectId], text: &str, now: Timestamp) -> Result<(), StoreError> {
+    effects.iter().try_for_each(|id| tx.pending().end(*id, EffectOutcome::Dropped, text, now))
+>>>>>>> store
 }
 
 /// Counts open effects by kind, state and lane.
@@ -235,14 +241,6 @@ pub(super) fn drop_all(
 pub fn counts(read: &Read<'_>) -> Result<Vec<(EffectKind, EffectState, i64)>, StoreError> {
     let sql = "SELECT kind, state, count(*) FROM main.effect_open GROUP BY ALL ORDER BY ALL";
     read.rows(sql, [], |row| Ok((get_word(row, 0)?, get_word(row, 1)?, get(row, 2)?)))
-}
-
-fn log(tx: &Tx<'_>, id: EffectId, state: &str, text: Option<&str>, now: Timestamp) -> Result<(), StoreError> {
-    found(tx.execute(LOG_SQL, params![time(now), state, text, id.0])?)
-}
-
-fn found(changed: usize) -> Result<(), StoreError> {
-    if changed == 0 { Err(StoreError::NotFound) } else { Ok(()) }
 }
 
 fn effect_row(row: &Row<'_>) -> Result<Effect, StoreError> {

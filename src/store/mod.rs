@@ -14,6 +14,7 @@ pub mod listings;
 mod migrate;
 pub mod mirror;
 pub mod orders;
+mod pending;
 mod query;
 mod reader;
 pub mod sessions;

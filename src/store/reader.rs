@@ -1,6 +1,7 @@
 //! Readers: a few cloned connections. Each request is one read-only transaction with a deadline and a row cap.
 //! A request whose caller goes away is stopped too.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use duckdb::{Connection, InterruptHandle, Params, Row};
 use tokio::sync::Semaphore;
 
 use super::error::StoreError;
+use super::pending::Pending;
 use super::writer::Shared;
 
 /// How often a query past its deadline is told again to stop: it may not have begun when first told.
@@ -17,16 +19,31 @@ const INTERRUPT_INTERVAL: Duration = Duration::from_millis(20);
 pub struct Read<'c> {
     connection: &'c Connection,
     row_cap: usize,
+    /// In a write: what has to be written before anything is read.
+    pending: Option<&'c RefCell<Pending>>,
 }
 
 impl<'c> Read<'c> {
     pub(super) fn new(connection: &'c Connection, row_cap: usize) -> Self {
-        Self { connection, row_cap }
+        Self { connection, row_cap, pending: None }
+    }
+
+    /// What a write asks; it sees all that the write did.
+    pub(super) fn within(connection: &'c Connection, pending: &'c RefCell<Pending>) -> Self {
+        Self { connection, row_cap: usize::MAX, pending: Some(pending) }
+    }
+
+    /// Writes what waits to be written.
+    pub(super) fn settle(&self) -> Result<(), StoreError> {
+        self.pending.map_or(Ok(()), |pending| pending.borrow_mut().write(self.connection))
     }
 
     /// The connection, inside its transaction.
     #[must_use]
     pub fn connection(&self) -> &'c Connection {
+        if let (Err(error), Some(pending)) = (self.settle(), self.pending) {
+            pending.borrow_mut().fail(error);
+        }
         self.connection
     }
 
@@ -40,6 +57,7 @@ impl<'c> Read<'c> {
         params: impl Params,
         mut map: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
+        self.settle()?;
         let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query(params)?;
         let mut found = Vec::new();
@@ -62,6 +80,7 @@ impl<'c> Read<'c> {
         params: impl Params,
         map: impl FnOnce(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
+        self.settle()?;
         let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query(params)?;
         rows.next()?.map(map).transpose()
@@ -69,6 +88,7 @@ impl<'c> Read<'c> {
 
     /// Runs a statement and says how many rows it changed.
     pub(super) fn execute(&self, sql: &str, params: impl Params) -> Result<usize, StoreError> {
+        self.settle()?;
         Ok(self.connection.execute(sql, params)?)
     }
 }

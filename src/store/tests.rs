@@ -11,7 +11,7 @@ use crate::clock::ManualClock;
 use crate::domain::connection::{Connection as ShopConnection, ConnectionSettings};
 use crate::domain::customer::{Address, Buyer, People};
 use crate::domain::effect::{EffectKind, EffectOutcome, EffectState};
-use crate::domain::id::{ConnectionId, OrderNo, PayloadId};
+use crate::domain::id::{ConnectionId, EffectId, OrderNo, PayloadId};
 use crate::domain::order::{
     Amount, AmountKind, ExportState, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin,
 };
@@ -243,6 +243,32 @@ async fn one_bad_write_does_not_harm_its_group() {
     let kept =
         bench.store.read(move |read| read.rows(sql, [], |row| values::get::<i64>(row, 0))).await.unwrap();
     assert_eq!(kept, [0, 1, 2, 4, 5, 6, 7]);
+}
+
+#[tokio::test]
+async fn steps_of_a_rolled_back_group_are_taken_again_and_what_does_not_exist_fails_alone() {
+    let bench = Bench::new().await;
+    let outcome = bench.import((0..4).map(|number| item(facts(&format!("O{number}"), 1))).collect()).await;
+    let mut steps: Vec<_> = outcome.effects.iter().map(|effect| (effect.order_no, effect.id)).collect();
+    steps.push((OrderNo(99), EffectId(steps[0].1.0)));
+    let step = |(order_no, effect): (OrderNo, EffectId)| {
+        let store = bench.store.clone();
+        async move {
+            let write = move |tx: &mut Tx<'_>| {
+                effects::begin_call(tx, effect, at(200))?;
+                orders::set_export(tx, order_no, ExportState::Creating, None)
+            };
+            store.write(WriteLane::Interactive, write).await
+        }
+    };
+    let results = futures_util::future::join_all(steps.into_iter().map(step)).await;
+    assert_eq!(results, [Ok(()), Ok(()), Ok(()), Ok(()), Err(StoreError::NotFound)]);
+    let open = bench.store.read(effects::open_effects).await.unwrap();
+    assert!(open.iter().all(|effect| effect.attempts == 1 && effect.state == EffectState::Called), "{open:?}");
+    let first = outcome.orders[0];
+    assert_eq!(bench.detail(first).await.row.export_state, ExportState::Creating);
+    let log = bench.store.read(move |read| effects::steps(read, first)).await.unwrap();
+    assert_eq!(log.iter().map(|step| step.state.as_str()).collect::<Vec<_>>(), ["called"]);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! good.
 
 use std::any::Any;
+use std::cell::{RefCell, RefMut};
 use std::collections::VecDeque;
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,6 +19,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::error::StoreError;
+use super::pending::Pending;
 use super::reader::Read;
 use crate::clock::SharedClock;
 
@@ -180,6 +182,7 @@ pub struct Tx<'c> {
     read: Read<'c>,
     pub(super) ids: &'c mut Ids,
     pub(super) shared: &'c Shared,
+    pending: &'c RefCell<Pending>,
     pub(super) order_count: usize,
 }
 
@@ -188,6 +191,11 @@ impl<'c> Tx<'c> {
     #[must_use]
     pub fn now(&self) -> Timestamp {
         self.shared.clock.now()
+    }
+
+    /// Changes that go out together at the end of the commit.
+    pub(super) fn pending(&self) -> RefMut<'_, Pending> {
+        self.pending.borrow_mut()
     }
 }
 
@@ -264,7 +272,10 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(connection: Connection, ids: Ids, shared: Arc<Shared>) -> Result<Self, StoreError> {
         let queue = Arc::new(Queue { waiting: Mutex::default(), news: Condvar::new() });
-        let side = WriterThread { connection, ids, shared, queue: Arc::clone(&queue), company: 1 };
+        let mut pending = Pending::default();
+        pending.reload(&connection)?;
+        let pending = RefCell::new(pending);
+        let side = WriterThread { connection, ids, pending, shared, queue: Arc::clone(&queue), company: 1 };
         let thread = std::thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || side.run())
@@ -347,6 +358,7 @@ impl Drop for Writer {
 struct WriterThread {
     connection: Connection,
     ids: Ids,
+    pending: RefCell<Pending>,
     shared: Arc<Shared>,
     queue: Arc<Queue>,
     /// How many interactive writes the last group had: as many may be about to come again.
@@ -504,9 +516,10 @@ impl WriterThread {
         self.shared.check_space()?;
         self.connection.execute_batch("BEGIN TRANSACTION")?;
         let mut tx = Tx {
-            read: Read::new(&self.connection, usize::MAX),
+            read: Read::within(&self.connection, &self.pending),
             ids: &mut self.ids,
             shared: &self.shared,
+            pending: &self.pending,
             order_count: 0,
         };
         while let Some(item) = items.last_mut() {
@@ -517,6 +530,7 @@ impl WriterThread {
                 None => break,
             }
         }
+        tx.settle()?;
         self.connection.execute_batch("COMMIT")?;
         Ok(())
     }
@@ -531,6 +545,10 @@ impl WriterThread {
             let error = StoreError::from(error);
             self.shared.note(&error);
             tracing::debug!(%error, "there was nothing to roll back");
+        }
+        // What was to be written is undone with the rest.
+        if let Err(error) = self.pending.borrow_mut().reload(&self.connection) {
+            self.shared.note(&StoreError::Fatal(format!("Open work could not be read again: {error}")));
         }
     }
 }

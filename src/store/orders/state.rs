@@ -16,14 +16,6 @@ use crate::store::events;
 use crate::store::values::time;
 use crate::store::writer::Tx;
 
-const SET_EXPORT_SQL: &str = "UPDATE main.orders
-    SET export_state = ?, export_reason = ?, export_detail = ?, changed_at = ? WHERE order_no = ?";
-const SET_CREATED_SQL: &str = "UPDATE main.orders AS o
-    SET export_state = 'created', export_reason = NULL, export_detail = NULL, shop_order_id = ?,
-        created_in_shop_at = ?, changed_at = ?,
-        shop_connection_id = (SELECT CAST(json_extract(c.settings, '$.shop') AS BIGINT)
-            FROM main.connection AS c WHERE c.connection_id = o.connection_id)
-    WHERE order_no = ?";
 const PICK_SQL: &str = "UPDATE main.orders SET is_picked = true, changed_at = ? WHERE order_no = ?";
 const SET_ADDRESS_SQL: &str = "UPDATE main.orders SET shop_address_id = ? WHERE order_no = ?";
 const DROP_LINES_SQL: &str = "DELETE FROM main.shop_line WHERE order_no = ?";
@@ -31,17 +23,16 @@ const DROP_LINES_SQL: &str = "DELETE FROM main.shop_line WHERE order_no = ?";
 /// Says whether an order is in the shop, and why not.
 ///
 /// # Errors
-/// [`StoreError::NotFound`].
+/// [`StoreError::NotFound`], at the latest from the commit.
 pub fn set_export(
     tx: &mut Tx<'_>,
     order_no: OrderNo,
     state: ExportState,
     reason: Option<&Reason>,
 ) -> Result<(), StoreError> {
-    let code = reason.map(|reason| reason.code.as_str());
-    let detail = reason.and_then(|reason| reason.detail.as_deref());
-    let now = time(tx.now());
-    found(tx.execute(SET_EXPORT_SQL, params![state.as_str(), code, detail, now, order_no.0])?)
+    let now = tx.now();
+    tx.pending().set_export(order_no, state, reason, now, None);
+    Ok(())
 }
 
 /// The order is in its connection's shop now.
@@ -54,8 +45,10 @@ pub fn set_created(
     shop_order_id: &str,
     created_at: Timestamp,
 ) -> Result<(), StoreError> {
-    let now = time(tx.now());
-    found(tx.execute(SET_CREATED_SQL, params![shop_order_id, time(created_at), now, order_no.0])?)
+    let now = tx.now();
+    let created = Some((shop_order_id.to_owned(), created_at));
+    tx.pending().set_export(order_no, ExportState::Created, None, now, created);
+    Ok(())
 }
 
 /// A person wants this order in the shop, whatever the switches say. What is there already, or under way, stays.
