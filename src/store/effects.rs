@@ -19,21 +19,6 @@ use crate::domain::reason::Reason;
 const OPEN_COLUMNS: &str =
     "SELECT effect_id, order_no, kind, revision, connection_id, lane, state, attempts, due_at,
     called_at, first_empty_probe_at, reason, reason_detail, created_at FROM main.effect_open";
-<<<<<<< HEAD
-const BEGIN_SQL: &str = "UPDATE main.effect_open SET state = 'called', attempts = attempts + 1, called_at = ? WHERE effect_id = ?";
-const POSTPONE_SQL: &str = "UPDATE main.effect_open
-    SET due_at = ?, state = ?, reason = ?, reason_detail = ?,
-        first_empty_probe_at = CASE WHEN ? = 'in_doubt' THEN first_empty_probe_at END
-    WHERE effect_id = ?";
-const PROBED_SQL: &str = "UPDATE main.effect_open SET first_empty_probe_at = ? WHERE effect_id = ?";
-const REMOVE_SQL: &str = "DELETE FROM main.effect_open WHERE effect_id = ?";
-const LOG_SQL: &str = "INSERT INTO main.effect_log
-    (effect_id, order_no, kind, revision, connection_id, happened_at, state, attempts, text)
-    SELECT effect_id, order_no, kind, revision, connection_id, ?, ?, attempts, ?
-    FROM main.effect_open WHERE effect_id = ?";
-
-=======
->>>>>>> store
 /// One step of an effect, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectStep {
@@ -216,22 +201,8 @@ pub fn finish(tx: &mut Tx<'_>, id: EffectId, outcome: EffectOutcome, text: &str)
 }
 
 /// Ends effects that are no longer owed.
-<<<<<<< HEAD
-pub(super) fn drop_all(
-    tx: &Tx<'_>,
-    effects: &[EffectId],
-    text: &str,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    for id in effects {
-        log(tx, *id, EffectOutcome::Dropped.as_str(), Some(text), now)?;
-        found(tx.execute(REMOVE_SQL, params![id.0])?)?;
-    }
-    Ok(())
-=======
 pub(super) fn drop_all(tx: &Tx<'_>, effects: &[EffectId], text: &str, now: Timestamp) -> Result<(), StoreError> {
     effects.iter().try_for_each(|id| tx.pending().end(*id, EffectOutcome::Dropped, text, now))
->>>>>>> store
 }
 
 /// Counts open effects by kind, state and lane.
