@@ -53,7 +53,9 @@ pub enum AppError {
     #[error("calls to the outside cannot be made: {0}")]
     Transport(#[from] TransportError),
     /// The address is taken or not ours.
-    #[error("cannot listen on {address}: {source}. Choose another address with --listen, or stop what uses it")]
+    #[error(
+        "cannot listen on {address}: {source}. Choose another address with --listen, or stop what uses it"
+    )]
     Listen {
         /// The address.
         address: std::net::SocketAddr,
@@ -70,7 +72,9 @@ pub enum AppError {
     #[error("the setup link cannot be made: {0}")]
     Setup(WebError),
     /// The database has to be opened anew.
-    #[error("the database stopped and must be opened anew: {0}. Nothing acknowledged is lost; start the program again")]
+    #[error(
+        "the database stopped and must be opened anew: {0}. Nothing acknowledged is lost; start the program again"
+    )]
     Fatal(String),
 }
 
@@ -97,7 +101,8 @@ impl App {
         let listener = TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
         let bound = listener.local_addr().map_err(|source| AppError::Listen { address, source })?;
         let store = open_store(&config, &clock, &entropy)?;
-        let vault = Arc::new(Vault::open(&config.data.dir, &KeySource::from_environment(&process_environment())?)?);
+        let vault =
+            Arc::new(Vault::open(&config.data.dir, &KeySource::from_environment(&process_environment())?)?);
         store.set_report_key(vault.read(|document| document.report_key));
         let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(config.network.http_settings())?);
         let engine = Engine::start(EngineParts {
@@ -234,7 +239,11 @@ pub fn store_options(config: &Config, clock: &SharedClock, entropy: &Arc<Entropy
     let threads = usize::try_from(config.store.threads).ok().filter(|count| *count > 0).unwrap_or(cores);
     StoreOptions {
         dir: config.data.dir.clone(),
-        memory_limit: config.store.memory_limit.as_ref().map_or_else(|| "1GB".to_owned(), |limit| limit.as_str().to_owned()),
+        memory_limit: config
+            .store
+            .memory_limit
+            .as_ref()
+            .map_or_else(|| "1GB".to_owned(), |limit| limit.as_str().to_owned()),
         threads,
         reader_count: usize::try_from(config.store.reader_count.get()).unwrap_or(4),
         query_timeout: config.store.query_timeout(),

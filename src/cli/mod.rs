@@ -3,7 +3,7 @@
 //! Exit codes: 0 done, 1 failed, 2 not understood (a flag, a value, a setting). Results go to stdout, everything
 //! meant for a person to stderr. Nothing here holds a rule of the trade: commands call what the pages call.
 
-//BENCH mod bench;
+mod bench;
 mod config;
 mod data;
 mod demo;
@@ -94,8 +94,8 @@ enum Command {
     Token(token::TokenCommand),
     /// Ask the database: the views of the schema `report`
     Sql(sql::SqlArgs),
-    //BENCH /// Measure this machine on a scratch file
-    //BENCH Bench(bench::BenchArgs),
+    /// Measure this machine on a scratch file
+    Bench(bench::BenchArgs),
 }
 
 /// Why a command did not do what was asked.
@@ -173,7 +173,7 @@ async fn run(command_line: CommandLine) -> Result<(), CliError> {
         Command::User(command) => user::run(&place, command).await,
         Command::Token(command) => token::run(&place, command).await,
         Command::Sql(args) => sql::run(&place, args).await,
-        //BENCH Command::Bench(args) => bench::run(&place, args).await,
+        Command::Bench(args) => bench::run(&place, args).await,
     }
 }
 

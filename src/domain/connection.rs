@@ -269,7 +269,10 @@ mod tests {
         };
         let life = CredentialLife { secret_days: Some(180), authorisation_days: Some(365) };
         let left = |today: &str| -> Vec<i32> {
-            deadlines(&settings, life, today.parse().unwrap()).iter().map(|deadline| deadline.days_left).collect()
+            deadlines(&settings, life, today.parse().unwrap())
+                .iter()
+                .map(|deadline| deadline.days_left)
+                .collect()
         };
         assert_eq!(left("2026-06-01"), [180, 365]);
         assert_eq!(left("2026-11-29"), [-1, 184]);

@@ -175,11 +175,8 @@ pub fn shop_order(facts: &OrderFacts, context: &DraftContext<'_>) -> Result<Shop
     let wrapping = ex_inc(of(AmountKind::GiftWrap)?, of(AmountKind::GiftWrapTax)?)?;
     let handling = ex_inc(of(AmountKind::Other)?, 0)?;
     let unfolded = unfolded_discount(facts, is_folded).map_err(total_mismatch)?;
-    let tax = checked_sum(&[
-        of(AmountKind::ItemTax)?,
-        of(AmountKind::ShippingTax)?,
-        of(AmountKind::GiftWrapTax)?,
-    ])?;
+    let tax =
+        checked_sum(&[of(AmountKind::ItemTax)?, of(AmountKind::ShippingTax)?, of(AmountKind::GiftWrapTax)?])?;
     let total =
         ExInc { ex_tax_minor: checked_sum(&[facts.total_minor, -tax])?, inc_tax_minor: facts.total_minor };
     Ok(ShopOrderDraft {
@@ -194,7 +191,11 @@ pub fn shop_order(facts: &OrderFacts, context: &DraftContext<'_>) -> Result<Shop
         handling,
         discount_minor: -unfolded,
         total,
-        bill_to: people.bill_to.clone().filter(|address| !address.is_unusable()).unwrap_or_else(|| ship_to.clone()),
+        bill_to: people
+            .bill_to
+            .clone()
+            .filter(|address| !address.is_unusable())
+            .unwrap_or_else(|| ship_to.clone()),
         ship_to,
         email: email(facts, people, context.settings),
         shipping_method: facts.shipping_method.clone(),
@@ -248,7 +249,8 @@ fn check_currency(facts: &OrderFacts, context: &DraftContext<'_>) -> Result<(), 
 }
 
 fn check_total(facts: &OrderFacts) -> Result<(), Reason> {
-    let paid = facts.sum_paid().map_err(|error| Reason::with(ReasonCode::TotalMismatch, error.to_string()))?;
+    let paid =
+        facts.sum_paid().map_err(|error| Reason::with(ReasonCode::TotalMismatch, error.to_string()))?;
     if paid == facts.total_minor {
         return Ok(());
     }
@@ -300,12 +302,9 @@ fn draft_lines(
     let overflow = |error: MoneyError| Reason::with(ReasonCode::TotalMismatch, error.to_string());
     let mut lines = Vec::with_capacity(facts.lines.len());
     for (index, line) in facts.lines.iter().enumerate() {
-        let net = if is_folded {
-            line_net(facts, index)
-        } else {
-            facts.amount(AmountKind::Item, Some(index))
-        }
-        .map_err(overflow)?;
+        let net =
+            if is_folded { line_net(facts, index) } else { facts.amount(AmountKind::Item, Some(index)) }
+                .map_err(overflow)?;
         let tax = facts.amount(AmountKind::ItemTax, Some(index)).map_err(overflow)?;
         let quantity = line.quantity - line.quantity_cancelled;
         if quantity <= 0 && net == 0 && tax == 0 {
@@ -375,7 +374,9 @@ fn staff_notes(facts: &OrderFacts, people: &People, context: &DraftContext<'_>) 
         notes.push(format!("Ship by {}", ship_by.strftime("%Y-%m-%d %H:%M UTC")));
     }
     let options = facts.lines.iter().filter_map(|line| {
-        line.options.as_ref().map(|options| format!("{}: {options}", line.sku.as_deref().unwrap_or(&line.title)))
+        line.options
+            .as_ref()
+            .map(|options| format!("{}: {options}", line.sku.as_deref().unwrap_or(&line.title)))
     });
     notes.extend(options);
     notes.extend(people.gift_message.iter().map(|message| format!("Gift message: {message}")));

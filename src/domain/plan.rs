@@ -198,12 +198,13 @@ fn plan_update(connection: &Connection, held: &HeldOrder, facts: &OrderFacts, no
     }
     match held.export_state {
         ExportState::None | ExportState::Waiting => redecide_export(connection, held, facts, now, &mut plan),
-        ExportState::Created => {
+        // One that is being created may be in the shop already: its cancellation waits for the answer.
+        ExportState::Created | ExportState::Creating => {
             if facts.status == OrderStatus::Cancelled && held.status != OrderStatus::Cancelled {
                 plan.effects.extend(cancel_effect(connection, held, now));
             }
         }
-        ExportState::Creating | ExportState::Failed => {}
+        ExportState::Failed => {}
     }
     plan
 }
@@ -412,9 +413,9 @@ pub fn plan_parcels(held: &[HeldParcel], listed: &[ShipmentFacts], context: Parc
     let mut next = held.iter().map(|parcel| parcel.parcel).max().unwrap_or(0);
     let mut matched = Vec::new();
     for shipment in listed {
-        let known = held
-            .iter()
-            .find(|parcel| !matched.contains(&parcel.parcel) && is_same_parcel(parcel, shipment, context.side));
+        let known = held.iter().find(|parcel| {
+            !matched.contains(&parcel.parcel) && is_same_parcel(parcel, shipment, context.side)
+        });
         match known {
             Some(parcel) => {
                 matched.push(parcel.parcel);
@@ -427,7 +428,8 @@ pub fn plan_parcels(held: &[HeldParcel], listed: &[ShipmentFacts], context: Parc
         }
     }
     for parcel in held {
-        let is_missing = parcel.origin == context.side && !parcel.is_gone && !matched.contains(&parcel.parcel);
+        let is_missing =
+            parcel.origin == context.side && !parcel.is_gone && !matched.contains(&parcel.parcel);
         if is_missing {
             plan.upserts.push(HeldParcel { is_gone: true, ..parcel.clone() });
             plan.events.push(NewEvent::new(

@@ -95,7 +95,9 @@ impl Reason {
                 format!("The order's amounts do not add up to its total{said}.")
             }
             ReasonCode::AddressMissing => "The marketplace gave no usable delivery address.".to_owned(),
-            ReasonCode::ShopUnavailable => format!("The shop's connection does not work at the moment{said}."),
+            ReasonCode::ShopUnavailable => {
+                format!("The shop's connection does not work at the moment{said}.")
+            }
             ReasonCode::MarketplaceUnavailable => {
                 format!("The marketplace's connection does not work at the moment{said}.")
             }

@@ -8,16 +8,18 @@ use jiff::Timestamp;
 
 use super::error::StoreError;
 use super::reader::Read;
-use super::values::{get, get_time, get_time_or_null, get_word, get_word_or_null, id_list, time, time_or_null};
+use super::values::{
+    get, get_time, get_time_or_null, get_word, get_word_or_null, id_list, time, time_or_null,
+};
 use super::writer::Tx;
 use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, NewEffect};
 use crate::domain::id::{ConnectionId, EffectId, OrderNo};
 use crate::domain::reason::Reason;
 
-const OPEN_COLUMNS: &str = "SELECT effect_id, order_no, kind, revision, connection_id, lane, state, attempts, due_at,
+const OPEN_COLUMNS: &str =
+    "SELECT effect_id, order_no, kind, revision, connection_id, lane, state, attempts, due_at,
     called_at, first_empty_probe_at, reason, reason_detail, created_at FROM main.effect_open";
-const BEGIN_SQL: &str =
-    "UPDATE main.effect_open SET state = 'called', attempts = attempts + 1, called_at = ? WHERE effect_id = ?";
+const BEGIN_SQL: &str = "UPDATE main.effect_open SET state = 'called', attempts = attempts + 1, called_at = ? WHERE effect_id = ?";
 const POSTPONE_SQL: &str = "UPDATE main.effect_open
     SET due_at = ?, state = ?, reason = ?, reason_detail = ?,
         first_empty_probe_at = CASE WHEN ? = 'in_doubt' THEN first_empty_probe_at END
@@ -69,7 +71,8 @@ pub(super) fn of_orders(read: &Read<'_>, orders: &[i64]) -> Result<Vec<Effect>, 
     if orders.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = format!("{OPEN_COLUMNS} WHERE order_no IN (SELECT unnest(CAST(? AS BIGINT[]))) ORDER BY effect_id");
+    let sql =
+        format!("{OPEN_COLUMNS} WHERE order_no IN (SELECT unnest(CAST(? AS BIGINT[]))) ORDER BY effect_id");
     read.rows(&sql, params![id_list(orders.iter().copied())], effect_row)
 }
 
@@ -212,7 +215,12 @@ pub fn finish(tx: &mut Tx<'_>, id: EffectId, outcome: EffectOutcome, text: &str)
 }
 
 /// Ends effects that are no longer owed.
-pub(super) fn drop_all(tx: &Tx<'_>, effects: &[EffectId], text: &str, now: Timestamp) -> Result<(), StoreError> {
+pub(super) fn drop_all(
+    tx: &Tx<'_>,
+    effects: &[EffectId],
+    text: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     for id in effects {
         log(tx, *id, EffectOutcome::Dropped.as_str(), Some(text), now)?;
         found(tx.execute(REMOVE_SQL, params![id.0])?)?;
@@ -256,4 +264,3 @@ fn effect_row(row: &Row<'_>) -> Result<Effect, StoreError> {
         created_at: get_time(row, 13)?,
     })
 }
-

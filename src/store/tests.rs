@@ -144,7 +144,11 @@ fn facts(id: &str, updated: i64) -> OrderFacts {
                 email: Some("z.quartermain@example.com".to_owned()),
                 ..Buyer::default()
             },
-            ship_to: Some(Address { country: Some("US".to_owned()), region: Some("WA".to_owned()), ..Address::default() }),
+            ship_to: Some(Address {
+                country: Some("US".to_owned()),
+                region: Some("WA".to_owned()),
+                ..Address::default()
+            }),
             ..People::default()
         }),
         shipping_method: Some("Standard".to_owned()),
@@ -211,7 +215,8 @@ async fn a_newer_file_is_refused() {
 #[tokio::test]
 async fn below_the_floor_nothing_is_written() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(StoreOptions { free_space_floor_bytes: u64::MAX, ..options(dir.path()) }).unwrap();
+    let store =
+        Store::open(StoreOptions { free_space_floor_bytes: u64::MAX, ..options(dir.path()) }).unwrap();
     let result = store.write(WriteLane::Interactive, |tx| tx.execute("DELETE FROM main.session", [])).await;
     assert!(matches!(result, Err(StoreError::FreeSpace { .. })), "{result:?}");
 }
@@ -235,7 +240,8 @@ async fn one_bad_write_does_not_harm_its_group() {
     let failed: Vec<usize> = (0..8).filter(|number| results[*number].is_err()).collect();
     assert_eq!(failed, [3]);
     let sql = "SELECT order_no FROM main.erasure_log ORDER BY 1";
-    let kept = bench.store.read(move |read| read.rows(sql, [], |row| values::get::<i64>(row, 0))).await.unwrap();
+    let kept =
+        bench.store.read(move |read| read.rows(sql, [], |row| values::get::<i64>(row, 0))).await.unwrap();
     assert_eq!(kept, [0, 1, 2, 4, 5, 6, 7]);
 }
 
@@ -264,7 +270,9 @@ async fn facts_come_in_new_changed_stale_and_unchanged() {
     let second = bench.import(vec![item(changed.clone()), item(facts("A", 5))]).await;
     // The older one comes first in the platform's time, but is older than what was held: stale.
     assert_eq!(counts(&second), [0, 1, 1, 0, 0]);
-    assert!(second.effects.is_empty(), "the create joined the open one");
+    // The create joined the open one; the status without a parcel is news for the shop.
+    let kinds: Vec<EffectKind> = second.effects.iter().map(|effect| effect.kind).collect();
+    assert_eq!(kinds, [EffectKind::ShipShopOrder]);
     let detail = bench.detail(first.orders[0]).await;
     assert_eq!(detail.row.status, OrderStatus::Shipped);
     assert_eq!((detail.lines, detail.amounts), (changed.lines, changed.amounts));
@@ -329,7 +337,10 @@ async fn an_update_keeps_what_the_export_wrote() {
     let detail = bench.detail(order_no).await;
     assert_eq!(detail.row.export_state, ExportState::Created);
     assert_eq!(detail.row.shop_order_id.as_deref(), Some("777"));
-    assert_eq!((detail.shop_connection, detail.shop_address_id.as_deref()), (Some(bench.shop.id), Some("55")));
+    assert_eq!(
+        (detail.shop_connection, detail.shop_address_id.as_deref()),
+        (Some(bench.shop.id), Some("55"))
+    );
     assert_eq!(detail.effects, []);
 }
 
@@ -352,7 +363,11 @@ async fn what_an_effect_waits_for_stays_until_it_runs_again() {
         .unwrap();
     bench.import(vec![item(facts("A", 20))]).await;
     assert_eq!(bench.detail(order_no).await.row.reason, Some(reason));
-    let now = bench.store.write(WriteLane::Interactive, move |tx| orders::retry(tx, order_no, "Ann")).await.unwrap();
+    let now = bench
+        .store
+        .write(WriteLane::Interactive, move |tx| orders::retry(tx, order_no, "Ann"))
+        .await
+        .unwrap();
     assert_eq!((now.len(), now[0].due_at), (1, at(0)), "due now, by the store's clock");
 }
 
@@ -361,7 +376,8 @@ async fn one_effect_is_open_per_order_kind_and_revision() {
     let bench = Bench::new().await;
     let first = bench.import(vec![item(facts("A", 10))]).await;
     let order_no = first.orders[0];
-    let picked = bench.store.write(WriteLane::Interactive, move |tx| orders::pick(tx, order_no, "Ann")).await.unwrap();
+    let picked =
+        bench.store.write(WriteLane::Interactive, move |tx| orders::pick(tx, order_no, "Ann")).await.unwrap();
     assert_eq!(picked.iter().map(|effect| effect.id).collect::<Vec<_>>(), [first.effects[0].id]);
     let open = bench.store.read(effects::open_effects).await.unwrap();
     assert_eq!(open.len(), 1);
@@ -437,7 +453,11 @@ async fn pages_show_each_order_once_both_ways() {
                 .unwrap();
             let is_back = cursor.is_some_and(|cursor| cursor.is_before);
             let numbers = page.rows.iter().map(|row| (row.placed_at, row.order_no));
-            if is_back { seen.extend(numbers.rev()) } else { seen.extend(numbers) }
+            if is_back {
+                seen.extend(numbers.rev())
+            } else {
+                seen.extend(numbers)
+            }
             last = page.previous.or(last);
             let next = if is_back { page.previous } else { page.next };
             match next.map(|cursor| OrderCursor::decode(&cursor.encode()).unwrap()) {
@@ -467,7 +487,11 @@ async fn the_list_is_filtered_and_searched() {
         let page = bench.store.read(move |read| orders::page(read, &filter, None, 10)).await.unwrap();
         page.rows.into_iter().map(|row| row.external_id).collect::<Vec<_>>()
     };
-    let text = |text: &str, all_time| OrderFilter { text: Some(text.to_owned()), all_time, ..OrderFilter::default() };
+    let text = |text: &str, all_time| OrderFilter {
+        text: Some(text.to_owned()),
+        all_time,
+        ..OrderFilter::default()
+    };
     assert_eq!(find(text("quartermain", false)).await, ["A"]);
     assert_eq!(find(text("sku-1", false)).await, ["A"]);
     assert_eq!(find(text("Sku-1", true)).await, ["A", "OLD-1"]);
@@ -476,7 +500,10 @@ async fn the_list_is_filtered_and_searched() {
     assert_eq!(find(OrderFilter { day, ..OrderFilter::default() }).await, ["A"]);
     let export_state = Some(ExportState::Waiting);
     assert_eq!(find(OrderFilter { export_state, ..OrderFilter::default() }).await, ["A", "OLD-1"]);
-    assert_eq!(find(OrderFilter { channel: Some("etsy".to_owned()), ..OrderFilter::default() }).await, Vec::<String>::new());
+    assert_eq!(
+        find(OrderFilter { channel: Some("etsy".to_owned()), ..OrderFilter::default() }).await,
+        Vec::<String>::new()
+    );
 }
 
 #[tokio::test]
@@ -522,7 +549,8 @@ async fn nobody_appears_in_payloads_or_reports() {
     };
     bench.import(vec![item(facts("A", 1)), broken]).await;
     let views = "SELECT view_name FROM duckdb_views() WHERE schema_name = 'report'";
-    let views = bench.store.read(|read| read.rows(views, [], |row| values::get::<String>(row, 0))).await.unwrap();
+    let views =
+        bench.store.read(|read| read.rows(views, [], |row| values::get::<String>(row, 0))).await.unwrap();
     assert!(views.len() >= 7);
     for view in views {
         let mut csv = Vec::new();
@@ -540,7 +568,8 @@ async fn every_report_column_is_described() {
     let sql = "SELECT table_name || '.' || column_name FROM duckdb_columns()
         WHERE schema_name = 'report' AND comment IS NULL
         UNION ALL SELECT view_name FROM duckdb_views() WHERE schema_name = 'report' AND comment IS NULL";
-    let bare = bench.store.read(move |read| read.rows(sql, [], |row| values::get::<String>(row, 0))).await.unwrap();
+    let bare =
+        bench.store.read(move |read| read.rows(sql, [], |row| values::get::<String>(row, 0))).await.unwrap();
     assert_eq!(bare, Vec::<String>::new());
 }
 
@@ -564,7 +593,11 @@ async fn the_console_reads_report_views() {
     let few = bench.store.query("SELECT order_no FROM orders".to_owned(), Vec::new(), 2).await.unwrap();
     assert!(few.truncated);
     assert_eq!(few.row_count(), 2);
-    let one = bench.store.query("SELECT order_no FROM orders WHERE external_id = ?".to_owned(), vec!["O3".into()], 2);
+    let one = bench.store.query(
+        "SELECT order_no FROM orders WHERE external_id = ?".to_owned(),
+        vec!["O3".into()],
+        2,
+    );
     assert_eq!(one.await.unwrap().row_count(), 1);
     let mut parquet = Vec::new();
     few.write_parquet(&mut parquet).unwrap();
@@ -632,7 +665,9 @@ async fn the_console_refuses_everything_else() {
 #[tokio::test]
 async fn a_query_past_its_deadline_is_stopped_and_the_next_one_runs() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(StoreOptions { query_timeout: Duration::from_millis(300), ..options(dir.path()) }).unwrap();
+    let store =
+        Store::open(StoreOptions { query_timeout: Duration::from_millis(300), ..options(dir.path()) })
+            .unwrap();
     let long = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE (a.range * b.range) % 7 = 3";
     assert_eq!(store.query(long.to_owned(), Vec::new(), 10).await.unwrap_err(), StoreError::Timeout);
     assert!(store.query("SELECT 1".to_owned(), Vec::new(), 10).await.is_ok());
@@ -658,7 +693,9 @@ async fn the_mirror_is_not_moved_by_older_rows_and_sees_others() {
     let apply = async |rows: Vec<mirror::MirrorRow>| {
         bench
             .store
-            .write(WriteLane::Interactive, move |tx| mirror::apply(tx, shop, &rows, |status| status == 2, at(50)))
+            .write(WriteLane::Interactive, move |tx| {
+                mirror::apply(tx, shop, &rows, |status| status == 2, at(50))
+            })
             .await
             .unwrap()
     };
@@ -669,13 +706,19 @@ async fn the_mirror_is_not_moved_by_older_rows_and_sees_others() {
         .unwrap();
     assert_eq!(apply(vec![row("70", 10, 0, &us)]).await, mirror::MirrorOutcome::default());
     let shipped = apply(vec![row("70", 20, 1, &us)]).await;
-    assert_eq!(shipped.effects.iter().map(|effect| effect.kind).collect::<Vec<_>>(), [EffectKind::ReadShopShipments]);
+    assert_eq!(
+        shipped.effects.iter().map(|effect| effect.kind).collect::<Vec<_>>(),
+        [EffectKind::ReadShopShipments]
+    );
     assert_eq!(apply(vec![row("70", 10, 0, &us)]).await.effects, []);
     let held = bench.store.read(move |read| mirror::find(read, shop, "A")).await.unwrap();
     assert_eq!(held, [row("70", 20, 1, &us)]);
     let older = mirror::MirrorRow { created_at: at(-10), ..row("71", 30, 0, "other") };
     let before_us = apply(vec![older]).await;
-    assert_eq!((before_us.duplicates.as_slice(), before_us.foreign.as_slice()), (&["A".to_owned()][..], &[][..]));
+    assert_eq!(
+        (before_us.duplicates.as_slice(), before_us.foreign.as_slice()),
+        (&["A".to_owned()][..], &[][..])
+    );
     let twins = row("72", 31, 0, "other");
     assert_eq!(apply(vec![twins.clone()]).await.foreign, [twins]);
 }
@@ -701,7 +744,8 @@ async fn listings_keep_their_row_and_go_when_no_longer_listed() {
     upsert(vec![listing("1", "RED"), listing("2", "BLUE"), listing("1", "RED")], at(1)).await;
     upsert(vec![listing("1", "GREEN")], at(2)).await;
     bench.store.write(WriteLane::Bulk, move |tx| listings::mark_gone(tx, shop, at(2))).await.unwrap();
-    let rows = bench.store.read(move |read| listings::page(read, Some(shop), Some("gree"), None, 10)).await.unwrap();
+    let rows =
+        bench.store.read(move |read| listings::page(read, Some(shop), Some("gree"), None, 10)).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.listing_id).collect::<Vec<_>>(), [1]);
     let variants = bench.store.read(move |read| listings::shop_variants(read, shop)).await.unwrap();
     assert_eq!(variants.iter().map(|variant| variant.sku.as_str()).collect::<Vec<_>>(), ["GREEN"]);
@@ -717,8 +761,12 @@ async fn streams_come_on_and_fail_without_losing_their_place() {
         .write(WriteLane::Interactive, move |tx| connections::fail_stream(tx, id, "orders", "500", at(60)))
         .await
         .unwrap();
-    let stream = bench.store.read(move |read| connections::stream(read, id, "orders")).await.unwrap().unwrap();
-    assert_eq!((stream.complete_until, stream.failures, stream.last_error.as_deref()), (Some(at(9)), 1, Some("500")));
+    let stream =
+        bench.store.read(move |read| connections::stream(read, id, "orders")).await.unwrap().unwrap();
+    assert_eq!(
+        (stream.complete_until, stream.failures, stream.last_error.as_deref()),
+        (Some(at(9)), 1, Some("500"))
+    );
     let status = bench.store.read(|read| status::status(read, at(100))).await.unwrap();
     assert_eq!(status.streams, [stream]);
 }

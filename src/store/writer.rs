@@ -413,7 +413,10 @@ impl WriterThread {
 
     fn checkpoint(&self) -> Result<(), StoreError> {
         self.shared.check_space()?;
-        self.connection.execute_batch("CHECKPOINT").map_err(StoreError::from).inspect_err(|error| self.shared.note(error))
+        self.connection
+            .execute_batch("CHECKPOINT")
+            .map_err(StoreError::from)
+            .inspect_err(|error| self.shared.note(error))
     }
 
     /// Folds the log into the file where it is larger than `bytes`.
@@ -432,7 +435,8 @@ impl WriterThread {
         let mut waiting = self.queue.lock();
         while waiting.interactive.len() < self.company {
             let Some(left) = until.checked_duration_since(Instant::now()) else { break };
-            let (guard, _) = self.queue.news.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner);
+            let (guard, _) =
+                self.queue.news.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner);
             waiting = guard;
         }
         let size = waiting.interactive.len().min(INTERACTIVE_GROUP_MAX);
@@ -505,9 +509,9 @@ impl WriterThread {
             shared: &self.shared,
             order_count: 0,
         };
-        loop {
-            let Some(item) = items.last_mut() else { break };
-            catch_unwind(AssertUnwindSafe(|| item.run(&mut tx))).unwrap_or_else(|panic| Err(panicked(&*panic)))?;
+        while let Some(item) = items.last_mut() {
+            catch_unwind(AssertUnwindSafe(|| item.run(&mut tx)))
+                .unwrap_or_else(|panic| Err(panicked(&*panic)))?;
             match next(items.len(), tx.order_count) {
                 Some(item) => items.push(item),
                 None => break,

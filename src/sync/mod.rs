@@ -124,7 +124,7 @@ impl Engine {
     /// # Errors
     /// Where the store cannot be read.
     pub async fn start(parts: EngineParts) -> Result<Self, StoreError> {
-        let (known, open, variants) = parts
+        let (known, open, variants, streams) = parts
             .store
             .read(|read| {
                 let known = connections::all(read)?;
@@ -132,7 +132,8 @@ impl Engine {
                 for shop in &known {
                     variants.insert(shop.id, crate::store::listings::shop_variants(read, shop.id)?);
                 }
-                Ok((known, crate::store::effects::open_effects(read)?, variants))
+                let streams = connections::streams(read)?;
+                Ok((known, crate::store::effects::open_effects(read)?, variants, streams))
             })
             .await?;
         let engine = Self {
@@ -146,6 +147,9 @@ impl Engine {
         };
         for (shop, found) in variants {
             engine.set_variants(shop, found);
+        }
+        for stream in streams {
+            engine.recall_stream(&stream);
         }
         let now = engine.now();
         for connection in known {
@@ -236,11 +240,7 @@ impl Engine {
         let id = connection.id;
         let state = connection.state;
         let planned = jobs::of(&connection);
-        self.inner
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, connection);
+        self.inner.connections.lock().unwrap_or_else(PoisonError::into_inner).insert(id, connection);
         self.with_queue(|queue| {
             queue.retain_jobs(id, &planned);
             let first = if state.may_call() { now } else { retry::later(now, jobs::CHECK_INTERVAL) };

@@ -26,7 +26,8 @@ pub fn next_try(
     after: Option<Duration>,
     entropy: &Entropy,
 ) -> Timestamp {
-    let doubled = first.saturating_mul(1u32.checked_shl(attempts.saturating_sub(1).min(20)).unwrap_or(u32::MAX));
+    let doubled =
+        first.saturating_mul(1u32.checked_shl(attempts.saturating_sub(1).min(20)).unwrap_or(u32::MAX));
     let whole = doubled.min(longest);
     let drawn = whole / 2 + entropy.jitter(whole / 2);
     later(now, after.map_or(drawn, |after| after.max(Duration::ZERO) + entropy.jitter(first / 5)))

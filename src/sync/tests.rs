@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use super::commands::{ConnectionUpdate, NewConnectionRequest};
 use super::*;
 use crate::clock::{Clock, ManualClock};
-use crate::domain::connection::{ConnectionSettings, ExportFulfilment, History, InsufficientStock, UnmatchedSku};
+use crate::domain::connection::{
+    ConnectionSettings, ExportFulfilment, History, InsufficientStock, UnmatchedSku,
+};
 use crate::domain::id::OrderNo;
 use crate::http::{Answer, Call, TransportError};
 use crate::secret::Secret;
@@ -226,7 +228,8 @@ impl Rig {
     async fn wait_for_order(&mut self, external_id: &str) -> OrderNo {
         for _ in 0..600 {
             let (id, wanted) = (self.amazon, external_id.to_owned());
-            let found = self.engine.store().read(move |read| crate::store::orders::find(read, id, &wanted)).await;
+            let found =
+                self.engine.store().read(move |read| crate::store::orders::find(read, id, &wanted)).await;
             if let Some(order_no) = found.unwrap() {
                 return order_no;
             }
@@ -330,7 +333,11 @@ async fn a_shipment_in_the_shop_reaches_the_marketplace_by_line_and_parcel() {
     let id = rig.sell(3);
     rig.pass(120).await;
     let shop_id = rig.shop_orders_of(&id)[0]["id"].as_str().unwrap().to_owned();
-    rig.control("bigcommerce", "ship", &json!({"id": shop_id, "carrier": "UPS", "tracking": "1Z999AA10123456784"}));
+    rig.control(
+        "bigcommerce",
+        "ship",
+        &json!({"id": shop_id, "carrier": "UPS", "tracking": "1Z999AA10123456784"}),
+    );
     rig.pass(300).await;
     let order = rig.amazon_order(&id);
     assert_eq!(order["status"], "shipped", "{order}");
@@ -350,9 +357,7 @@ async fn part_shipments_and_several_parcels_go_out_one_by_one() {
     rig.pass(120).await;
     let copy = rig.shop_orders_of(&id).remove(0);
     let sku = copy["lines"][0]["sku"].clone();
-    let ship = |tracking: &str, quantity: i64| {
-        json!({"id": copy["id"], "carrier": "FedEx", "tracking": tracking, "lines": [{"sku": sku, "quantity": quantity}]})
-    };
+    let ship = |tracking: &str, quantity: i64| json!({"id": copy["id"], "carrier": "FedEx", "tracking": tracking, "lines": [{"sku": sku, "quantity": quantity}]});
     rig.control("bigcommerce", "ship", &ship("770000000001", 1));
     rig.pass(120).await;
     let order = rig.amazon_order(&id);
@@ -365,7 +370,9 @@ async fn part_shipments_and_several_parcels_go_out_one_by_one() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|parcel| (parcel["tracking"].as_str().unwrap(), parcel["lines"][0]["quantity"].as_i64().unwrap()))
+        .map(|parcel| {
+            (parcel["tracking"].as_str().unwrap(), parcel["lines"][0]["quantity"].as_i64().unwrap())
+        })
         .collect();
     assert_eq!(told, [("770000000001", 1), ("770000000002", 2)]);
 }
@@ -379,7 +386,11 @@ async fn a_shipment_on_the_marketplace_reaches_the_shop_once() {
         if let Some(kind) = kind {
             rig.fault("bigcommerce", "createOrderShipment", kind, 1);
         }
-        rig.control("amazon", "ship", &json!({"id": id, "carrier": "USPS", "tracking": "9400100000000000000001"}));
+        rig.control(
+            "amazon",
+            "ship",
+            &json!({"id": id, "carrier": "USPS", "tracking": "9400100000000000000001"}),
+        );
         rig.pass(1200).await;
         let copy = rig.shop_orders_of(&id).remove(0);
         let shipments = copy["shipments"].as_array().unwrap();
@@ -523,6 +534,30 @@ async fn a_revoked_token_stops_the_connection_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_cancellation_reaches_the_shop_also_while_the_create_is_in_doubt() {
+    for kind in [None, Some("timeout_after"), Some("timeout_before"), Some("late")] {
+        let mut rig = Rig::new(quiet(), |_| ()).await;
+        if let Some(kind) = kind {
+            rig.fault("bigcommerce", "createOrder", kind, 1);
+        }
+        let id = rig.sell(1);
+        let order_no = rig.wait_for_order(&id).await;
+        while rig
+            .engine
+            .with_queue(|queue| queue.of_order(order_no).iter().any(|effect| effect.attempts == 0))
+        {
+            rig.pass(1).await;
+        }
+        rig.control("amazon", "cancel", &json!({"id": id}));
+        rig.pass(900).await;
+        let statuses: Vec<Value> =
+            rig.shop_orders_of(&id).iter().map(|copy| copy["status_id"].clone()).collect();
+        assert!(statuses.len() <= 1 && statuses.iter().all(|status| status == 5), "{kind:?} {statuses:?}");
+        assert!(rig.engine.with_queue(|queue| queue.of_order(order_no)).is_empty(), "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_platform_that_refuses_everybody_for_a_while_needs_no_person() {
     let mut rig = Rig::new(quiet(), |_| ()).await;
     rig.fault("bigcommerce", "getOrders", "401", 2);
@@ -566,7 +601,8 @@ async fn many_faults_at_once_lose_and_double_nothing() {
         assert!(copies.len() <= 1, "{order} {copies:?}");
         let placed_at: Timestamp = order["placed_at"].as_str().unwrap().parse().unwrap();
         let is_open = order["status"] == "open" || order["status"] == "shipped";
-        if order["paid"] == true && order["fulfilled_by"] == "seller" && is_open && placed_at < settled_before {
+        if order["paid"] == true && order["fulfilled_by"] == "seller" && is_open && placed_at < settled_before
+        {
             owed += 1;
             missing += 1 - copies.len();
         }

@@ -7,4 +7,6 @@ mod cli;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod tidy;

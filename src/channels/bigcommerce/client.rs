@@ -105,13 +105,14 @@ impl Client {
     /// # Errors
     /// See [`ChannelError`].
     pub async fn send(&self, outgoing: &Outgoing<'_>) -> Result<Bytes, ChannelError> {
-        match self.send_once(outgoing).await {
-            Err(ChannelError::Reauth { .. }) => self.send_once(outgoing).await,
-            answered => answered,
+        let mut answer = self.exchange(outgoing).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            answer = self.exchange(outgoing).await?;
         }
+        self.judge(outgoing, answer)
     }
 
-    async fn send_once(&self, outgoing: &Outgoing<'_>) -> Result<Bytes, ChannelError> {
+    async fn exchange(&self, outgoing: &Outgoing<'_>) -> Result<Answer, ChannelError> {
         self.pacer.admit(STORE, outgoing.priority).await?;
         let token = request::secret_header("access token", self.config.access_token.expose())?;
         let request = Parts {
@@ -130,8 +131,7 @@ impl Client {
             operation: outgoing.operation,
             connection: Some(self.connection.0),
         };
-        let answer = self.transport.send(call).await.map_err(|error| lost(outgoing, &error))?;
-        self.judge(outgoing, answer)
+        self.transport.send(call).await.map_err(|error| lost(outgoing, &error))
     }
 
     fn judge(&self, outgoing: &Outgoing<'_>, answer: Answer) -> Result<Bytes, ChannelError> {

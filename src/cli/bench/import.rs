@@ -69,7 +69,7 @@ pub async fn fill(
     let first = order_count.min(MEASURED_ORDERS_MAX);
     let at_empty = import(&store, &connection, source, payloads, (0, first)).await?;
     import(&store, &connection, source, payloads, (first, order_count)).await?;
-    let added = (order_count / 2).min(ADDED_ORDERS_MAX).max(1);
+    let added = (order_count / 2).clamp(1, ADDED_ORDERS_MAX);
     let end = order_count.saturating_add(added);
     let at_full = import(&store, &connection, source, payloads, (order_count, end)).await?;
     let least = Some(Limit::AtLeast(20_000_000));
@@ -108,7 +108,7 @@ async fn connection(store: &Store) -> Result<Connection, CliError> {
                 account: "BENCH".to_owned(),
                 base_url: None,
                 settings: ConnectionSettings { go_live: Some(now), ..ConnectionSettings::default() },
-                created_at: now,
+                now,
             },
         )?;
         connections::set_state(tx, id, ConnectionState::Paused, Some("Measuring."), now)?;

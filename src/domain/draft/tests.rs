@@ -70,7 +70,8 @@ fn order() -> OrderFacts {
 }
 
 fn build_with(facts: &OrderFacts, settings: &ConnectionSettings) -> Result<ShopOrderDraft, Reason> {
-    let variant = ShopVariant { product_id: "7".to_owned(), variant_id: "70".to_owned(), sku: "mug-1".to_owned() };
+    let variant =
+        ShopVariant { product_id: "7".to_owned(), variant_id: "70".to_owned(), sku: "mug-1".to_owned() };
     shop_order(
         facts,
         &DraftContext {

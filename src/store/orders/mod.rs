@@ -9,11 +9,11 @@ mod page;
 mod rows;
 mod state;
 
-pub use detail::{
-    OrderDetail, ParkedPayload, PayloadRow, ShopLines, detail, facts, find, mark_replayed, parked, payload, shop_lines,
-    shop_order_id,
-};
 pub use crate::store::connections::StreamUpdate;
+pub use detail::{
+    OrderDetail, ParkedPayload, PayloadRow, ShopLines, detail, facts, find, mark_replayed, parked, payload,
+    shop_lines, shop_order_id,
+};
 pub use import::{ImportBatch, ImportItem, ImportOutcome, import};
 pub use page::{OrderCursor, OrderFilter, OrderPage, OrderRow, page};
 pub use rows::append_bare;

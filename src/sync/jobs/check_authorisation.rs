@@ -1,14 +1,9 @@
 //! Looks now and then whether a platform that refused the credentials accepts them again: some refuse everybody
 //! for a while, and then nobody should have to enter anything anew.
 
-use std::time::Duration;
-
-use super::Ran;
+use super::{CHECK_INTERVAL, Ran};
 use crate::domain::connection::{Connection, ConnectionState};
 use crate::sync::{Engine, EngineError};
-
-/// Between two looks.
-pub(super) const INTERVAL: Duration = Duration::from_secs(600);
 
 pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran, EngineError> {
     let report = engine.connector(connection.id)?.probe().probe().await;
@@ -16,5 +11,5 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
         let state = ConnectionState::Active;
         engine.set_connection_state(connection.id, state, None, "eider").await?;
     }
-    Ok(Ran::Until(INTERVAL))
+    Ok(Ran::Until(CHECK_INTERVAL))
 }

@@ -7,7 +7,6 @@ mod poll_shop;
 mod read_listings;
 mod read_profile;
 
-pub(super) use check_authorisation::INTERVAL as CHECK_INTERVAL;
 pub(super) use poll_shop::{is_shipped, mirror_row};
 
 use std::time::Duration;
@@ -50,6 +49,9 @@ impl Job {
         }
     }
 }
+
+/// Between two looks whether refused credentials are accepted again.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(600);
 
 /// How a run ended.
 pub(super) enum Ran {
@@ -127,20 +129,15 @@ impl Engine {
 
     async fn job_failed(&self, connection: &Connection, job: Job, error: EngineError) {
         let now = self.now();
-        let failures =
-            self.with_queue(|queue| queue.job(connection.id, job)).map_or(1, |slot| slot.failures.saturating_add(1));
+        let failures = self
+            .with_queue(|queue| queue.job(connection.id, job))
+            .map_or(1, |slot| slot.failures.saturating_add(1));
         let (after, is_failure) = match &error {
             EngineError::Channel(ChannelError::Retry { after, throttled, .. }) => (*after, !throttled),
             _ => (None, true),
         };
-        let due_at = retry::next_try(
-            now,
-            failures,
-            retry::BACKOFF_FIRST,
-            retry::BACKOFF_MAX,
-            after,
-            self.entropy(),
-        );
+        let due_at =
+            retry::next_try(now, failures, retry::BACKOFF_FIRST, retry::BACKOFF_MAX, after, self.entropy());
         self.with_queue(|queue| queue.job_done(connection.id, job, due_at, is_failure));
         if !is_failure {
             return;
@@ -179,8 +176,27 @@ impl Engine {
         });
     }
 
+    /// What people saw of a poll before the program was started again.
+    pub(super) fn recall_stream(&self, stream: &connections::StreamState) {
+        if stream.stream != Job::PollOrders.stream() && stream.stream != Job::PollShop.stream() {
+            return;
+        }
+        self.with_live(stream.connection, |live| {
+            live.status.last_success_at = stream.last_success_at;
+            live.status.complete_until = stream.complete_until;
+            if stream.failures > 0 {
+                live.status.last_error.clone_from(&stream.last_error);
+            }
+        });
+    }
+
     /// Moves a connection to the state that an error says it is in.
-    pub(super) async fn connection_trouble(&self, connection: &Connection, error: &EngineError, failures: u32) {
+    pub(super) async fn connection_trouble(
+        &self,
+        connection: &Connection,
+        error: &EngineError,
+        failures: u32,
+    ) {
         const FAILURES_BEFORE_FAILING: u32 = 3;
         let state = match error {
             EngineError::Channel(ChannelError::Reauth { .. }) => ConnectionState::NeedsReauthorisation,

@@ -69,10 +69,10 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
     if page.has_more {
         return Ok(Ran::Again);
     }
-    let wished = connection
-        .settings
-        .poll_interval_s
-        .map_or(engine.settings().shop_poll_interval, |seconds| std::time::Duration::from_secs(u64::from(seconds)));
+    let wished =
+        connection.settings.poll_interval_s.map_or(engine.settings().shop_poll_interval, |seconds| {
+            std::time::Duration::from_secs(u64::from(seconds))
+        });
     Ok(Ran::Until(wished.max(source.poll_interval_min())))
 }
 
@@ -112,9 +112,10 @@ async fn report_twin(engine: &Engine, connection: &Connection, order: &MirrorRow
         order_no: None,
         kind: "second_appliance".to_owned(),
         text: text.clone(),
-        next_step: "Stop the other appliance, or remove the marketplace from one of the two, then resume this \
+        next_step:
+            "Stop the other appliance, or remove the marketplace from one of the two, then resume this \
                     connection."
-            .to_owned(),
+                .to_owned(),
     };
     engine.store().write(WriteLane::Interactive, move |tx| incidents::open(tx, &incident, now)).await?;
     engine.set_connection_state(id, ConnectionState::Paused, Some(text), "eider").await?;

@@ -34,9 +34,6 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     if work.held.export_state == ExportState::Created {
         return Ok(Outcome::Finished(EffectOutcome::Found, "It is in the shop already.".to_owned()));
     }
-    if let Some(outcome) = no_longer_owed(&work) {
-        return Ok(outcome);
-    }
     let connector = engine.connector(work.target.id)?;
     let shop = connector
         .shop_orders()
@@ -50,6 +47,9 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     if let Some(outcome) = look_first(engine, &work, shop, &source).await? {
         return Ok(outcome);
     }
+    if work.facts.status == OrderStatus::Cancelled && !work.facts.is_paid {
+        return drop_cancelled(engine, &work).await;
+    }
     let draft = match build_draft(engine, &work, shop, source, false).await? {
         Ok(draft) => draft,
         Err(reason) => return Ok(wait_for(reason, engine)),
@@ -57,10 +57,18 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     create(engine, &work, &connector, shop, &draft).await
 }
 
-fn no_longer_owed(work: &Work) -> Option<Outcome> {
-    let is_cancelled_unpaid = work.facts.status == OrderStatus::Cancelled && !work.facts.is_paid;
-    (is_cancelled_unpaid && !doubt::is_in_doubt(&work.effect))
-        .then(|| Outcome::Finished(EffectOutcome::Dropped, "The order was cancelled.".to_owned()))
+/// The order was cancelled before anything of it reached the shop.
+async fn drop_cancelled(engine: &Engine, work: &Work) -> Result<Outcome, EngineError> {
+    let (id, order_no) = (work.effect.id, work.effect.order_no);
+    engine
+        .store()
+        .write(WriteLane::Interactive, move |tx| {
+            let reason = Reason::of(ReasonCode::Cancelled);
+            orders::set_export(tx, order_no, ExportState::None, Some(&reason))?;
+            effects::finish(tx, id, EffectOutcome::Dropped, &reason.what())
+        })
+        .await?;
+    Ok(Outcome::Written(None))
 }
 
 /// Looks whether the order is in the shop already: in doubt always, else unless the mirror can vouch for it.
@@ -128,7 +136,9 @@ async fn mirror_of(engine: &Engine, work: &Work) -> Result<(Vec<MirrorRow>, bool
     let stream = Job::PollShop.stream();
     let (rows, state) = engine
         .store()
-        .read(move |read| Ok((mirror::find(read, shop, &external_id)?, connections::stream(read, shop, stream)?)))
+        .read(move |read| {
+            Ok((mirror::find(read, shop, &external_id)?, connections::stream(read, shop, stream)?))
+        })
         .await?;
     let placed_at = work.facts.placed_at;
     let installation = engine.store().installation();
@@ -137,7 +147,8 @@ async fn mirror_of(engine: &Engine, work: &Work) -> Result<(Vec<MirrorRow>, bool
         .settings
         .poll_interval_s
         .map_or(engine.settings().shop_poll_interval, |seconds| Duration::from_secs(u64::from(seconds)));
-    let is_recent = |until: Timestamp| retry::later(until, interval + interval / 10 + MIRROR_GRACE) >= engine.now();
+    let is_recent =
+        |until: Timestamp| retry::later(until, interval + interval / 10 + MIRROR_GRACE) >= engine.now();
     let is_complete = placed_at > installation.epoch_since
         && state.is_some_and(|state| {
             let reaches_back = state.complete_since.is_none_or(|since| since < placed_at);
@@ -337,7 +348,8 @@ async fn keep_created(
 ) -> Result<Outcome, EngineError> {
     let (id, order_no, shop, now) = (work.effect.id, work.effect.order_no, work.target.id, engine.now());
     let connector = engine.connector(shop)?;
-    let kind = if outcome == EffectOutcome::Found { EventKind::ExportFound } else { EventKind::ExportCreated };
+    let kind =
+        if outcome == EffectOutcome::Found { EventKind::ExportFound } else { EventKind::ExportCreated };
     let opened = engine
         .store()
         .write(WriteLane::Interactive, move |tx| {

@@ -33,7 +33,8 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         }
     }
     let line_ids = line_ids(engine, &work, shop, &shop_order_id).await?;
-    let translated: Vec<ShipmentFacts> = listed.into_iter().map(|parcel| translate(parcel, &line_ids)).collect();
+    let translated: Vec<ShipmentFacts> =
+        listed.into_iter().map(|parcel| translate(parcel, &line_ids)).collect();
     let is_export_only = work.held.is_history;
     let context = ParcelContext {
         side: ParcelOrigin::Shop,
@@ -113,6 +114,9 @@ pub(super) async fn read_lines(
     Ok((pairs, address))
 }
 
+/// Whether a line and one of the shop's lines are the same.
+type Rule = dyn Fn(&LineFacts, &ShopOrderLine) -> bool;
+
 /// Which of the shop's lines stands for which of the order's: by quantity and SKU, then by quantity and title,
 /// then in order. A line is matched once.
 fn match_lines(facts: &OrderFacts, listed: &[ShopOrderLine]) -> Vec<(String, String)> {
@@ -128,7 +132,7 @@ fn match_lines(facts: &OrderFacts, listed: &[ShopOrderLine]) -> Vec<(String, Str
     };
     let by_quantity =
         |line: &LineFacts, shop: &ShopOrderLine| line.quantity - line.quantity_cancelled == shop.quantity;
-    let rules: [&dyn Fn(&LineFacts, &ShopOrderLine) -> bool; 3] = [&by_sku, &by_title, &by_quantity];
+    let rules: [&Rule; 3] = [&by_sku, &by_title, &by_quantity];
     for rule in rules {
         open.retain(|line| {
             let Some(place) = free.iter().position(|shop| rule(line, shop)) else { return true };
@@ -146,10 +150,9 @@ fn translate(parcel: ShipmentFacts, line_ids: &HashMap<String, String>) -> Shipm
         .lines
         .iter()
         .map(|line| {
-            line_ids.get(&line.external_line_id).map(|external| ShippedLine {
-                external_line_id: external.clone(),
-                quantity: line.quantity,
-            })
+            line_ids
+                .get(&line.external_line_id)
+                .map(|external| ShippedLine { external_line_id: external.clone(), quantity: line.quantity })
         })
         .collect();
     ShipmentFacts { lines: lines.unwrap_or_default(), ..parcel }

@@ -57,7 +57,8 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
                 due_at: at,
                 state: EffectState::InDoubt,
                 reason: Some(Reason::of(ReasonCode::InDoubt)),
-                text: "The shop does not list the parcel yet; looking again before it is sent anew.".to_owned(),
+                text: "The shop does not list the parcel yet; looking again before it is sent anew."
+                    .to_owned(),
             });
         }
     }
@@ -121,7 +122,8 @@ async fn shop_lines(
 
 /// The parcel's lines by the shop's ids. A parcel that names no lines holds everything still unshipped.
 fn shop_line_ids(parcel: &HeldParcel, pairs: &[(String, String)], work: &Work) -> Option<Vec<ShippedLine>> {
-    let shop_id = |external: &str| pairs.iter().find(|(known, _)| known == external).map(|(_, shop)| shop.clone());
+    let shop_id =
+        |external: &str| pairs.iter().find(|(known, _)| known == external).map(|(_, shop)| shop.clone());
     if parcel.lines.is_empty() {
         return work
             .facts
@@ -130,8 +132,7 @@ fn shop_line_ids(parcel: &HeldParcel, pairs: &[(String, String)], work: &Work) -
             .filter(|line| line.quantity > line.quantity_cancelled)
             .map(|line| {
                 let quantity = line.quantity - line.quantity_cancelled;
-                shop_id(&line.external_id)
-                    .map(|external_line_id| ShippedLine { external_line_id, quantity })
+                shop_id(&line.external_id).map(|external_line_id| ShippedLine { external_line_id, quantity })
             })
             .collect();
     }

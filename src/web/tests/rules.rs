@@ -197,7 +197,11 @@ async fn the_api_says_what_is_wrong() {
     assert_eq!(answer.json()["code"], "invalid_limit");
     let body = json!({"channel": "amazon", "alias": "A", "credentials": {"client_idd": "x"}});
     let answer = site.api(Method::POST, "/api/v1/connections", &token, Some(body)).await;
-    assert!(answer.json()["detail"].as_str().unwrap().contains("Did you mean “client_id”?"), "{}", answer.body);
+    assert!(
+        answer.json()["detail"].as_str().unwrap().contains("Did you mean “client_id”?"),
+        "{}",
+        answer.body
+    );
     let answer = site.api(Method::GET, "/api/v1/nothing", &token, None).await;
     assert_eq!((answer.status, answer.json()["code"].clone()), (StatusCode::NOT_FOUND, json!("not_found")));
 }

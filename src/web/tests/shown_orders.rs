@@ -117,7 +117,10 @@ async fn buttons_ask_the_engine_and_say_what_happens() {
     let site = Site::new().await;
     let no = site.import(vec![order("113-1", 5)]).await[0];
     let answer = site.post(&format!("/orders/{no}/export"), &[]).await;
-    assert_eq!((answer.status, answer.header("location")), (StatusCode::SEE_OTHER, format!("/orders/{no}").as_str()));
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (StatusCode::SEE_OTHER, format!("/orders/{no}").as_str())
+    );
     assert!(answer.header("set-cookie").starts_with("eider_notice="));
     let answer = site.post(&format!("/orders/{no}/retry"), &[]).await;
     assert_eq!(answer.status, StatusCode::CONFLICT);
@@ -127,7 +130,10 @@ async fn buttons_ask_the_engine_and_say_what_happens() {
     let found = site.post("/orders/find", &[("external_id", " 114-9 ")]).await;
     assert!(found.body.contains("114-9 is unpaid."));
     let calls = site.engine.calls.lock().unwrap().clone();
-    assert_eq!(calls, [format!("export {no} by ada"), format!("retry {no} by ada"), "retry out_of_stock".to_owned()]);
+    assert_eq!(
+        calls,
+        [format!("export {no} by ada"), format!("retry {no} by ada"), "retry out_of_stock".to_owned()]
+    );
 }
 
 #[actix_web::test]
@@ -180,8 +186,20 @@ async fn the_api_lists_orders_with_stable_fields() {
     assert!(rest["next_cursor"].is_null());
     let order = &first["data"][0];
     for field in [
-        "order_no", "connection", "channel", "external_id", "status", "history", "export_state",
-        "export_reason", "shop_order_id", "placed_at", "imported_at", "currency", "total_minor", "lines",
+        "order_no",
+        "connection",
+        "channel",
+        "external_id",
+        "status",
+        "history",
+        "export_state",
+        "export_reason",
+        "shop_order_id",
+        "placed_at",
+        "imported_at",
+        "currency",
+        "total_minor",
+        "lines",
         "shipments",
     ] {
         assert!(order.get(field).is_some(), "{field}");

@@ -18,9 +18,7 @@ use crate::domain::connection::{Connection, ConnectionSettings};
 use crate::domain::customer::{Address, Buyer, People};
 use crate::domain::id::{ChannelName, ConnectionId, OrderNo, UserId};
 use crate::domain::money::Currency;
-use crate::domain::order::{
-    Amount, AmountKind, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin,
-};
+use crate::domain::order::{Amount, AmountKind, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin};
 use crate::domain::reason::ReasonCode;
 use crate::domain::user::Role;
 use crate::secret::Secret;
@@ -64,7 +62,11 @@ impl Engine for Recorder {
     async fn test_existing(&self, _: ConnectionId) -> Result<TestReport, String> {
         Ok(TestReport::default())
     }
-    async fn add_connection(&self, draft: ConnectionDraft, actor: &str) -> Result<ConnectionId, ConnectionRefused> {
+    async fn add_connection(
+        &self,
+        draft: ConnectionDraft,
+        actor: &str,
+    ) -> Result<ConnectionId, ConnectionRefused> {
         self.note(format!("add {} {} by {actor}", draft.channel, draft.alias));
         Ok(ConnectionId(1))
     }
@@ -107,7 +109,10 @@ impl Engine for Recorder {
     fn connection_status(&self, _: ConnectionId) -> ConnectionStatus {
         ConnectionStatus {
             lag: Some(SignedDuration::from_secs(42)),
-            quota: vec![QuotaText { operation: "searchOrders".to_owned(), left: "20 of 20 calls".to_owned() }],
+            quota: vec![QuotaText {
+                operation: "searchOrders".to_owned(),
+                left: "20 of 20 calls".to_owned(),
+            }],
             progress: Some(ImportProgress { done: 120, estimate: Some(400) }),
             ..ConnectionStatus::default()
         }
@@ -282,7 +287,13 @@ impl Site {
     }
 
     /// An API call with a token.
-    pub async fn api(&self, method: Method, path: &str, token: &str, body: Option<serde_json::Value>) -> Answer {
+    pub async fn api(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        body: Option<serde_json::Value>,
+    ) -> Answer {
         let mut request = test::TestRequest::with_uri(path)
             .method(method)
             .insert_header((header::AUTHORIZATION, format!("Bearer {token}")));

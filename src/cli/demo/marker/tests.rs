@@ -1,3 +1,5 @@
+//! The marker tells whose folder it is, and keeps the seed.
+
 use super::*;
 
 fn refusal(result: Result<Marker, CliError>) -> String {
