@@ -1,6 +1,8 @@
 //! Commands on a data folder: on the folder itself where nobody holds it, else through the control socket of the
 //! process that does. Both ways run the same code and print the same.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +49,7 @@ pub async fn answer(config: &Config, request: Request, folder: Folder) -> Result
     if folder == Folder::MustExist {
         check_exists(dir)?;
     }
+    make_folder(dir)?;
     let mut tries = 0;
     loop {
         match open_store(config).await {
@@ -109,6 +112,17 @@ pub fn check_exists(dir: &Path) -> Result<(), CliError> {
         "There is no data in {}: name the folder with --data, or start `eider serve` there first.",
         dir.display()
     )))
+}
+
+/// Makes the data folder where it is missing; nobody else may enter it.
+pub fn make_folder(dir: &Path) -> Result<(), CliError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(|error| {
+        CliError::Failed(format!(
+            "The data folder {} cannot be made ({error}): mend the permissions above it, or choose another with \
+             --data.",
+            dir.display()
+        ))
+    })
 }
 
 /// Opens the data folder as the settings say.

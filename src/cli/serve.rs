@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::demo::marker::MARKER_NAME;
-use super::{CliError, Place, logging, signals, terminal};
+use super::{CliError, Place, data, logging, signals, terminal};
 use crate::app::{App, AppSetup};
 use crate::clock::{Entropy, SystemClock};
 use crate::sync::EngineSettings;
@@ -27,6 +27,7 @@ pub async fn run(place: &Place, args: ServeArgs) -> Result<(), CliError> {
     logging::start(&loaded, logging::Unset::Default)?;
     let stop = signals::first_signal()?;
     let config = loaded.config;
+    data::make_folder(&config.data.dir)?;
     warn_of_demo(&config.data.dir, config.network.allow_private);
     let engine = EngineSettings { poll_interval: config.sync.poll_interval(), ..EngineSettings::default() };
     let setup =
