@@ -91,7 +91,9 @@ impl Reason {
             ReasonCode::UnmatchedSku => format!("The shop has no product with this SKU{said}."),
             ReasonCode::OutOfStock => format!("The shop has too little stock for this order{said}."),
             ReasonCode::QuantityLimit => {
-                format!("The shop's minimum or maximum quantity of a product does not allow this order{said}.")
+                format!(
+                    "The shop's minimum or maximum quantity of a product does not allow this order{said}."
+                )
             }
             ReasonCode::CurrencyDiffers => {
                 format!("The order is in another currency than the shop{said}.")

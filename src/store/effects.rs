@@ -201,7 +201,12 @@ pub fn finish(tx: &mut Tx<'_>, id: EffectId, outcome: EffectOutcome, text: &str)
 }
 
 /// Ends effects that are no longer owed.
-pub(super) fn drop_all(tx: &Tx<'_>, effects: &[EffectId], text: &str, now: Timestamp) -> Result<(), StoreError> {
+pub(super) fn drop_all(
+    tx: &Tx<'_>,
+    effects: &[EffectId],
+    text: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     effects.iter().try_for_each(|id| tx.pending().end(*id, EffectOutcome::Dropped, text, now))
 }
 

@@ -264,7 +264,10 @@ async fn steps_of_a_rolled_back_group_are_taken_again_and_what_does_not_exist_fa
     let results = futures_util::future::join_all(steps.into_iter().map(step)).await;
     assert_eq!(results, [Ok(()), Ok(()), Ok(()), Ok(()), Err(StoreError::NotFound)]);
     let open = bench.store.read(effects::open_effects).await.unwrap();
-    assert!(open.iter().all(|effect| effect.attempts == 1 && effect.state == EffectState::Called), "{open:?}");
+    assert!(
+        open.iter().all(|effect| effect.attempts == 1 && effect.state == EffectState::Called),
+        "{open:?}"
+    );
     let first = outcome.orders[0];
     assert_eq!(bench.detail(first).await.row.export_state, ExportState::Creating);
     let log = bench.store.read(move |read| effects::steps(read, first)).await.unwrap();
