@@ -1,3 +1,5 @@
+//! The socket answers what a command asks, and nobody else.
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 

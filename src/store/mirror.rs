@@ -211,17 +211,22 @@ fn read_shipments(
     let mut opened = Vec::new();
     for row in shipped {
         let Some(order_no) = ours.get(&row.shop_order_id) else { continue };
-        let new = NewEffect {
-            kind: EffectKind::ReadShopShipments,
-            revision: row.updated_at.to_string(),
-            connection: shop,
-            lane: Lane::Orders,
-            due_at: now,
-            held: None,
-        };
-        opened.extend(effects::open(tx, *order_no, &new)?);
+        opened.extend(effects::open(tx, *order_no, &reading(shop, row, now))?);
     }
     Ok(opened)
+}
+
+/// The reading of a shop order's parcels that its row asks for.
+#[must_use]
+pub fn reading(shop: ConnectionId, row: &MirrorRow, now: Timestamp) -> NewEffect {
+    NewEffect {
+        kind: EffectKind::ReadShopShipments,
+        revision: row.updated_at.to_string(),
+        connection: shop,
+        lane: Lane::Orders,
+        due_at: now,
+        held: None,
+    }
 }
 
 /// Marketplace ids that the shop holds twice, and rows that another installation made.

@@ -402,6 +402,25 @@ async fn a_shipment_on_the_marketplace_reaches_the_shop_once() {
 }
 
 #[tokio::test]
+async fn a_shipment_made_while_the_create_was_in_doubt_is_told() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.fault("bigcommerce", "createOrder", "timeout_after", 1);
+    let id = rig.sell(1);
+    while rig.shop_orders_of(&id).is_empty() {
+        rig.pass(1).await;
+    }
+    let shop_id = rig.shop_orders_of(&id)[0]["id"].clone();
+    rig.control(
+        "bigcommerce",
+        "ship",
+        &json!({"id": shop_id, "carrier": "UPS", "tracking": "1Z999AA10123456784"}),
+    );
+    rig.pass(600).await;
+    assert_eq!(rig.export(&id).await, (ExportState::Created, None));
+    assert_eq!(rig.amazon_order(&id)["status"], "shipped");
+}
+
+#[tokio::test]
 async fn a_shipment_without_tracking_is_held_and_sent_once_it_has_one() {
     let mut rig = Rig::new(quiet(), |_| ()).await;
     let id = rig.sell(1);

@@ -363,7 +363,13 @@ async fn keep_created(
             effects::finish(tx, id, outcome, &text)?;
             events::add(tx, Some(order_no), None, &NewEvent::new(kind, text.clone()), "eider", None, now)?;
             let rows = std::slice::from_ref(&row);
-            Ok(mirror::apply(tx, shop, rows, |status| is_shipped(&connector, status), now)?.effects)
+            let mut opened =
+                mirror::apply(tx, shop, rows, |status| is_shipped(&connector, status), now)?.effects;
+            // One that was found may have been shipped while we did not know that it is ours.
+            if is_shipped(&connector, row.status_id) || row.items_shipped > 0 {
+                opened.extend(effects::open(tx, order_no, &mirror::reading(shop, &row, now))?);
+            }
+            Ok(opened)
         })
         .await?;
     engine.enqueue(opened);
