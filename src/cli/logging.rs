@@ -1,5 +1,7 @@
 //! Messages on stderr, as the settings `[log]` say. Nothing of it goes to stdout, which belongs to results.
 
+use std::io::IsTerminal as _;
+
 use tracing_subscriber::EnvFilter;
 
 use super::CliError;
@@ -18,14 +20,21 @@ pub enum Unset {
 pub fn start(loaded: &Loaded, unset: Unset) -> Result<(), CliError> {
     let log = &loaded.config.log;
     let is_unset = loaded.source_of("log.level") == "default";
-    let level = if is_unset && unset == Unset::Warn { "warn" } else { log.level.as_str() };
+    let level = match (is_unset, unset) {
+        (true, Unset::Warn) => "warn",
+        // The web server tells of its threads at that level.
+        (true, Unset::Default) => "info,actix_server=warn",
+        (false, Unset::Default | Unset::Warn) => log.level.as_str(),
+    };
     let filter = EnvFilter::try_new(level).map_err(|error| {
         CliError::Usage(format!(
             "{}: log.level is not valid: {error}. Expected error, warn, info, debug or trace.",
             loaded.source_of("log.level")
         ))
     })?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let is_screen = std::io::stderr().is_terminal();
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_screen).with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
