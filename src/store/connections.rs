@@ -80,17 +80,21 @@ pub struct ShopProfileRow {
     pub time_zone: Option<String>,
 }
 
-const COLUMNS: &str = "SELECT connection_id, channel, alias, account, base_url, state, state_note, state_since, created_at,
+const COLUMNS: &str =
+    "SELECT connection_id, channel, alias, account, base_url, state, state_note, state_since, created_at,
     settings, currency FROM main.connection";
-const INSERT_SQL: &str = "INSERT INTO main.connection (connection_id, channel, alias, account, base_url, state, state_note,
+const INSERT_SQL: &str =
+    "INSERT INTO main.connection (connection_id, channel, alias, account, base_url, state, state_note,
     state_since, created_at, settings) VALUES (?, ?, ?, ?, ?, 'active', NULL, ?, ?, ?)";
-const STREAM_COLUMNS: &str = "SELECT connection_id, stream, cursor, complete_since, complete_until, last_success_at,
+const STREAM_COLUMNS: &str =
+    "SELECT connection_id, stream, cursor, complete_since, complete_until, last_success_at,
     last_error_at, last_error, failures, remaining FROM main.poll_state";
 const SAVE_STREAM_SQL: &str = "UPDATE main.poll_state
     SET cursor = ?, complete_since = coalesce(?, complete_since), complete_until = coalesce(?, complete_until),
         remaining = ?, last_success_at = ?, failures = 0, last_error = NULL
     WHERE connection_id = ? AND stream = ?";
-const NEW_STREAM_SQL: &str = "INSERT INTO main.poll_state (connection_id, stream, cursor, complete_since, complete_until,
+const NEW_STREAM_SQL: &str =
+    "INSERT INTO main.poll_state (connection_id, stream, cursor, complete_since, complete_until,
     remaining, last_success_at, failures) VALUES (?, ?, ?, ?, ?, ?, ?, 0)";
 const FAIL_STREAM_SQL: &str = "UPDATE main.poll_state
     SET last_error_at = ?, last_error = ?, failures = failures + 1 WHERE connection_id = ? AND stream = ?";
@@ -140,7 +144,11 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewConnection) -> Result<ConnectionId, Stor
 ///
 /// # Errors
 /// [`StoreError::NotFound`].
-pub fn update_settings(tx: &mut Tx<'_>, id: ConnectionId, settings: &ConnectionSettings) -> Result<(), StoreError> {
+pub fn update_settings(
+    tx: &mut Tx<'_>,
+    id: ConnectionId,
+    settings: &ConnectionSettings,
+) -> Result<(), StoreError> {
     let sql = "UPDATE main.connection SET settings = ? WHERE connection_id = ?";
     found(tx.execute(sql, params![to_json(settings)?, id.0])?)
 }
@@ -159,7 +167,10 @@ pub fn rename(tx: &mut Tx<'_>, id: ConnectionId, alias: &str) -> Result<(), Stor
 /// # Errors
 /// [`StoreError::NotFound`].
 pub fn set_base_url(tx: &mut Tx<'_>, id: ConnectionId, base_url: Option<&str>) -> Result<(), StoreError> {
-    found(tx.execute("UPDATE main.connection SET base_url = ? WHERE connection_id = ?", params![base_url, id.0])?)
+    found(tx.execute(
+        "UPDATE main.connection SET base_url = ? WHERE connection_id = ?",
+        params![base_url, id.0],
+    )?)
 }
 
 /// Sets the platform's own id of the account, once a test has read it.
@@ -167,7 +178,9 @@ pub fn set_base_url(tx: &mut Tx<'_>, id: ConnectionId, base_url: Option<&str>) -
 /// # Errors
 /// [`StoreError::NotFound`].
 pub fn set_account(tx: &mut Tx<'_>, id: ConnectionId, account: &str) -> Result<(), StoreError> {
-    found(tx.execute("UPDATE main.connection SET account = ? WHERE connection_id = ?", params![account, id.0])?)
+    found(
+        tx.execute("UPDATE main.connection SET account = ? WHERE connection_id = ?", params![account, id.0])?,
+    )
 }
 
 /// Says whether a connection works. Since when changes only with the state.
@@ -181,7 +194,8 @@ pub fn set_state(
     note: Option<&str>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE main.connection SET state_since = CASE WHEN state = ? THEN state_since ELSE ? END, state = ?,
+    let sql =
+        "UPDATE main.connection SET state_since = CASE WHEN state = ? THEN state_since ELSE ? END, state = ?,
         state_note = ? WHERE connection_id = ?";
     found(tx.execute(sql, params![state.as_str(), time(now), state.as_str(), note, id.0])?)
 }
@@ -197,7 +211,8 @@ pub fn set_shop_profile(
     order_page: Option<&str>,
     time_zone: Option<&str>,
 ) -> Result<(), StoreError> {
-    let sql = "UPDATE main.connection SET currency = ?, order_page = ?, time_zone = ? WHERE connection_id = ?";
+    let sql =
+        "UPDATE main.connection SET currency = ?, order_page = ?, time_zone = ? WHERE connection_id = ?";
     found(tx.execute(sql, params![currency, order_page, time_zone, id.0])?)
 }
 
@@ -208,7 +223,11 @@ pub fn set_shop_profile(
 pub fn shop_profile(read: &Read<'_>, id: ConnectionId) -> Result<Option<ShopProfileRow>, StoreError> {
     let sql = "SELECT currency, order_page, time_zone FROM main.connection WHERE connection_id = ?";
     read.first(sql, params![id.0], |row| {
-        Ok(ShopProfileRow { currency: values::get(row, 0)?, order_page: values::get(row, 1)?, time_zone: values::get(row, 2)? })
+        Ok(ShopProfileRow {
+            currency: values::get(row, 0)?,
+            order_page: values::get(row, 1)?,
+            time_zone: values::get(row, 2)?,
+        })
     })
 }
 
@@ -267,10 +286,14 @@ pub fn fail_stream(
 }
 
 fn check_alias(tx: &Tx<'_>, own: Option<ConnectionId>, alias: &str) -> Result<(), StoreError> {
-    let sql = "SELECT connection_id FROM main.connection WHERE lower(alias) = lower(?) AND connection_id <> ?";
-    let taken: Option<i64> = tx.first(sql, params![alias, own.map_or(0, |id| id.0)], |row| values::get(row, 0))?;
+    let sql =
+        "SELECT connection_id FROM main.connection WHERE lower(alias) = lower(?) AND connection_id <> ?";
+    let taken: Option<i64> =
+        tx.first(sql, params![alias, own.map_or(0, |id| id.0)], |row| values::get(row, 0))?;
     match taken {
-        Some(_) => Err(StoreError::Invalid(format!("Another connection is called “{alias}”. Choose another name."))),
+        Some(_) => {
+            Err(StoreError::Invalid(format!("Another connection is called “{alias}”. Choose another name.")))
+        }
         None => Ok(()),
     }
 }

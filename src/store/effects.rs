@@ -8,13 +8,16 @@ use jiff::Timestamp;
 
 use super::error::StoreError;
 use super::reader::Read;
-use super::values::{get, get_time, get_time_or_null, get_word, get_word_or_null, id_list, time, time_or_null};
+use super::values::{
+    get, get_time, get_time_or_null, get_word, get_word_or_null, id_list, time, time_or_null,
+};
 use super::writer::Tx;
 use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, NewEffect};
 use crate::domain::id::{ConnectionId, EffectId, OrderNo};
 use crate::domain::reason::Reason;
 
-const OPEN_COLUMNS: &str = "SELECT effect_id, order_no, kind, revision, connection_id, lane, state, attempts, due_at,
+const OPEN_COLUMNS: &str =
+    "SELECT effect_id, order_no, kind, revision, connection_id, lane, state, attempts, due_at,
     called_at, first_empty_probe_at, reason, reason_detail, created_at FROM main.effect_open";
 /// One step of an effect, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +59,8 @@ pub(super) fn of_orders(read: &Read<'_>, orders: &[i64]) -> Result<Vec<Effect>, 
     if orders.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = format!("{OPEN_COLUMNS} WHERE order_no IN (SELECT unnest(CAST(? AS BIGINT[]))) ORDER BY effect_id");
+    let sql =
+        format!("{OPEN_COLUMNS} WHERE order_no IN (SELECT unnest(CAST(? AS BIGINT[]))) ORDER BY effect_id");
     read.rows(&sql, params![id_list(orders.iter().copied())], effect_row)
 }
 
@@ -197,7 +201,12 @@ pub fn finish(tx: &mut Tx<'_>, id: EffectId, outcome: EffectOutcome, text: &str)
 }
 
 /// Ends effects that are no longer owed.
-pub(super) fn drop_all(tx: &Tx<'_>, effects: &[EffectId], text: &str, now: Timestamp) -> Result<(), StoreError> {
+pub(super) fn drop_all(
+    tx: &Tx<'_>,
+    effects: &[EffectId],
+    text: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     effects.iter().try_for_each(|id| tx.pending().end(*id, EffectOutcome::Dropped, text, now))
 }
 
@@ -229,4 +238,3 @@ fn effect_row(row: &Row<'_>) -> Result<Effect, StoreError> {
         created_at: get_time(row, 13)?,
     })
 }
-

@@ -66,7 +66,9 @@ pub enum StoreError {
     #[error("The program is shutting down. Try again once it runs.")]
     Closed,
     /// The database can no longer be used by this process.
-    #[error("The database stopped working and the program must be started again. Nothing acknowledged is lost. {0}")]
+    #[error(
+        "The database stopped working and the program must be started again. Nothing acknowledged is lost. {0}"
+    )]
     Fatal(String),
 }
 
@@ -88,7 +90,8 @@ impl From<duckdb::Error> for StoreError {
             return Self::NotFound;
         }
         let message = error.to_string();
-        let is_fatal = message.contains("database has been invalidated") || message.starts_with("FATAL Error");
+        let is_fatal =
+            message.contains("database has been invalidated") || message.starts_with("FATAL Error");
         if is_fatal {
             return Self::Fatal(message);
         }

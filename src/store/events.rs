@@ -34,7 +34,8 @@ pub struct EventRow {
     pub payload: Option<PayloadId>,
 }
 
-const EVENT_COLUMNS: &str = "SELECT event_id, order_no, connection_id, happened_at, kind, text, actor, payload_id FROM main.event";
+const EVENT_COLUMNS: &str =
+    "SELECT event_id, order_no, connection_id, happened_at, kind, text, actor, payload_id FROM main.event";
 
 /// Adds one event.
 ///
@@ -98,8 +99,14 @@ pub fn of_order(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<EventRow>, Sto
 ///
 /// # Errors
 /// What the database says.
-pub fn of_connection(read: &Read<'_>, connection: ConnectionId, limit: u32) -> Result<Vec<EventRow>, StoreError> {
-    let sql = format!("{EVENT_COLUMNS} WHERE connection_id = ? AND order_no IS NULL ORDER BY event_id DESC LIMIT ?");
+pub fn of_connection(
+    read: &Read<'_>,
+    connection: ConnectionId,
+    limit: u32,
+) -> Result<Vec<EventRow>, StoreError> {
+    let sql = format!(
+        "{EVENT_COLUMNS} WHERE connection_id = ? AND order_no IS NULL ORDER BY event_id DESC LIMIT ?"
+    );
     read.rows(&sql, params![connection.0, limit], event_row)
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::{
-    DataType, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    DataType, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use parquet::arrow::ArrowWriter;
@@ -59,7 +60,9 @@ impl QueryResult {
         let mut rows = Vec::with_capacity(self.row_count());
         for batch in &self.batches {
             for row in 0..batch.num_rows() {
-                rows.push(batch.columns().iter().map(|column| json_value(column, row)).collect::<Result<_, _>>()?);
+                rows.push(
+                    batch.columns().iter().map(|column| json_value(column, row)).collect::<Result<_, _>>()?,
+                );
             }
         }
         Ok(rows)
@@ -85,7 +88,8 @@ impl QueryResult {
     /// # Errors
     /// Where it cannot be written.
     pub fn write_csv(&self, to: impl Write) -> Result<(), StoreError> {
-        let failed = |error: csv::Error| StoreError::Invalid(format!("The CSV could not be written: {error}"));
+        let failed =
+            |error: csv::Error| StoreError::Invalid(format!("The CSV could not be written: {error}"));
         let mut writer = csv::Writer::from_writer(to);
         writer.write_record(self.columns.iter().map(|column| &column.name)).map_err(failed)?;
         for batch in &self.batches {

@@ -50,7 +50,8 @@ pub fn open(tx: &mut Tx<'_>, new: &NewIncident, now: Timestamp) -> Result<Option
         return Ok(None);
     }
     let id = tx.ids.incident();
-    let sql = "INSERT INTO main.incident (incident_id, connection_id, order_no, kind, text, next_step, opened_at)
+    let sql =
+        "INSERT INTO main.incident (incident_id, connection_id, order_no, kind, text, next_step, opened_at)
         VALUES (?, ?, ?, ?, ?, ?, ?)";
     tx.execute(sql, params![id, connection, order_no, new.kind, new.text, new.next_step, time(now)])?;
     Ok(Some(id))
@@ -61,7 +62,8 @@ pub fn open(tx: &mut Tx<'_>, new: &NewIncident, now: Timestamp) -> Result<Option
 /// # Errors
 /// [`StoreError::NotFound`] where it is not open.
 pub fn close(tx: &mut Tx<'_>, incident_id: i64, actor: &str, now: Timestamp) -> Result<(), StoreError> {
-    let sql = "UPDATE main.incident SET closed_at = ?, closed_by = ? WHERE incident_id = ? AND closed_at IS NULL";
+    let sql =
+        "UPDATE main.incident SET closed_at = ?, closed_by = ? WHERE incident_id = ? AND closed_at IS NULL";
     match tx.execute(sql, params![time(now), actor, incident_id])? {
         0 => Err(StoreError::NotFound),
         _ => Ok(()),
@@ -73,7 +75,11 @@ pub fn close(tx: &mut Tx<'_>, incident_id: i64, actor: &str, now: Timestamp) -> 
 /// # Errors
 /// What the database says.
 pub fn open_incidents(read: &Read<'_>) -> Result<Vec<Incident>, StoreError> {
-    read.rows(&format!("{COLUMNS} WHERE closed_at IS NULL ORDER BY incident_id DESC LIMIT 500"), [], incident_row)
+    read.rows(
+        &format!("{COLUMNS} WHERE closed_at IS NULL ORDER BY incident_id DESC LIMIT 500"),
+        [],
+        incident_row,
+    )
 }
 
 fn incident_row(row: &Row<'_>) -> Result<Incident, StoreError> {

@@ -30,9 +30,11 @@ pub struct ListingRow {
     pub is_gone: bool,
 }
 
-const COLUMNS: &str = "SELECT listing_id, connection_id, external_id, product_id, sku, title, quantity, price_minor, currency,
+const COLUMNS: &str =
+    "SELECT listing_id, connection_id, external_id, product_id, sku, title, quantity, price_minor, currency,
     fulfilled_by, seen_at, is_gone FROM main.listing";
-const MAKE_CHANGES_SQL: &str = "CREATE OR REPLACE TEMP TABLE listing_change AS SELECT * FROM main.listing LIMIT 0";
+const MAKE_CHANGES_SQL: &str =
+    "CREATE OR REPLACE TEMP TABLE listing_change AS SELECT * FROM main.listing LIMIT 0";
 const UPDATE_SQL: &str = "UPDATE main.listing AS l
     SET product_id = c.product_id, sku = c.sku, title = c.title, quantity = c.quantity, price_minor = c.price_minor,
         currency = c.currency, fulfilled_by = c.fulfilled_by, seen_at = c.seen_at, is_gone = false
@@ -58,8 +60,10 @@ pub fn upsert(
     let keys = key_list(listings.iter().map(|listing| external_key(connection, &listing.external_id)));
     let sql = "SELECT external_id, listing_id FROM main.listing
         WHERE external_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) AND connection_id = ?";
-    let mut held: HashMap<String, i64> =
-        tx.rows(sql, params![keys, connection.0], |row| Ok((get(row, 0)?, get(row, 1)?)))?.into_iter().collect();
+    let mut held: HashMap<String, i64> = tx
+        .rows(sql, params![keys, connection.0], |row| Ok((get(row, 0)?, get(row, 1)?)))?
+        .into_iter()
+        .collect();
     // A page may list one twice: the last one counts.
     let mut newest: HashMap<&str, &ListingFacts> = HashMap::new();
     for listing in listings {
@@ -89,7 +93,11 @@ pub fn upsert(
 ///
 /// # Errors
 /// What the database says.
-pub fn mark_gone(tx: &mut Tx<'_>, connection: ConnectionId, seen_before: Timestamp) -> Result<usize, StoreError> {
+pub fn mark_gone(
+    tx: &mut Tx<'_>,
+    connection: ConnectionId,
+    seen_before: Timestamp,
+) -> Result<usize, StoreError> {
     tx.execute(GONE_SQL, params![connection.0, time(seen_before)])
 }
 

@@ -31,7 +31,11 @@ pub(super) struct EngineLimits<'a> {
 }
 
 /// Opens the file and brings its schema up to date. The configuration is locked afterwards.
-pub(super) fn open_file(file: &Path, limits: &EngineLimits<'_>, now: Timestamp) -> Result<Connection, StoreError> {
+pub(super) fn open_file(
+    file: &Path,
+    limits: &EngineLimits<'_>,
+    now: Timestamp,
+) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(file, engine_config(limits)?)?;
     let found = schema_version(&connection)?;
     let known = count(MIGRATIONS.len());
@@ -42,8 +46,9 @@ pub(super) fn open_file(file: &Path, limits: &EngineLimits<'_>, now: Timestamp) 
         if found > 0 {
             connection.execute_batch("CHECKPOINT")?;
             let copy = copy_path(file, found);
-            std::fs::copy(file, &copy)
-                .map_err(|error| StoreError::io(&format!("{} could not be copied", file.display()), &error))?;
+            std::fs::copy(file, &copy).map_err(|error| {
+                StoreError::io(&format!("{} could not be copied", file.display()), &error)
+            })?;
         }
         apply(&connection, found, now)?;
         connection.execute_batch("CHECKPOINT")?;
@@ -107,8 +112,10 @@ pub(super) fn self_test() -> Result<(), StoreError> {
     let connection = Connection::open_in_memory_with_flags(
         Config::default().with("threads", "1")?.with("autoload_known_extensions", "false")?,
     )?;
-    connection.execute_batch("CREATE TABLE probe (id BIGINT, word VARCHAR); INSERT INTO probe VALUES (1, 'a')")?;
-    let mut statement = connection.prepare("SELECT count(*) FROM probe WHERE id >= ? AND word IS NOT NULL")?;
+    connection
+        .execute_batch("CREATE TABLE probe (id BIGINT, word VARCHAR); INSERT INTO probe VALUES (1, 'a')")?;
+    let mut statement =
+        connection.prepare("SELECT count(*) FROM probe WHERE id >= ? AND word IS NOT NULL")?;
     for expected in 1_i64..=3 {
         let found: i64 = statement.query_row([1_i64], |row| row.get(0))?;
         if found != expected {

@@ -51,7 +51,8 @@ pub struct MirrorOutcome {
     pub foreign: Vec<String>,
 }
 
-const COLUMNS: &str = "SELECT shop_order_id, external_order_id, external_source, status_id, created_at, updated_at,
+const COLUMNS: &str =
+    "SELECT shop_order_id, external_order_id, external_source, status_id, created_at, updated_at,
     total_minor, currency, items_shipped FROM main.shop_mirror";
 const UPDATE_SQL: &str = "UPDATE main.shop_mirror
     SET external_order_id = ?, external_key = ?, external_source = ?, status_id = ?, updated_at = ?, total_minor = ?,
@@ -98,7 +99,8 @@ pub fn apply(
         held.insert(row.shop_order_id.clone(), row.clone());
     }
     append(tx, shop, &new, now)?;
-    let mut outcome = MirrorOutcome { effects: read_shipments(tx, shop, &shipped, now)?, ..MirrorOutcome::default() };
+    let mut outcome =
+        MirrorOutcome { effects: read_shipments(tx, shop, &shipped, now)?, ..MirrorOutcome::default() };
     look_for_others(tx, shop, page, &mut outcome)?;
     Ok(outcome)
 }
@@ -107,8 +109,14 @@ pub fn apply(
 ///
 /// # Errors
 /// What the database says.
-pub fn find(read: &Read<'_>, shop: ConnectionId, external_order_id: &str) -> Result<Vec<MirrorRow>, StoreError> {
-    let sql = format!("{COLUMNS} WHERE external_key = ? AND connection_id = ? AND external_order_id = ? ORDER BY created_at");
+pub fn find(
+    read: &Read<'_>,
+    shop: ConnectionId,
+    external_order_id: &str,
+) -> Result<Vec<MirrorRow>, StoreError> {
+    let sql = format!(
+        "{COLUMNS} WHERE external_key = ? AND connection_id = ? AND external_order_id = ? ORDER BY created_at"
+    );
     read.rows(&sql, params![external_key(shop, external_order_id), shop.0, external_order_id], mirror_row)
 }
 
@@ -122,10 +130,15 @@ fn newest_of_each(page: &[MirrorRow]) -> Vec<&MirrorRow> {
     rows
 }
 
-fn held(tx: &Tx<'_>, shop: ConnectionId, page: &[MirrorRow]) -> Result<HashMap<String, MirrorRow>, StoreError> {
+fn held(
+    tx: &Tx<'_>,
+    shop: ConnectionId,
+    page: &[MirrorRow],
+) -> Result<HashMap<String, MirrorRow>, StoreError> {
     let keys = key_list(page.iter().map(|row| external_key(shop, &row.shop_order_id)));
-    let sql =
-        format!("{COLUMNS} WHERE shop_order_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) AND connection_id = ?");
+    let sql = format!(
+        "{COLUMNS} WHERE shop_order_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) AND connection_id = ?"
+    );
     let found = tx.rows(&sql, params![keys, shop.0], mirror_row)?;
     Ok(found.into_iter().map(|row| (row.shop_order_id.clone(), row)).collect())
 }
@@ -222,7 +235,9 @@ fn look_for_others(
     if keys.is_empty() {
         return Ok(());
     }
-    let sql = format!("{COLUMNS} WHERE external_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) AND connection_id = ?");
+    let sql = format!(
+        "{COLUMNS} WHERE external_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) AND connection_id = ?"
+    );
     let mut seen: HashMap<(String, String, String), String> = HashMap::new();
     for row in tx.rows(&sql, params![key_list(keys), shop.0], mirror_row)? {
         let source = row.external_source.as_deref().and_then(|source| source.parse::<ExternalSource>().ok());

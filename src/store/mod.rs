@@ -125,8 +125,11 @@ impl Store {
         let lock = lock(dir)?;
         migrate::self_test()?;
         let file = dir.join(FILE_NAME);
-        let limits =
-            EngineLimits { memory_limit: &options.memory_limit, threads: options.threads, temp_dir: &temp_dir };
+        let limits = EngineLimits {
+            memory_limit: &options.memory_limit,
+            threads: options.threads,
+            temp_dir: &temp_dir,
+        };
         let now = options.clock.now();
         let connection = migrate::open_file(&file, &limits, now)?;
         let zone_name = options.zone.iana_name().unwrap_or("UTC").to_owned();
@@ -283,8 +286,10 @@ impl Store {
 /// Takes the folder's lock and leaves our process id in it.
 fn lock(dir: &Path) -> Result<File, StoreError> {
     let path = dir.join(LOCK_NAME);
-    let failed = |error: std::io::Error| StoreError::io(&format!("{} could not be used", path.display()), &error);
-    let mut file = File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+    let failed =
+        |error: std::io::Error| StoreError::io(&format!("{} could not be used", path.display()), &error);
+    let mut file =
+        File::options().read(true).write(true).create(true).truncate(false).open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

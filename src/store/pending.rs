@@ -99,7 +99,12 @@ impl Pending {
         change(effect);
         self.changed.insert(id);
         if let Some((at, text)) = log {
-            let step = Step { effect: effect.clone(), at, state: effect.state.as_str(), text: text.map(str::to_owned) };
+            let step = Step {
+                effect: effect.clone(),
+                at,
+                state: effect.state.as_str(),
+                text: text.map(str::to_owned),
+            };
             self.steps.push(step);
         }
         Ok(())
@@ -179,8 +184,14 @@ impl Pending {
                     times(changed.iter().map(|effect| Some(effect.due_at))),
                     times(changed.iter().map(|effect| effect.called_at)),
                     times(changed.iter().map(|effect| effect.first_empty_probe_at)),
-                    texts(changed.iter().map(|effect| reason(effect).map_or("", |reason| reason.code.as_str()))),
-                    texts(changed.iter().map(|effect| reason(effect).and_then(|reason| reason.detail).unwrap_or_default())),
+                    texts(
+                        changed.iter().map(|effect| reason(effect).map_or("", |reason| reason.code.as_str()))
+                    ),
+                    texts(
+                        changed.iter().map(|effect| reason(effect)
+                            .and_then(|reason| reason.detail)
+                            .unwrap_or_default())
+                    ),
                     first.id.0,
                     last.id.0,
                 ],
@@ -199,18 +210,23 @@ impl Pending {
 
     fn write_exports(&mut self, connection: &Connection) -> Result<(), StoreError> {
         let exports = std::mem::take(&mut self.exports);
-        let (Some((first, _)), Some((last, _))) = (exports.first_key_value(), exports.last_key_value()) else {
+        let (Some((first, _)), Some((last, _))) = (exports.first_key_value(), exports.last_key_value())
+        else {
             return Ok(());
         };
         let changes = || exports.values();
-        let detail = |change: &ExportChange| change.reason.clone().and_then(|reason| reason.detail).unwrap_or_default();
+        let detail = |change: &ExportChange| {
+            change.reason.clone().and_then(|reason| reason.detail).unwrap_or_default()
+        };
         let created = |change: &ExportChange| change.created.clone();
         let count = connection.execute(
             CHANGE_EXPORTS_SQL,
             params![
                 id_list(exports.keys().map(|order_no| order_no.0)),
                 texts(changes().map(|change| change.state.as_str())),
-                texts(changes().map(|change| change.reason.as_ref().map_or("", |reason| reason.code.as_str()))),
+                texts(
+                    changes().map(|change| change.reason.as_ref().map_or("", |reason| reason.code.as_str()))
+                ),
                 texts(changes().map(detail)),
                 times(changes().map(|change| Some(change.changed_at))),
                 texts(changes().map(|change| created(change).map(|(id, _)| id).unwrap_or_default())),

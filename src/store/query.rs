@@ -22,7 +22,8 @@ const RESULT_BYTES_MAX: usize = 256 << 20;
 const SQL_CHARS_MAX: usize = 100_000;
 
 const PARSE_SQL: &str = "SELECT CAST(json_serialize_sql(?) AS VARCHAR)";
-const VIEWS_SQL: &str = "SELECT lower(view_name) FROM duckdb_views() WHERE schema_name = 'report' AND NOT internal";
+const VIEWS_SQL: &str =
+    "SELECT lower(view_name) FROM duckdb_views() WHERE schema_name = 'report' AND NOT internal";
 const OTHERS_SQL: &str = "SELECT lower(table_name) FROM duckdb_tables() WHERE schema_name <> 'report'
     UNION SELECT lower(view_name) FROM duckdb_views() WHERE schema_name <> 'report'";
 
@@ -30,8 +31,19 @@ const OTHERS_SQL: &str = "SELECT lower(table_name) FROM duckdb_tables() WHERE sc
 const TABLE_FUNCTIONS: &[&str] =
     &["unnest", "range", "generate_series", "json_each", "json_tree", "repeat_row", "generate_subscripts"];
 /// Beginnings of functions that tell of the catalogue, the configuration or the machine.
-const REFUSED_PREFIXES: &[&str] =
-    &["duckdb_", "pragma_", "pg_", "has_", "current_setting", "set_config", "read_", "parquet_", "sniff_", "glob", "getenv"];
+const REFUSED_PREFIXES: &[&str] = &[
+    "duckdb_",
+    "pragma_",
+    "pg_",
+    "has_",
+    "current_setting",
+    "set_config",
+    "read_",
+    "parquet_",
+    "sniff_",
+    "glob",
+    "getenv",
+];
 /// Functions that run statements, write, or tell of the catalogue, the configuration or the machine.
 const REFUSED_FUNCTIONS: &[&str] = &[
     "query",
@@ -104,7 +116,12 @@ const ALLOWED_NODES: &[&str] = &[
 const ALLOWED_PARTS: &[&str] = &["_MODIFIER", "_TYPE_INFO", "ORDER_DEFAULT", "ASCENDING", "DESCENDING"];
 
 /// Runs one SELECT over the `report` views.
-pub(super) fn run(read: &Read<'_>, sql: &str, params: &[Json], row_cap: usize) -> Result<QueryResult, StoreError> {
+pub(super) fn run(
+    read: &Read<'_>,
+    sql: &str,
+    params: &[Json],
+    row_cap: usize,
+) -> Result<QueryResult, StoreError> {
     check(read, sql)?;
     let values = params.iter().map(parameter).collect::<Result<Vec<_>, _>>()?;
     let started = Instant::now();
@@ -129,7 +146,13 @@ pub(super) fn run(read: &Read<'_>, sql: &str, params: &[Json], row_cap: usize) -
         batches.push(batch);
     }
     drop(stream);
-    Ok(QueryResult { columns: export::columns(&schema), batches, truncated, duration: started.elapsed(), schema })
+    Ok(QueryResult {
+        columns: export::columns(&schema),
+        batches,
+        truncated,
+        duration: started.elapsed(),
+        schema,
+    })
 }
 
 fn parameter(value: &Json) -> Result<Value, StoreError> {
@@ -140,10 +163,14 @@ fn parameter(value: &Json) -> Result<Value, StoreError> {
         Json::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(number), _) => Value::BigInt(number),
             (None, Some(number)) => Value::Double(number),
-            (None, None) => return Err(StoreError::Invalid(format!("{number} is too large for a parameter."))),
+            (None, None) => {
+                return Err(StoreError::Invalid(format!("{number} is too large for a parameter.")));
+            }
         },
         Json::Array(_) | Json::Object(_) => {
-            return Err(StoreError::Invalid("A parameter is a text, a number, true, false or null.".to_owned()));
+            return Err(StoreError::Invalid(
+                "A parameter is a text, a number, true, false or null.".to_owned(),
+            ));
         }
     })
 }
@@ -160,7 +187,9 @@ fn check(read: &Read<'_>, sql: &str) -> Result<(), StoreError> {
         return Err(StoreError::Invalid(format!("Only one SELECT over the report views can be run: {said}")));
     }
     let statements = parsed.get("statements").and_then(Json::as_array).map(Vec::as_slice).unwrap_or_default();
-    let [statement] = statements else { return Err(StoreError::Invalid("Write exactly one statement.".to_owned())) };
+    let [statement] = statements else {
+        return Err(StoreError::Invalid("Write exactly one statement.".to_owned()));
+    };
     let allowed = Allowed::load(read, statement)?;
     allowed.walk(statement)
 }
@@ -172,7 +201,9 @@ struct Allowed {
 
 impl Allowed {
     fn load(read: &Read<'_>, statement: &Json) -> Result<Self, StoreError> {
-        let names = |sql| Ok::<HashSet<String>, StoreError>(read.rows(sql, [], |row| get(row, 0))?.into_iter().collect());
+        let names = |sql| {
+            Ok::<HashSet<String>, StoreError>(read.rows(sql, [], |row| get(row, 0))?.into_iter().collect())
+        };
         let mut ctes = HashSet::new();
         collect_ctes(statement, &mut ctes);
         // A name that also means a table elsewhere would mean that table wherever the WITH does not reach.
@@ -201,7 +232,10 @@ impl Allowed {
         }
         // Whatever has a type and no class is a statement, a table reference, a modifier or a data type.
         let kind = text("type");
-        if kind.is_empty() || node.get("class").is_some() || ALLOWED_PARTS.iter().any(|part| kind.ends_with(part)) {
+        if kind.is_empty()
+            || node.get("class").is_some()
+            || ALLOWED_PARTS.iter().any(|part| kind.ends_with(part))
+        {
             return Ok(());
         }
         if !ALLOWED_NODES.contains(&kind) {
@@ -230,7 +264,9 @@ impl Allowed {
         let table = path.join(".");
         let is_allowed = match path {
             [name] => self.views.contains(&name.to_lowercase()) || self.ctes.contains(&name.to_lowercase()),
-            [schema, name] => schema.eq_ignore_ascii_case("report") && self.views.contains(&name.to_lowercase()),
+            [schema, name] => {
+                schema.eq_ignore_ascii_case("report") && self.views.contains(&name.to_lowercase())
+            }
             _ => false,
         };
         if is_allowed {
@@ -244,7 +280,8 @@ impl Allowed {
 
 fn check_function(name: &str, schema: &str, catalog: &str) -> Result<(), StoreError> {
     let is_qualified = !matches!(schema, "" | "main" | "pg_catalog") || !matches!(catalog, "" | "system");
-    let is_refused = REFUSED_FUNCTIONS.contains(&name) || REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let is_refused =
+        REFUSED_FUNCTIONS.contains(&name) || REFUSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     if is_qualified || is_refused {
         return Err(refused(&format!("the function {name}() cannot be used")));
     }
@@ -257,7 +294,8 @@ fn collect_ctes(node: &Json, names: &mut HashSet<String>) {
         Json::Array(items) => items.iter().for_each(|item| collect_ctes(item, names)),
         Json::Object(members) => {
             let entries = node.pointer("/cte_map/map").and_then(Json::as_array);
-            let keys = entries.into_iter().flatten().filter_map(|entry| entry.get("key").and_then(Json::as_str));
+            let keys =
+                entries.into_iter().flatten().filter_map(|entry| entry.get("key").and_then(Json::as_str));
             names.extend(keys.map(str::to_lowercase));
             members.values().for_each(|member| collect_ctes(member, names));
         }

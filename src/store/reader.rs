@@ -193,9 +193,8 @@ impl ReaderPool {
                 }
             },
         };
-        let result = joined.map_err(|error| {
-            StoreError::Invalid(format!("A query failed inside this program: {error}"))
-        })?;
+        let result = joined
+            .map_err(|error| StoreError::Invalid(format!("A query failed inside this program: {error}")))?;
         if let Err(error) = &result {
             self.shared.note(error);
         }

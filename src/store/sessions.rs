@@ -31,7 +31,10 @@ pub struct Session {
 pub fn insert(tx: &mut Tx<'_>, session: &Session) -> Result<(), StoreError> {
     let sql = "INSERT INTO main.session (session_hash, user_id, created_at, last_seen_at, expires_at) VALUES (?, ?, ?, ?, ?)";
     let Session { session_hash, user, created_at, last_seen_at, expires_at } = session;
-    tx.execute(sql, params![session_hash, user.0, time(*created_at), time(*last_seen_at), time(*expires_at)])?;
+    tx.execute(
+        sql,
+        params![session_hash, user.0, time(*created_at), time(*last_seen_at), time(*expires_at)],
+    )?;
     Ok(())
 }
 
@@ -57,7 +60,12 @@ pub fn find(read: &Read<'_>, session_hash: &str, now: Timestamp) -> Result<Optio
 ///
 /// # Errors
 /// What the database says.
-pub fn touch(tx: &mut Tx<'_>, session_hash: &str, now: Timestamp, expires_at: Timestamp) -> Result<(), StoreError> {
+pub fn touch(
+    tx: &mut Tx<'_>,
+    session_hash: &str,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> Result<(), StoreError> {
     let sql = "UPDATE main.session SET last_seen_at = ?, expires_at = ? WHERE session_hash = ?";
     tx.execute(sql, params![time(now), time(expires_at), session_hash])?;
     Ok(())

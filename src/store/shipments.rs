@@ -16,7 +16,8 @@ use crate::domain::plan::{HeldParcel, ParcelPlan};
 /// Who is written as the actor of what a plan decided.
 const PLAN_ACTOR: &str = "eider";
 
-const PARCEL_COLUMNS: &str = "SELECT order_no, parcel, origin, shop_shipment_id, marketplace_package_id, carrier, service,
+const PARCEL_COLUMNS: &str =
+    "SELECT order_no, parcel, origin, shop_shipment_id, marketplace_package_id, carrier, service,
     tracking, shipped_at, lines, is_gone, told_at FROM main.shipment";
 const UPDATE_SQL: &str = "UPDATE main.shipment
     SET shop_shipment_id = ?, marketplace_package_id = ?, carrier = ?, service = ?, tracking = ?, shipped_at = ?,
@@ -56,7 +57,9 @@ pub(super) fn of_orders(read: &Read<'_>, orders: &[i64]) -> Result<Vec<(i64, Hel
     if orders.is_empty() {
         return Ok(Vec::new());
     }
-    let sql = format!("{PARCEL_COLUMNS} WHERE order_no IN (SELECT unnest(CAST(? AS BIGINT[]))) ORDER BY order_no, parcel");
+    let sql = format!(
+        "{PARCEL_COLUMNS} WHERE order_no IN (SELECT unnest(CAST(? AS BIGINT[]))) ORDER BY order_no, parcel"
+    );
     let rows = read.rows(&sql, params![id_list(orders.iter().copied())], parcel_row)?;
     Ok(rows.into_iter().map(|(order_no, row)| (order_no, row.parcel)).collect())
 }
@@ -108,7 +111,12 @@ pub fn mark_told(
 }
 
 /// Writes a parcel that we hold already. When it was told of stays as it is.
-pub(super) fn update(tx: &Tx<'_>, order_no: OrderNo, parcel: &HeldParcel, now: Timestamp) -> Result<(), StoreError> {
+pub(super) fn update(
+    tx: &Tx<'_>,
+    order_no: OrderNo,
+    parcel: &HeldParcel,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     tx.execute(
         UPDATE_SQL,
         params![
@@ -129,7 +137,11 @@ pub(super) fn update(tx: &Tx<'_>, order_no: OrderNo, parcel: &HeldParcel, now: T
 }
 
 /// Writes parcels that we did not hold.
-pub(super) fn append(tx: &Tx<'_>, parcels: &[(OrderNo, HeldParcel)], now: Timestamp) -> Result<(), StoreError> {
+pub(super) fn append(
+    tx: &Tx<'_>,
+    parcels: &[(OrderNo, HeldParcel)],
+    now: Timestamp,
+) -> Result<(), StoreError> {
     if parcels.is_empty() {
         return Ok(());
     }

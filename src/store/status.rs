@@ -39,7 +39,8 @@ pub struct Status {
 /// What the database says.
 pub fn status(read: &Read<'_>, now: Timestamp) -> Result<Status, StoreError> {
     let since = time(now.checked_sub(COUNT_WINDOW).unwrap_or(Timestamp::MIN));
-    let by_status = "SELECT status, count(*) FROM main.orders WHERE placed_at >= ? GROUP BY status ORDER BY status";
+    let by_status =
+        "SELECT status, count(*) FROM main.orders WHERE placed_at >= ? GROUP BY status ORDER BY status";
     let by_export = "SELECT export_state, count(*) FROM main.orders WHERE placed_at >= ? AND NOT is_history
         GROUP BY export_state ORDER BY export_state";
     let newest = "SELECT max(imported_at) FROM main.orders";

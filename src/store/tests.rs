@@ -144,7 +144,11 @@ fn facts(id: &str, updated: i64) -> OrderFacts {
                 email: Some("z.quartermain@example.com".to_owned()),
                 ..Buyer::default()
             },
-            ship_to: Some(Address { country: Some("US".to_owned()), region: Some("WA".to_owned()), ..Address::default() }),
+            ship_to: Some(Address {
+                country: Some("US".to_owned()),
+                region: Some("WA".to_owned()),
+                ..Address::default()
+            }),
             ..People::default()
         }),
         shipping_method: Some("Standard".to_owned()),
@@ -211,7 +215,8 @@ async fn a_newer_file_is_refused() {
 #[tokio::test]
 async fn below_the_floor_nothing_is_written() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(StoreOptions { free_space_floor_bytes: u64::MAX, ..options(dir.path()) }).unwrap();
+    let store =
+        Store::open(StoreOptions { free_space_floor_bytes: u64::MAX, ..options(dir.path()) }).unwrap();
     let result = store.write(WriteLane::Interactive, |tx| tx.execute("DELETE FROM main.session", [])).await;
     assert!(matches!(result, Err(StoreError::FreeSpace { .. })), "{result:?}");
 }
@@ -235,7 +240,8 @@ async fn one_bad_write_does_not_harm_its_group() {
     let failed: Vec<usize> = (0..8).filter(|number| results[*number].is_err()).collect();
     assert_eq!(failed, [3]);
     let sql = "SELECT order_no FROM main.erasure_log ORDER BY 1";
-    let kept = bench.store.read(move |read| read.rows(sql, [], |row| values::get::<i64>(row, 0))).await.unwrap();
+    let kept =
+        bench.store.read(move |read| read.rows(sql, [], |row| values::get::<i64>(row, 0))).await.unwrap();
     assert_eq!(kept, [0, 1, 2, 4, 5, 6, 7]);
 }
 
@@ -258,7 +264,10 @@ async fn steps_of_a_rolled_back_group_are_taken_again_and_what_does_not_exist_fa
     let results = futures_util::future::join_all(steps.into_iter().map(step)).await;
     assert_eq!(results, [Ok(()), Ok(()), Ok(()), Ok(()), Err(StoreError::NotFound)]);
     let open = bench.store.read(effects::open_effects).await.unwrap();
-    assert!(open.iter().all(|effect| effect.attempts == 1 && effect.state == EffectState::Called), "{open:?}");
+    assert!(
+        open.iter().all(|effect| effect.attempts == 1 && effect.state == EffectState::Called),
+        "{open:?}"
+    );
     let first = outcome.orders[0];
     assert_eq!(bench.detail(first).await.row.export_state, ExportState::Creating);
     let log = bench.store.read(move |read| effects::steps(read, first)).await.unwrap();
@@ -355,7 +364,10 @@ async fn an_update_keeps_what_the_export_wrote() {
     let detail = bench.detail(order_no).await;
     assert_eq!(detail.row.export_state, ExportState::Created);
     assert_eq!(detail.row.shop_order_id.as_deref(), Some("777"));
-    assert_eq!((detail.shop_connection, detail.shop_address_id.as_deref()), (Some(bench.shop.id), Some("55")));
+    assert_eq!(
+        (detail.shop_connection, detail.shop_address_id.as_deref()),
+        (Some(bench.shop.id), Some("55"))
+    );
     assert_eq!(detail.effects, []);
 }
 
@@ -378,7 +390,11 @@ async fn what_an_effect_waits_for_stays_until_it_runs_again() {
         .unwrap();
     bench.import(vec![item(facts("A", 20))]).await;
     assert_eq!(bench.detail(order_no).await.row.reason, Some(reason));
-    let now = bench.store.write(WriteLane::Interactive, move |tx| orders::retry(tx, order_no, "Ann")).await.unwrap();
+    let now = bench
+        .store
+        .write(WriteLane::Interactive, move |tx| orders::retry(tx, order_no, "Ann"))
+        .await
+        .unwrap();
     assert_eq!((now.len(), now[0].due_at), (1, at(0)), "due now, by the store's clock");
 }
 
@@ -387,7 +403,8 @@ async fn one_effect_is_open_per_order_kind_and_revision() {
     let bench = Bench::new().await;
     let first = bench.import(vec![item(facts("A", 10))]).await;
     let order_no = first.orders[0];
-    let picked = bench.store.write(WriteLane::Interactive, move |tx| orders::pick(tx, order_no, "Ann")).await.unwrap();
+    let picked =
+        bench.store.write(WriteLane::Interactive, move |tx| orders::pick(tx, order_no, "Ann")).await.unwrap();
     assert_eq!(picked.iter().map(|effect| effect.id).collect::<Vec<_>>(), [first.effects[0].id]);
     let open = bench.store.read(effects::open_effects).await.unwrap();
     assert_eq!(open.len(), 1);
@@ -463,7 +480,11 @@ async fn pages_show_each_order_once_both_ways() {
                 .unwrap();
             let is_back = cursor.is_some_and(|cursor| cursor.is_before);
             let numbers = page.rows.iter().map(|row| (row.placed_at, row.order_no));
-            if is_back { seen.extend(numbers.rev()) } else { seen.extend(numbers) }
+            if is_back {
+                seen.extend(numbers.rev())
+            } else {
+                seen.extend(numbers)
+            }
             last = page.previous.or(last);
             let next = if is_back { page.previous } else { page.next };
             match next.map(|cursor| OrderCursor::decode(&cursor.encode()).unwrap()) {
@@ -493,7 +514,11 @@ async fn the_list_is_filtered_and_searched() {
         let page = bench.store.read(move |read| orders::page(read, &filter, None, 10)).await.unwrap();
         page.rows.into_iter().map(|row| row.external_id).collect::<Vec<_>>()
     };
-    let text = |text: &str, all_time| OrderFilter { text: Some(text.to_owned()), all_time, ..OrderFilter::default() };
+    let text = |text: &str, all_time| OrderFilter {
+        text: Some(text.to_owned()),
+        all_time,
+        ..OrderFilter::default()
+    };
     assert_eq!(find(text("quartermain", false)).await, ["A"]);
     assert_eq!(find(text("sku-1", false)).await, ["A"]);
     assert_eq!(find(text("Sku-1", true)).await, ["A", "OLD-1"]);
@@ -502,7 +527,10 @@ async fn the_list_is_filtered_and_searched() {
     assert_eq!(find(OrderFilter { day, ..OrderFilter::default() }).await, ["A"]);
     let export_state = Some(ExportState::Waiting);
     assert_eq!(find(OrderFilter { export_state, ..OrderFilter::default() }).await, ["A", "OLD-1"]);
-    assert_eq!(find(OrderFilter { channel: Some("etsy".to_owned()), ..OrderFilter::default() }).await, Vec::<String>::new());
+    assert_eq!(
+        find(OrderFilter { channel: Some("etsy".to_owned()), ..OrderFilter::default() }).await,
+        Vec::<String>::new()
+    );
 }
 
 #[tokio::test]
@@ -548,7 +576,8 @@ async fn nobody_appears_in_payloads_or_reports() {
     };
     bench.import(vec![item(facts("A", 1)), broken]).await;
     let views = "SELECT view_name FROM duckdb_views() WHERE schema_name = 'report'";
-    let views = bench.store.read(|read| read.rows(views, [], |row| values::get::<String>(row, 0))).await.unwrap();
+    let views =
+        bench.store.read(|read| read.rows(views, [], |row| values::get::<String>(row, 0))).await.unwrap();
     assert!(views.len() >= 7);
     for view in views {
         let mut csv = Vec::new();
@@ -566,7 +595,8 @@ async fn every_report_column_is_described() {
     let sql = "SELECT table_name || '.' || column_name FROM duckdb_columns()
         WHERE schema_name = 'report' AND comment IS NULL
         UNION ALL SELECT view_name FROM duckdb_views() WHERE schema_name = 'report' AND comment IS NULL";
-    let bare = bench.store.read(move |read| read.rows(sql, [], |row| values::get::<String>(row, 0))).await.unwrap();
+    let bare =
+        bench.store.read(move |read| read.rows(sql, [], |row| values::get::<String>(row, 0))).await.unwrap();
     assert_eq!(bare, Vec::<String>::new());
 }
 
@@ -590,7 +620,11 @@ async fn the_console_reads_report_views() {
     let few = bench.store.query("SELECT order_no FROM orders".to_owned(), Vec::new(), 2).await.unwrap();
     assert!(few.truncated);
     assert_eq!(few.row_count(), 2);
-    let one = bench.store.query("SELECT order_no FROM orders WHERE external_id = ?".to_owned(), vec!["O3".into()], 2);
+    let one = bench.store.query(
+        "SELECT order_no FROM orders WHERE external_id = ?".to_owned(),
+        vec!["O3".into()],
+        2,
+    );
     assert_eq!(one.await.unwrap().row_count(), 1);
     let mut parquet = Vec::new();
     few.write_parquet(&mut parquet).unwrap();
@@ -658,7 +692,9 @@ async fn the_console_refuses_everything_else() {
 #[tokio::test]
 async fn a_query_past_its_deadline_is_stopped_and_the_next_one_runs() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(StoreOptions { query_timeout: Duration::from_millis(300), ..options(dir.path()) }).unwrap();
+    let store =
+        Store::open(StoreOptions { query_timeout: Duration::from_millis(300), ..options(dir.path()) })
+            .unwrap();
     let long = "SELECT count(*) FROM range(10000000) a, range(10000000) b WHERE (a.range * b.range) % 7 = 3";
     assert_eq!(store.query(long.to_owned(), Vec::new(), 10).await.unwrap_err(), StoreError::Timeout);
     assert!(store.query("SELECT 1".to_owned(), Vec::new(), 10).await.is_ok());
@@ -684,7 +720,9 @@ async fn the_mirror_is_not_moved_by_older_rows_and_sees_others() {
     let apply = async |rows: Vec<mirror::MirrorRow>| {
         bench
             .store
-            .write(WriteLane::Interactive, move |tx| mirror::apply(tx, shop, &rows, |status| status == 2, at(50)))
+            .write(WriteLane::Interactive, move |tx| {
+                mirror::apply(tx, shop, &rows, |status| status == 2, at(50))
+            })
             .await
             .unwrap()
     };
@@ -695,7 +733,10 @@ async fn the_mirror_is_not_moved_by_older_rows_and_sees_others() {
         .unwrap();
     assert_eq!(apply(vec![row("70", 10, 0, &us)]).await, mirror::MirrorOutcome::default());
     let shipped = apply(vec![row("70", 20, 1, &us)]).await;
-    assert_eq!(shipped.effects.iter().map(|effect| effect.kind).collect::<Vec<_>>(), [EffectKind::ReadShopShipments]);
+    assert_eq!(
+        shipped.effects.iter().map(|effect| effect.kind).collect::<Vec<_>>(),
+        [EffectKind::ReadShopShipments]
+    );
     assert_eq!(apply(vec![row("70", 10, 0, &us)]).await.effects, []);
     let held = bench.store.read(move |read| mirror::find(read, shop, "A")).await.unwrap();
     assert_eq!(held, [row("70", 20, 1, &us)]);
@@ -725,7 +766,8 @@ async fn listings_keep_their_row_and_go_when_no_longer_listed() {
     upsert(vec![listing("1", "RED"), listing("2", "BLUE"), listing("1", "RED")], at(1)).await;
     upsert(vec![listing("1", "GREEN")], at(2)).await;
     bench.store.write(WriteLane::Bulk, move |tx| listings::mark_gone(tx, shop, at(2))).await.unwrap();
-    let rows = bench.store.read(move |read| listings::page(read, Some(shop), Some("gree"), None, 10)).await.unwrap();
+    let rows =
+        bench.store.read(move |read| listings::page(read, Some(shop), Some("gree"), None, 10)).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.listing_id).collect::<Vec<_>>(), [1]);
     let variants = bench.store.read(move |read| listings::shop_variants(read, shop)).await.unwrap();
     assert_eq!(variants.iter().map(|variant| variant.sku.as_str()).collect::<Vec<_>>(), ["GREEN"]);
@@ -741,8 +783,12 @@ async fn streams_come_on_and_fail_without_losing_their_place() {
         .write(WriteLane::Interactive, move |tx| connections::fail_stream(tx, id, "orders", "500", at(60)))
         .await
         .unwrap();
-    let stream = bench.store.read(move |read| connections::stream(read, id, "orders")).await.unwrap().unwrap();
-    assert_eq!((stream.complete_until, stream.failures, stream.last_error.as_deref()), (Some(at(9)), 1, Some("500")));
+    let stream =
+        bench.store.read(move |read| connections::stream(read, id, "orders")).await.unwrap().unwrap();
+    assert_eq!(
+        (stream.complete_until, stream.failures, stream.last_error.as_deref()),
+        (Some(at(9)), 1, Some("500"))
+    );
     let status = bench.store.read(|read| status::status(read, at(100))).await.unwrap();
     assert_eq!(status.streams, [stream]);
 }

@@ -63,7 +63,8 @@ pub(super) fn get<T: FromSql>(row: &Row<'_>, column: usize) -> Result<T, StoreEr
 
 /// Reads a time.
 pub(super) fn get_time(row: &Row<'_>, column: usize) -> Result<Timestamp, StoreError> {
-    get_time_or_null(row, column)?.ok_or_else(|| StoreError::Invalid(format!("Column {column} holds no time.")))
+    get_time_or_null(row, column)?
+        .ok_or_else(|| StoreError::Invalid(format!("Column {column} holds no time.")))
 }
 
 /// Reads a time that may be missing.
@@ -91,7 +92,8 @@ pub(super) fn get_word_or_null<T: FromStr<Err: fmt::Display>>(
 
 /// Reads a JSON document of ours.
 pub(super) fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|error| StoreError::Invalid(format!("A stored document is damaged: {error}")))
+    serde_json::from_str(text)
+        .map_err(|error| StoreError::Invalid(format!("A stored document is damaged: {error}")))
 }
 
 /// Writes a JSON document of ours.

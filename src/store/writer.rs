@@ -42,7 +42,7 @@ const QUIET: Duration = Duration::from_secs(2);
 /// A smaller log is left alone when quiet.
 const QUIET_WAL_BYTES_MIN: u64 = 4 << 20;
 /// A larger log is folded in at once.
-const WAL_BYTES_MAX: u64 = 512 << 20;
+const WAL_BYTES_MAX: u64 = 256 << 20;
 
 /// A queue of writes that the other may not starve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -425,7 +425,10 @@ impl WriterThread {
 
     fn checkpoint(&self) -> Result<(), StoreError> {
         self.shared.check_space()?;
-        self.connection.execute_batch("CHECKPOINT").map_err(StoreError::from).inspect_err(|error| self.shared.note(error))
+        self.connection
+            .execute_batch("CHECKPOINT")
+            .map_err(StoreError::from)
+            .inspect_err(|error| self.shared.note(error))
     }
 
     /// Folds the log into the file where it is larger than `bytes`.
@@ -444,7 +447,8 @@ impl WriterThread {
         let mut waiting = self.queue.lock();
         while waiting.interactive.len() < self.company {
             let Some(left) = until.checked_duration_since(Instant::now()) else { break };
-            let (guard, _) = self.queue.news.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner);
+            let (guard, _) =
+                self.queue.news.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner);
             waiting = guard;
         }
         let size = waiting.interactive.len().min(INTERACTIVE_GROUP_MAX);
@@ -518,9 +522,9 @@ impl WriterThread {
             pending: &self.pending,
             order_count: 0,
         };
-        loop {
-            let Some(item) = items.last_mut() else { break };
-            catch_unwind(AssertUnwindSafe(|| item.run(&mut tx))).unwrap_or_else(|panic| Err(panicked(&*panic)))?;
+        while let Some(item) = items.last_mut() {
+            catch_unwind(AssertUnwindSafe(|| item.run(&mut tx)))
+                .unwrap_or_else(|panic| Err(panicked(&*panic)))?;
             match next(items.len(), tx.order_count) {
                 Some(item) => items.push(item),
                 None => break,

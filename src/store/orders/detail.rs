@@ -18,7 +18,9 @@ use crate::store::error::StoreError;
 use crate::store::events::{self, EventRow};
 use crate::store::reader::Read;
 use crate::store::shipments::{self, ShipmentRow};
-use crate::store::values::{external_key, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, time};
+use crate::store::values::{
+    external_key, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, time,
+};
 use crate::store::writer::Tx;
 
 /// Payloads of one order that are shown.
@@ -112,7 +114,8 @@ const FACTS_SQL: &str = "SELECT external_id, placed_at, platform_updated_at, sta
         total_minor, shipping_method, payment_method, site, ship_by, deliver_by, platform_status, connection_id,
         is_history, export_state, export_reason, is_picked, person_id
     FROM main.orders WHERE order_no = ?";
-const LINES_SQL: &str = "SELECT external_id, sku, product_id, title, quantity, quantity_shipped, quantity_cancelled,
+const LINES_SQL: &str =
+    "SELECT external_id, sku, product_id, title, quantity, quantity_shipped, quantity_cancelled,
         unit_price, options
     FROM main.order_line WHERE order_no = ? ORDER BY line_no";
 const AMOUNTS_SQL: &str = "SELECT line_no, kind, minor FROM main.order_amount WHERE order_no = ?
@@ -123,8 +126,10 @@ const PAYLOADS_SQL: &str = "SELECT payload_id, kind, received_at FROM raw.payloa
 const PAYLOAD_SQL: &str = "SELECT p.payload, h.cuts, h.erased_at FROM raw.payload AS p
     LEFT JOIN main.person AS h ON h.person_id = p.person_id AND h.person_id = (SELECT person_id FROM raw.payload WHERE payload_id = ?)
     WHERE p.payload_id = ?";
-const FIND_SQL: &str = "SELECT order_no FROM main.orders WHERE external_key = ? AND connection_id = ? AND external_id = ?";
-const PARKED_SQL: &str = "SELECT payload_id, connection_id, external_id, place, what, parked_at FROM main.parked
+const FIND_SQL: &str =
+    "SELECT order_no FROM main.orders WHERE external_key = ? AND connection_id = ? AND external_id = ?";
+const PARKED_SQL: &str =
+    "SELECT payload_id, connection_id, external_id, place, what, parked_at FROM main.parked
     WHERE replayed_at IS NULL ORDER BY payload_id DESC LIMIT ?";
 const REPLAYED_SQL: &str = "UPDATE main.parked SET replayed_at = ? WHERE payload_id = ?";
 const SHOP_LINES_SQL: &str = "SELECT external_line_id, shop_line_id FROM main.shop_line WHERE order_no = ?
@@ -148,7 +153,11 @@ pub fn detail(read: &Read<'_>, order_no: OrderNo) -> Result<Option<OrderDetail>,
     detail.events = events::of_order(read, order_no)?;
     detail.effects = effects::of_orders(read, &[order_no.0])?;
     detail.payloads = read.rows(PAYLOADS_SQL, params![order_no.0, PAYLOADS_MAX], |row| {
-        Ok(PayloadRow { payload_id: PayloadId(get(row, 0)?), kind: get(row, 1)?, received_at: get_time(row, 2)? })
+        Ok(PayloadRow {
+            payload_id: PayloadId(get(row, 0)?),
+            kind: get(row, 1)?,
+            received_at: get_time(row, 2)?,
+        })
     })?;
     Ok(Some(detail))
 }
@@ -262,7 +271,11 @@ fn facts_row(
 ///
 /// # Errors
 /// What the database says.
-pub fn find(read: &Read<'_>, connection: ConnectionId, external_id: &str) -> Result<Option<OrderNo>, StoreError> {
+pub fn find(
+    read: &Read<'_>,
+    connection: ConnectionId,
+    external_id: &str,
+) -> Result<Option<OrderNo>, StoreError> {
     let key = external_key(connection, external_id);
     read.first(FIND_SQL, params![key, connection.0, external_id], |row| Ok(OrderNo(get(row, 0)?)))
 }
@@ -327,9 +340,11 @@ fn lines(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<LineFacts>, StoreErro
 
 fn price(row: &Row<'_>, column: usize) -> Result<Option<Decimal>, StoreError> {
     match get::<Value>(row, column)? {
-        Value::Decimal(price) => Ok(Decimal::try_from_i128_with_scale(price.value(), u32::from(price.scale()))
-            .ok()
-            .map(|price| price.normalize())),
+        Value::Decimal(price) => {
+            Ok(Decimal::try_from_i128_with_scale(price.value(), u32::from(price.scale()))
+                .ok()
+                .map(|price| price.normalize()))
+        }
         _ => Ok(None),
     }
 }

@@ -124,9 +124,11 @@ const UPDATE_LINES_SQL: &str = "UPDATE main.order_line AS l
     WHERE l.order_no = c.order_no AND l.line_no = c.line_no AND l.order_no BETWEEN ? AND ?";
 const DROP_LINES_SQL: &str = "DELETE FROM main.order_line AS l USING temp.order_change AS c
     WHERE l.order_no = c.order_no AND l.line_no >= c.line_count AND l.order_no BETWEEN ? AND ?";
-const UPDATE_SEARCH_SQL: &str = "UPDATE main.order_search AS s SET search = c.search FROM temp.search_change AS c
+const UPDATE_SEARCH_SQL: &str =
+    "UPDATE main.order_search AS s SET search = c.search FROM temp.search_change AS c
     WHERE s.order_no = c.order_no AND s.search <> c.search AND s.order_no BETWEEN ? AND ?";
-const DROP_CHANGES_SQL: &str = "DROP TABLE temp.order_change; DROP TABLE temp.line_change; DROP TABLE temp.search_change";
+const DROP_CHANGES_SQL: &str =
+    "DROP TABLE temp.order_change; DROP TABLE temp.line_change; DROP TABLE temp.search_change";
 
 /// Brings a batch in. Orders that come twice in it are taken in the order of the platform's own times.
 ///
@@ -241,7 +243,8 @@ impl<'b> Run<'b> {
                 work.parcels = parcels.remove(&work.marks.order_no).unwrap_or_default();
             }
         }
-        let owed = open.iter().map(|effect| (effect.order_no, effect.kind, effect.revision.clone())).collect();
+        let owed =
+            open.iter().map(|effect| (effect.order_no, effect.kind, effect.revision.clone())).collect();
         Ok(Self {
             batch,
             works,
@@ -260,7 +263,12 @@ impl<'b> Run<'b> {
         })
     }
 
-    fn take(&mut self, tx: &mut Tx<'_>, item: &'b ImportItem, facts: &'b OrderFacts) -> Result<(), StoreError> {
+    fn take(
+        &mut self,
+        tx: &mut Tx<'_>,
+        item: &'b ImportItem,
+        facts: &'b OrderFacts,
+    ) -> Result<(), StoreError> {
         let hash = values::payload_hash(&item.payload, &item.cuts);
         let place = self.by_id.get(&facts.external_id).copied();
         let held = place.and_then(|place| self.works.get(place));
@@ -409,7 +417,9 @@ impl<'b> Run<'b> {
         facts: &OrderFacts,
         payload_id: i64,
     ) -> Result<(), StoreError> {
-        let (Some(listed), Some(shop)) = (&facts.shipments, self.batch.connection.settings.shop) else { return Ok(()) };
+        let (Some(listed), Some(shop)) = (&facts.shipments, self.batch.connection.settings.shop) else {
+            return Ok(());
+        };
         let Some(work) = self.works.get_mut(place) else { return Ok(()) };
         let is_told = work.held.export_state != ExportState::None && !work.marks.is_history;
         let context = ParcelContext {
@@ -460,8 +470,8 @@ impl<'b> Run<'b> {
             self.outcome.unchanged += 1;
             return Ok(());
         }
-        let whole =
-            person::restore(&item.payload, &item.cuts).map_err(|error| StoreError::Invalid(error.to_string()))?;
+        let whole = person::restore(&item.payload, &item.cuts)
+            .map_err(|error| StoreError::Invalid(error.to_string()))?;
         let order_no = item
             .external_id
             .as_ref()
@@ -471,7 +481,13 @@ impl<'b> Run<'b> {
         let person_id = self.add_person(tx, order_no, &[whole], None)?;
         let payload_id = tx.ids.payload();
         let external_id = item.external_id.as_deref();
-        self.payloads.push(PayloadDraft { payload_id, order_no, person_id, external_id, payload: PARKED_PAYLOAD });
+        self.payloads.push(PayloadDraft {
+            payload_id,
+            order_no,
+            person_id,
+            external_id,
+            payload: PARKED_PAYLOAD,
+        });
         self.parked.push(ParkedDraft { payload_id, external_id, hash, place, what });
         self.events.push(EventRow {
             event_id: EventId(tx.ids.event()),
@@ -479,7 +495,9 @@ impl<'b> Run<'b> {
             connection: Some(self.batch.connection.id),
             at: self.batch.now,
             kind: EventKind::Held,
-            text: format!("A payload could not be read at {place}: {what}. It is kept and read again after an upgrade."),
+            text: format!(
+                "A payload could not be read at {place}: {what}. It is kept and read again after an upgrade."
+            ),
             actor: self.batch.actor.clone(),
             payload: Some(PayloadId(payload_id)),
         });
@@ -535,7 +553,14 @@ impl<'b> Run<'b> {
             for draft in &self.people {
                 let PersonDraft { person_id, order_no, cuts, people, search } = draft;
                 appender.append_row(params![
-                    person_id, order_no, connection, cuts, people, search, now, None::<i64>
+                    person_id,
+                    order_no,
+                    connection,
+                    cuts,
+                    people,
+                    search,
+                    now,
+                    None::<i64>
                 ])?;
             }
             appender.flush()?;
@@ -585,7 +610,14 @@ impl<'b> Run<'b> {
 
 impl<'b> Working<'b> {
     /// Takes facts over as what is held from now on. What the export wrote stays where the plan left it alone.
-    fn accept(&mut self, facts: &'b OrderFacts, plan: &ImportPlan, has_create: bool, payload_id: i64, hash: u64) {
+    fn accept(
+        &mut self,
+        facts: &'b OrderFacts,
+        plan: &ImportPlan,
+        has_create: bool,
+        payload_id: i64,
+        hash: u64,
+    ) {
         self.facts = Some(facts);
         self.marks.facts_version += 1;
         self.marks.payload_id = payload_id;
@@ -607,7 +639,8 @@ impl<'b> Working<'b> {
         let is_same_state = plan.export_state == self.held.export_state;
         let code = plan.export_reason.as_ref().map(|reason| reason.code);
         // The create that is open already knows why it waits, until it runs again.
-        let is_waiting_on = is_same_state && code.is_none() && has_create && self.held.export_reason.is_some();
+        let is_waiting_on =
+            is_same_state && code.is_none() && has_create && self.held.export_reason.is_some();
         let is_same_reason = is_same_state && code == self.held.export_reason;
         self.held.export_state = plan.export_state;
         self.marks.export_state = plan.export_state.as_str();
@@ -616,7 +649,8 @@ impl<'b> Working<'b> {
         }
         self.held.export_reason = code;
         self.marks.export_reason = code.map(|code| code.as_str());
-        self.marks.export_detail = plan.export_reason.as_ref().and_then(|reason: &Reason| reason.detail.clone());
+        self.marks.export_detail =
+            plan.export_reason.as_ref().and_then(|reason: &Reason| reason.detail.clone());
     }
 
     fn know_people(&mut self, tx: &Tx<'_>, facts: &OrderFacts, person_id: Option<i64>) {
@@ -625,9 +659,11 @@ impl<'b> Working<'b> {
         let address = people.ship_to.as_ref().or(people.bill_to.as_ref());
         self.marks.country = address.and_then(|address| address.country.clone());
         self.marks.region = address.and_then(|address| address.region.clone());
-        let buyer = people.buyer.external_id.clone().or_else(|| people.buyer.email.as_deref().map(normalised_email));
-        self.marks.buyer_key =
-            buyer.and_then(|buyer| values::buyer_key(tx.shared.report_key.get()?, &buyer)).or(self.marks.buyer_key);
+        let buyer =
+            people.buyer.external_id.clone().or_else(|| people.buyer.email.as_deref().map(normalised_email));
+        self.marks.buyer_key = buyer
+            .and_then(|buyer| values::buyer_key(tx.shared.report_key.get()?, &buyer))
+            .or(self.marks.buyer_key);
     }
 }
 
@@ -639,7 +675,12 @@ fn normalised_email(email: &str) -> String {
 fn people_search(people: &People) -> String {
     let mut parts: Vec<&str> = Vec::new();
     let buyer = &people.buyer;
-    parts.extend([&buyer.name, &buyer.email, &buyer.company, &buyer.purchase_order_number].into_iter().flatten().map(String::as_str));
+    parts.extend(
+        [&buyer.name, &buyer.email, &buyer.company, &buyer.purchase_order_number]
+            .into_iter()
+            .flatten()
+            .map(String::as_str),
+    );
     for address in people.ship_to.iter().chain(&people.bill_to) {
         parts.extend(
             [&address.name, &address.company, &address.city, &address.postal_code, &address.phone]
@@ -670,11 +711,15 @@ fn held_orders<'b>(tx: &Tx<'_>, batch: &ImportBatch) -> Result<Vec<(Working<'b>,
     };
     let works = tx.rows(HELD_SQL, params![first, last, id_list(found), connection.0], held_row)?;
     // Two ids can share a key: the text decides.
-    Ok(works.into_iter().filter(|(_, id)| ids.contains(id.as_str())).map(|(work, id)| {
-        let mut work = work;
-        work.marks.external_key = external_key(connection, &id);
-        (work, id)
-    }).collect())
+    Ok(works
+        .into_iter()
+        .filter(|(_, id)| ids.contains(id.as_str()))
+        .map(|(work, id)| {
+            let mut work = work;
+            work.marks.external_key = external_key(connection, &id);
+            (work, id)
+        })
+        .collect())
 }
 
 fn held_row<'b>(row: &Row<'_>) -> Result<(Working<'b>, String), StoreError> {
@@ -749,7 +794,11 @@ fn append_new(tx: &Tx<'_>, context: &RowContext<'_>, new: &[Touched<'_, '_>]) ->
 }
 
 /// Changes known orders in place. Lines beyond those held are added, those beyond the new ones removed.
-fn update_changed(tx: &Tx<'_>, context: &RowContext<'_>, changed: &[Touched<'_, '_>]) -> Result<(), StoreError> {
+fn update_changed(
+    tx: &Tx<'_>,
+    context: &RowContext<'_>,
+    changed: &[Touched<'_, '_>],
+) -> Result<(), StoreError> {
     let numbers = || changed.iter().map(|(work, _)| work.marks.order_no);
     let (Some(first), Some(last)) = (numbers().min(), numbers().max()) else { return Ok(()) };
     let connection = tx.connection();
@@ -778,12 +827,7 @@ fn update_changed(tx: &Tx<'_>, context: &RowContext<'_>, changed: &[Touched<'_, 
 }
 
 /// Rewrites the amounts of those orders whose amounts changed.
-fn update_amounts(
-    tx: &Tx<'_>,
-    changed: &[Touched<'_, '_>],
-    first: i64,
-    last: i64,
-) -> Result<(), StoreError> {
+fn update_amounts(tx: &Tx<'_>, changed: &[Touched<'_, '_>], first: i64, last: i64) -> Result<(), StoreError> {
     type AmountKey = (Option<i32>, String, i64);
     let numbers = id_list(changed.iter().map(|(work, _)| work.marks.order_no));
     let mut held: HashMap<i64, Vec<AmountKey>> = HashMap::new();

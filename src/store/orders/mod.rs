@@ -9,10 +9,10 @@ mod page;
 mod rows;
 mod state;
 
+pub use crate::store::connections::StreamUpdate;
 pub use detail::{
     OrderDetail, ParkedPayload, PayloadRow, detail, facts, find, mark_replayed, parked, payload, shop_lines,
 };
-pub use crate::store::connections::StreamUpdate;
 pub use import::{ImportBatch, ImportItem, ImportOutcome, import};
 pub use page::{OrderCursor, OrderFilter, OrderPage, OrderRow, page};
 pub use rows::append_bare;

@@ -16,7 +16,9 @@ use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::store::error::StoreError;
 use crate::store::reader::Read;
-use crate::store::values::{count, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, id_list, time};
+use crate::store::values::{
+    count, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, id_list, time,
+};
 
 /// A text is looked for in so many days, unless it is looked for in everything.
 const SEARCH_WINDOW: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -275,7 +277,9 @@ fn search(
 
 /// These orders' rows, in the order of `numbers`.
 pub(super) fn rows_of(read: &Read<'_>, numbers: &[i64]) -> Result<Vec<OrderRow>, StoreError> {
-    let (Some(first), Some(last)) = (numbers.iter().min(), numbers.iter().max()) else { return Ok(Vec::new()) };
+    let (Some(first), Some(last)) = (numbers.iter().min(), numbers.iter().max()) else {
+        return Ok(Vec::new());
+    };
     let sql = format!(
         "{ROW_COLUMNS} WHERE o.order_no BETWEEN ? AND ? AND o.order_no IN (SELECT unnest(CAST(? AS BIGINT[])))"
     );
@@ -289,7 +293,10 @@ pub(super) fn rows_of(read: &Read<'_>, numbers: &[i64]) -> Result<Vec<OrderRow>,
     Ok(numbers.iter().filter_map(|number| by_number.remove(number)).collect())
 }
 
-fn buyer_names(read: &Read<'_>, people: impl Iterator<Item = i64>) -> Result<HashMap<i64, String>, StoreError> {
+fn buyer_names(
+    read: &Read<'_>,
+    people: impl Iterator<Item = i64>,
+) -> Result<HashMap<i64, String>, StoreError> {
     let people: Vec<i64> = people.collect();
     let (Some(first), Some(last)) = (people.iter().min().copied(), people.iter().max().copied()) else {
         return Ok(HashMap::new());

@@ -126,7 +126,9 @@ fn day_and_hour(at: Timestamp, zone: &TimeZone) -> (i32, i8) {
 pub(super) fn search_text(facts: &OrderFacts) -> String {
     let mut text = facts.external_id.to_lowercase();
     for line in &facts.lines {
-        for part in [line.sku.as_deref(), line.product_id.as_deref(), Some(line.title.as_str())].into_iter().flatten() {
+        for part in
+            [line.sku.as_deref(), line.product_id.as_deref(), Some(line.title.as_str())].into_iter().flatten()
+        {
             text.push('\n');
             text.push_str(&part.to_lowercase());
         }
@@ -242,7 +244,12 @@ pub(super) fn append_amounts(
     facts: &OrderFacts,
 ) -> Result<(), StoreError> {
     for amount in &facts.amounts {
-        appender.append_row(params![order_no, line_number(amount.line), amount.kind.as_str(), amount.minor])?;
+        appender.append_row(params![
+            order_no,
+            line_number(amount.line),
+            amount.kind.as_str(),
+            amount.minor
+        ])?;
     }
     Ok(())
 }
@@ -287,13 +294,8 @@ pub fn append_bare(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let zone = TimeZone::UTC;
-    let context = RowContext {
-        connection: ConnectionId(1),
-        channel: "amazon",
-        zone: &zone,
-        zone_name: "UTC",
-        now,
-    };
+    let context =
+        RowContext { connection: ConnectionId(1), channel: "amazon", zone: &zone, zone_name: "UTC", now };
     let mut orders = connection.appender_to_db("orders", "main")?;
     let mut lines = connection.appender_to_db("order_line", "main")?;
     let mut amounts = connection.appender_to_db("order_amount", "main")?;

@@ -119,11 +119,23 @@ pub fn set_shop_lines(
     Ok(appender.flush()?)
 }
 
-fn due_now(tx: &mut Tx<'_>, order_no: OrderNo, kinds: &[EffectKind], now: Timestamp) -> Result<(), StoreError> {
+fn due_now(
+    tx: &mut Tx<'_>,
+    order_no: OrderNo,
+    kinds: &[EffectKind],
+    now: Timestamp,
+) -> Result<(), StoreError> {
     for effect in open_of(tx, order_no)? {
         let may_move = matches!(effect.state, EffectState::Due | EffectState::Held);
         if may_move && kinds.contains(&effect.kind) {
-            effects::postpone(tx, effect.id, now, EffectState::Due, effect.reason.as_ref(), "A person asked for it now.")?;
+            effects::postpone(
+                tx,
+                effect.id,
+                now,
+                EffectState::Due,
+                effect.reason.as_ref(),
+                "A person asked for it now.",
+            )?;
         }
     }
     Ok(())
@@ -133,7 +145,13 @@ fn open_of(tx: &Tx<'_>, order_no: OrderNo) -> Result<Vec<Effect>, StoreError> {
     effects::of_orders(tx, &[order_no.0])
 }
 
-fn say(tx: &mut Tx<'_>, order_no: OrderNo, text: &str, actor: &str, now: Timestamp) -> Result<(), StoreError> {
+fn say(
+    tx: &mut Tx<'_>,
+    order_no: OrderNo,
+    text: &str,
+    actor: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
     events::add(tx, Some(order_no), None, &NewEvent::new(EventKind::Person, text), actor, None, now)
 }
 
