@@ -15,7 +15,8 @@ use tokio::sync::watch;
 
 use crate::channels::{ProbeReport, pace::QuotaLine};
 use crate::clock::{Entropy, SharedClock};
-use crate::config::Config;
+use crate::config::{Config, process_environment};
+use crate::control;
 use crate::domain::id::{ConnectionId, OrderNo, UserId};
 use crate::domain::reason::ReasonCode;
 use crate::http::{HttpTransport, Transport, TransportError};
@@ -26,7 +27,6 @@ use crate::vault::{KeySource, Vault, VaultError};
 use crate::web::auth::{Network, SignInLimit, SignInLinks};
 use crate::web::engine as asked;
 use crate::web::{self, AppState, WebError};
-use crate::control;
 
 /// What an appliance is started with.
 pub struct AppSetup {
@@ -53,7 +53,9 @@ pub enum AppError {
     #[error("calls to the outside cannot be made: {0}")]
     Transport(#[from] TransportError),
     /// The address is taken or not ours.
-    #[error("cannot listen on {address}: {source}. Choose another address with --listen, or stop what uses it")]
+    #[error(
+        "cannot listen on {address}: {source}. Choose another address with --listen, or stop what uses it"
+    )]
     Listen {
         /// The address.
         address: std::net::SocketAddr,
@@ -64,13 +66,15 @@ pub enum AppError {
     #[error("the web server broke off: {0}")]
     Server(std::io::Error),
     /// The control socket.
-    #[error("the control socket cannot be made: {0}")]
-    Control(String),
+    #[error("the control socket cannot be made: {0}. Commands beside the running program need it")]
+    Control(std::io::Error),
     /// The setup link.
     #[error("the setup link cannot be made: {0}")]
     Setup(WebError),
     /// The database has to be opened anew.
-    #[error("the database stopped and must be opened anew: {0}. Nothing acknowledged is lost; start the program again")]
+    #[error(
+        "the database stopped and must be opened anew: {0}. Nothing acknowledged is lost; start the program again"
+    )]
     Fatal(String),
 }
 
@@ -97,7 +101,8 @@ impl App {
         let listener = TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
         let bound = listener.local_addr().map_err(|source| AppError::Listen { address, source })?;
         let store = open_store(&config, &clock, &entropy)?;
-        let vault = Arc::new(Vault::open(&config.data.dir, &KeySource::from_environment()?)?);
+        let vault =
+            Arc::new(Vault::open(&config.data.dir, &KeySource::from_environment(&process_environment())?)?);
         store.set_report_key(vault.read(|document| document.report_key));
         let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(config.network.http_settings())?);
         let engine = Engine::start(EngineParts {
@@ -110,7 +115,15 @@ impl App {
         })
         .await?;
         let local = format!("http://{bound}/");
-        let url = config.public_url.as_ref().map_or(local, ToString::to_string);
+        let url = config.public_url.as_ref().map_or(local, |url| url.as_url().to_string());
+        let parts = control::Parts {
+            store: store.clone(),
+            vault: Arc::clone(&vault),
+            clock: Arc::clone(&clock),
+            entropy: Arc::clone(&entropy),
+            base_url: url.clone(),
+            row_cap: row_cap(&config),
+        };
         let state = Data::new(AppState {
             store: store.clone(),
             engine: Arc::new(engine.clone()),
@@ -119,7 +132,7 @@ impl App {
             entropy,
             zone: config.merchant.time_zone.zone().clone(),
             network: Network {
-                public_url: config.public_url.as_ref().map(|url| url.url().clone()),
+                public_url: config.public_url.as_ref().map(|url| url.as_url().clone()),
                 trusted_proxies: config.server.trusted_proxies.clone(),
             },
             links: SignInLinks::default(),
@@ -127,8 +140,7 @@ impl App {
         });
         let server = web::serve(listener, state.clone()).map_err(AppError::Server)?;
         let (stop, stopped) = watch::channel(false);
-        let control = control::serve(&config.data.dir, store.clone(), Arc::clone(&vault), stopped)
-            .map_err(|error| AppError::Control(error.to_string()))?;
+        let control = control::serve(parts, stopped).map_err(AppError::Control)?;
         Ok(Self { store, vault, engine, state, server, stop, control, url })
     }
 
@@ -207,7 +219,7 @@ impl App {
         if let Ok(Err(error)) = served {
             return Err(AppError::Server(error));
         }
-        store.close().await?;
+        store.close().await;
         Ok(())
     }
 }
@@ -227,16 +239,24 @@ pub fn store_options(config: &Config, clock: &SharedClock, entropy: &Arc<Entropy
     let threads = usize::try_from(config.store.threads).ok().filter(|count| *count > 0).unwrap_or(cores);
     StoreOptions {
         dir: config.data.dir.clone(),
-        memory_limit: config.store.memory_limit.as_ref().map_or_else(|| "1GB".to_owned(), ToString::to_string),
+        memory_limit: config
+            .store
+            .memory_limit
+            .as_ref()
+            .map_or_else(|| "1GB".to_owned(), |limit| limit.as_str().to_owned()),
         threads,
         reader_count: usize::try_from(config.store.reader_count.get()).unwrap_or(4),
         query_timeout: config.store.query_timeout(),
-        row_cap: usize::try_from(config.store.row_cap.get()).unwrap_or(usize::MAX),
+        row_cap: row_cap(config),
         free_space_floor_bytes: config.store.free_space_floor_mb.saturating_mul(1_000_000),
         zone: config.merchant.time_zone.zone().clone(),
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
     }
+}
+
+fn row_cap(config: &Config) -> usize {
+    usize::try_from(config.store.row_cap.get()).unwrap_or(usize::MAX)
 }
 
 fn refused(refused: Refused) -> asked::ConnectionRefused {

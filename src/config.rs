@@ -110,8 +110,10 @@ pub struct NetworkConfig {
 pub struct SyncConfig {
     /// Between two looks at a connection's orders, in seconds, where its quota allows that many.
     pub poll_interval_s: NonZeroU64,
-    /// Calls under way at the same time, over all connections.
-    pub worker_count: NonZeroU32,
+    /// Between two looks at a shop's orders, in seconds.
+    pub shop_poll_interval_s: NonZeroU64,
+    /// Between two readings of all listings, in seconds.
+    pub listings_interval_s: NonZeroU64,
 }
 
 /// `[log]`: messages on stderr.
@@ -163,7 +165,11 @@ impl Config {
                 connect_timeout_ms: amount(10_000),
                 request_timeout_ms: amount(30_000),
             },
-            sync: SyncConfig { poll_interval_s: amount(60), worker_count: count(8) },
+            sync: SyncConfig {
+                poll_interval_s: amount(30),
+                shop_poll_interval_s: amount(20),
+                listings_interval_s: amount(45 * 60),
+            },
             log: LogConfig { format: LogFormat::Text, level: "info".to_owned() },
             merchant: MerchantConfig { time_zone: MerchantZone::default() },
         }
@@ -214,6 +220,18 @@ impl SyncConfig {
     #[must_use]
     pub fn poll_interval(&self) -> Duration {
         Duration::from_secs(self.poll_interval_s.get())
+    }
+
+    /// Between two looks at a shop's orders.
+    #[must_use]
+    pub fn shop_poll_interval(&self) -> Duration {
+        Duration::from_secs(self.shop_poll_interval_s.get())
+    }
+
+    /// Between two readings of all listings.
+    #[must_use]
+    pub fn listings_interval(&self) -> Duration {
+        Duration::from_secs(self.listings_interval_s.get())
     }
 }
 

@@ -12,6 +12,8 @@ pub enum RejectKind {
     NotFound,
     /// Too little stock.
     OutOfStock,
+    /// Fewer or more units than the product's limits allow.
+    QuantityLimit,
     /// It was done before: read it back.
     AlreadyDone,
     /// Anything else: a person has to look.

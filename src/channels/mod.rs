@@ -8,8 +8,12 @@ pub mod error;
 pub mod pace;
 pub mod registry;
 
+#[cfg(test)]
+mod conformance;
 mod loose;
 mod request;
+#[cfg(test)]
+mod script;
 
 pub mod amazon;
 pub mod bigcommerce;
@@ -282,7 +286,8 @@ pub trait ShopOrders: Send + Sync {
     ///
     /// # Errors
     /// See [`ChannelError`].
-    async fn set_status(&self, shop_order_id: &str, status_id: u16) -> Result<ShopOrderSummary, ChannelError>;
+    async fn set_status(&self, shop_order_id: &str, status_id: u16)
+    -> Result<ShopOrderSummary, ChannelError>;
 
     /// The shop's variants with these SKUs, any case, as many calls as it takes.
     ///

@@ -161,9 +161,10 @@ impl Pacer {
         })
     }
 
-    /// The platform let a call pass.
+    /// The platform let a call pass. One refusal is forgiven, not all: a platform that refuses nearly every
+    /// call is asked less and less often until calls pass.
     pub fn passed(&self, operation: &'static str) {
-        self.with_lane(operation, |lane| lane.refusals = 0);
+        self.with_lane(operation, |lane| lane.refusals = lane.refusals.saturating_sub(1));
     }
 
     /// The platform says how many calls of `operation` it allows per second, as decimal text. Text that is no
@@ -270,8 +271,7 @@ impl Lane {
                 (Some(left), Some(u64::from(counted.bucket.burst)), counted.wait(now))
             }
             (None, Some(window)) => {
-                let wait =
-                    if window.left == 0 { window.ends_at.saturating_sub(now) } else { Duration::ZERO };
+                let wait = if window.left == 0 { window.ends_at.saturating_sub(now) } else { Duration::ZERO };
                 (Some(window.left), Some(window.limit), wait)
             }
             (None, None) => (None, None, Duration::ZERO),
@@ -326,8 +326,7 @@ impl Counted {
     /// The same bucket at another pace. It begins empty of debts: what the platform just answered shows that
     /// it still had a call for us.
     fn at_period(&self, period: Duration, time: &PaceClock) -> Self {
-        let per_second =
-            Duration::from_secs(1).as_nanos().checked_div(period.as_nanos()).unwrap_or_default();
+        let per_second = Duration::from_secs(1).as_nanos().checked_div(period.as_nanos()).unwrap_or_default();
         let burst = u32::try_from(per_second).unwrap_or(u32::MAX).max(self.bucket.burst);
         Self::new(Bucket { period, burst, ..self.bucket }, SharedState::default(), time)
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::error::ChannelError;
 use super::{Connector, ConnectorSetup};
+use crate::domain::connection::CredentialLife;
 use crate::domain::id::ChannelName;
 
 /// One field of a channel's credentials, as the form shows it.
@@ -36,6 +37,8 @@ pub struct ChannelInfo {
     pub steps: &'static [&'static str],
     /// The account that these credentials stand for (seller id, store hash); never a secret.
     pub account: fn(&std::collections::BTreeMap<String, String>) -> Option<String>,
+    /// How long credentials stay good.
+    pub life: CredentialLife,
     /// Builds a connector.
     pub connect: fn(ConnectorSetup) -> Result<Arc<dyn Connector>, ChannelError>,
 }

@@ -57,10 +57,8 @@ impl Parts<'_> {
             address.push('?');
             address.push_str(&pairs(self.query));
         }
-        let mut request = http::Request::builder()
-            .method(self.method)
-            .uri(address)
-            .header(ACCEPT, "application/json");
+        let mut request =
+            http::Request::builder().method(self.method).uri(address).header(ACCEPT, "application/json");
         for (name, value) in self.headers {
             request = request.header(name, value);
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::id::{ChannelName, ConnectionId};
@@ -108,6 +109,51 @@ pub struct ConnectionSettings {
     pub carrier_map: BTreeMap<String, String>,
     /// The carrier where the shop names none; without it such a shipment is held (FEATURES D4).
     pub default_carrier: Option<String>,
+    /// The day on which the platform made the app's secret, where such a secret ends (FEATURES A3).
+    pub secret_made_on: Option<Date>,
+    /// The day on which the account was authorised, where an authorisation ends.
+    pub authorised_on: Option<Date>,
+}
+
+/// How long what a platform accepts today stays good, in days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CredentialLife {
+    /// The app's secret; none where it does not end.
+    pub secret_days: Option<i16>,
+    /// The account's authorisation; none where it does not end.
+    pub authorisation_days: Option<i16>,
+}
+
+/// Something that stops working on a day unless a person does something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deadline {
+    /// What ends and what to do.
+    pub what: &'static str,
+    /// The day.
+    pub on: Date,
+    /// Days from today; negative once it has passed.
+    pub days_left: i32,
+}
+
+/// What ends when, for a connection with these settings.
+#[must_use]
+pub fn deadlines(settings: &ConnectionSettings, life: CredentialLife, today: Date) -> Vec<Deadline> {
+    let ends = |what, since: Option<Date>, days: Option<i16>| {
+        let on = since?.checked_add(Span::new().days(days?)).ok()?;
+        let days_left = today.until(on).ok()?.get_days();
+        Some(Deadline { what, on, days_left })
+    };
+    let secret = ends(
+        "The app's client secret: make a new one in the platform's developer console and enter it here.",
+        settings.secret_made_on,
+        life.secret_days,
+    );
+    let authorisation = ends(
+        "The authorisation: authorise the app again in the seller account and enter the new token here.",
+        settings.authorised_on,
+        life.authorisation_days,
+    );
+    secret.into_iter().chain(authorisation).collect()
 }
 
 impl Default for ConnectionSettings {
@@ -127,6 +173,8 @@ impl Default for ConnectionSettings {
             customer_email: CustomerEmail::default(),
             carrier_map: BTreeMap::new(),
             default_carrier: None,
+            secret_made_on: None,
+            authorised_on: None,
         }
     }
 }
@@ -206,4 +254,28 @@ pub struct Connection {
     pub settings: ConnectionSettings,
     /// The shop's default currency, as last read; marketplaces have none.
     pub currency: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ends_is_known_in_time() {
+        let settings = ConnectionSettings {
+            secret_made_on: Some("2026-06-01".parse().unwrap()),
+            authorised_on: Some("2026-06-01".parse().unwrap()),
+            ..ConnectionSettings::default()
+        };
+        let life = CredentialLife { secret_days: Some(180), authorisation_days: Some(365) };
+        let left = |today: &str| -> Vec<i32> {
+            deadlines(&settings, life, today.parse().unwrap())
+                .iter()
+                .map(|deadline| deadline.days_left)
+                .collect()
+        };
+        assert_eq!(left("2026-06-01"), [180, 365]);
+        assert_eq!(left("2026-11-29"), [-1, 184]);
+        assert!(deadlines(&settings, CredentialLife::default(), "2026-06-01".parse().unwrap()).is_empty());
+    }
 }

@@ -29,7 +29,9 @@ impl Address {
     /// True where nothing but perhaps the country is known: nothing can be sent there.
     #[must_use]
     pub fn is_unusable(&self) -> bool {
-        self.street.is_empty() || self.country.is_none() || (self.city.is_none() && self.postal_code.is_none())
+        self.street.is_empty()
+            || self.country.is_none()
+            || (self.city.is_none() && self.postal_code.is_none())
     }
 }
 

@@ -12,7 +12,7 @@ use super::customer::{Address, People};
 use super::id::ChannelName;
 use super::listing::ShopVariant;
 use super::money::{Currency, MoneyError, decimal_of_minor, sum};
-use super::order::{AmountKind, OrderFacts, OrderStatus};
+use super::order::{AmountKind, FulfilledBy, OrderFacts, OrderStatus};
 use super::reason::{Reason, ReasonCode};
 
 /// Digits after the point of a derived unit price: what BigCommerce keeps.
@@ -161,11 +161,7 @@ pub fn shop_order(facts: &OrderFacts, context: &DraftContext<'_>) -> Result<Shop
     let total_mismatch = |error: MoneyError| Reason::with(ReasonCode::TotalMismatch, error.to_string());
     check_total(facts)?;
     let people = facts.people.as_ref().ok_or_else(|| Reason::of(ReasonCode::AddressMissing))?;
-    let ship_to = people
-        .ship_to
-        .clone()
-        .filter(|address| !address.is_unusable())
-        .ok_or_else(|| Reason::of(ReasonCode::AddressMissing))?;
+    let ship_to = ship_to(facts, people, context.alias)?;
 
     let is_folded = discounts_fold_into_lines(facts).map_err(total_mismatch)?;
     let lines = draft_lines(facts, context, is_folded)?;
@@ -179,11 +175,8 @@ pub fn shop_order(facts: &OrderFacts, context: &DraftContext<'_>) -> Result<Shop
     let wrapping = ex_inc(of(AmountKind::GiftWrap)?, of(AmountKind::GiftWrapTax)?)?;
     let handling = ex_inc(of(AmountKind::Other)?, 0)?;
     let unfolded = unfolded_discount(facts, is_folded).map_err(total_mismatch)?;
-    let tax = checked_sum(&[
-        of(AmountKind::ItemTax)?,
-        of(AmountKind::ShippingTax)?,
-        of(AmountKind::GiftWrapTax)?,
-    ])?;
+    let tax =
+        checked_sum(&[of(AmountKind::ItemTax)?, of(AmountKind::ShippingTax)?, of(AmountKind::GiftWrapTax)?])?;
     let total =
         ExInc { ex_tax_minor: checked_sum(&[facts.total_minor, -tax])?, inc_tax_minor: facts.total_minor };
     Ok(ShopOrderDraft {
@@ -198,13 +191,37 @@ pub fn shop_order(facts: &OrderFacts, context: &DraftContext<'_>) -> Result<Shop
         handling,
         discount_minor: -unfolded,
         total,
-        bill_to: people.bill_to.clone().filter(|address| !address.is_unusable()).unwrap_or_else(|| ship_to.clone()),
+        bill_to: people
+            .bill_to
+            .clone()
+            .filter(|address| !address.is_unusable())
+            .unwrap_or_else(|| ship_to.clone()),
         ship_to,
         email: email(facts, people, context.settings),
         shipping_method: facts.shipping_method.clone(),
         payment_method: context.alias.to_owned(),
         staff_notes: staff_notes(facts, people, context),
         customer_message: people.buyer_note.clone(),
+    })
+}
+
+/// Where it goes. What the platform ships itself comes without a street, since nobody here needs one; the shop
+/// asks for one all the same.
+fn ship_to(facts: &OrderFacts, people: &People, alias: &str) -> Result<Address, Reason> {
+    let missing = || Reason::of(ReasonCode::AddressMissing);
+    let address = people.ship_to.clone().ok_or_else(missing)?;
+    if !address.is_unusable() {
+        return Ok(address);
+    }
+    if facts.fulfilled_by != FulfilledBy::Platform || address.country.is_none() {
+        return Err(missing());
+    }
+    let unknown = || Some("-".to_owned());
+    Ok(Address {
+        name: address.name.or_else(|| Some(format!("{alias} customer"))),
+        street: if address.street.is_empty() { vec![format!("Shipped by {alias}")] } else { address.street },
+        city: address.city.or_else(unknown),
+        ..address
     })
 }
 
@@ -232,7 +249,8 @@ fn check_currency(facts: &OrderFacts, context: &DraftContext<'_>) -> Result<(), 
 }
 
 fn check_total(facts: &OrderFacts) -> Result<(), Reason> {
-    let paid = facts.sum_paid().map_err(|error| Reason::with(ReasonCode::TotalMismatch, error.to_string()))?;
+    let paid =
+        facts.sum_paid().map_err(|error| Reason::with(ReasonCode::TotalMismatch, error.to_string()))?;
     if paid == facts.total_minor {
         return Ok(());
     }
@@ -284,12 +302,9 @@ fn draft_lines(
     let overflow = |error: MoneyError| Reason::with(ReasonCode::TotalMismatch, error.to_string());
     let mut lines = Vec::with_capacity(facts.lines.len());
     for (index, line) in facts.lines.iter().enumerate() {
-        let net = if is_folded {
-            line_net(facts, index)
-        } else {
-            facts.amount(AmountKind::Item, Some(index))
-        }
-        .map_err(overflow)?;
+        let net =
+            if is_folded { line_net(facts, index) } else { facts.amount(AmountKind::Item, Some(index)) }
+                .map_err(overflow)?;
         let tax = facts.amount(AmountKind::ItemTax, Some(index)).map_err(overflow)?;
         let quantity = line.quantity - line.quantity_cancelled;
         if quantity <= 0 && net == 0 && tax == 0 {
@@ -325,7 +340,7 @@ fn draft_lines(
 
 /// Orders that the platform ships never touch the shop's stock (FEATURES B5).
 fn is_custom(facts: &OrderFacts, context: &DraftContext<'_>) -> bool {
-    context.custom_lines_only || facts.fulfilled_by == super::order::FulfilledBy::Platform
+    context.custom_lines_only || facts.fulfilled_by == FulfilledBy::Platform
 }
 
 fn unit_price(line_minor: i64, quantity: i64, currency: Currency) -> Decimal {
@@ -359,7 +374,9 @@ fn staff_notes(facts: &OrderFacts, people: &People, context: &DraftContext<'_>) 
         notes.push(format!("Ship by {}", ship_by.strftime("%Y-%m-%d %H:%M UTC")));
     }
     let options = facts.lines.iter().filter_map(|line| {
-        line.options.as_ref().map(|options| format!("{}: {options}", line.sku.as_deref().unwrap_or(&line.title)))
+        line.options
+            .as_ref()
+            .map(|options| format!("{}: {options}", line.sku.as_deref().unwrap_or(&line.title)))
     });
     notes.extend(options);
     notes.extend(people.gift_message.iter().map(|message| format!("Gift message: {message}")));

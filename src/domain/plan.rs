@@ -142,7 +142,10 @@ fn plan_new(connection: &Connection, facts: &OrderFacts, now: Timestamp) -> Impo
         EventKind::Imported,
         format!("Arrived from {} as “{}”.", connection.alias, facts.platform_status),
     )];
-    let effects = export_effects(connection, export_state, export_reason.as_ref(), now);
+    let mut effects = export_effects(connection, export_state, export_reason.as_ref(), now);
+    if export_state != ExportState::None {
+        effects.extend(shipped_effect(connection, facts, now));
+    }
     events.extend(export_event(export_state, export_reason.as_ref()));
     ImportPlan {
         change: Change::New,
@@ -190,14 +193,18 @@ fn plan_update(connection: &Connection, held: &HeldOrder, facts: &OrderFacts, no
         dropped: Vec::new(),
         events,
     };
+    if held.status != facts.status && held.export_state != ExportState::None {
+        plan.effects.extend(shipped_effect(connection, facts, now));
+    }
     match held.export_state {
         ExportState::None | ExportState::Waiting => redecide_export(connection, held, facts, now, &mut plan),
-        ExportState::Created => {
+        // One that is being created may be in the shop already: its cancellation waits for the answer.
+        ExportState::Created | ExportState::Creating => {
             if facts.status == OrderStatus::Cancelled && held.status != OrderStatus::Cancelled {
                 plan.effects.extend(cancel_effect(connection, held, now));
             }
         }
-        ExportState::Creating | ExportState::Failed => {}
+        ExportState::Failed => {}
     }
     plan
 }
@@ -228,6 +235,25 @@ fn redecide_export(
     }
     plan.export_reason = reason;
 }
+
+/// An order that the marketplace calls shipped without naming a parcel: the shop is told of the status alone.
+fn shipped_effect(connection: &Connection, facts: &OrderFacts, now: Timestamp) -> Option<NewEffect> {
+    let names_parcels = facts.shipments.as_ref().is_some_and(|parcels| !parcels.is_empty());
+    if facts.status != OrderStatus::Shipped || names_parcels {
+        return None;
+    }
+    Some(NewEffect {
+        kind: EffectKind::ShipShopOrder,
+        revision: STATUS_REVISION.to_owned(),
+        connection: connection.settings.shop?,
+        lane: Lane::Orders,
+        due_at: now,
+        held: None,
+    })
+}
+
+/// The revision of a [`EffectKind::ShipShopOrder`] that is about no parcel, but the status.
+pub const STATUS_REVISION: &str = "status";
 
 fn cancel_effect(connection: &Connection, held: &HeldOrder, now: Timestamp) -> Option<NewEffect> {
     // A shipped order is no longer ours to cancel: the parcel is on its way.
@@ -387,9 +413,9 @@ pub fn plan_parcels(held: &[HeldParcel], listed: &[ShipmentFacts], context: Parc
     let mut next = held.iter().map(|parcel| parcel.parcel).max().unwrap_or(0);
     let mut matched = Vec::new();
     for shipment in listed {
-        let known = held
-            .iter()
-            .find(|parcel| !matched.contains(&parcel.parcel) && is_same_parcel(parcel, shipment, context.side));
+        let known = held.iter().find(|parcel| {
+            !matched.contains(&parcel.parcel) && is_same_parcel(parcel, shipment, context.side)
+        });
         match known {
             Some(parcel) => {
                 matched.push(parcel.parcel);
@@ -402,7 +428,8 @@ pub fn plan_parcels(held: &[HeldParcel], listed: &[ShipmentFacts], context: Parc
         }
     }
     for parcel in held {
-        let is_missing = parcel.origin == context.side && !parcel.is_gone && !matched.contains(&parcel.parcel);
+        let is_missing =
+            parcel.origin == context.side && !parcel.is_gone && !matched.contains(&parcel.parcel);
         if is_missing {
             plan.upserts.push(HeldParcel { is_gone: true, ..parcel.clone() });
             plan.events.push(NewEvent::new(

@@ -19,6 +19,8 @@ words! {
         UnmatchedSku = "unmatched_sku",
         /// The shop has too little stock.
         OutOfStock = "out_of_stock",
+        /// The shop's limits of a product's quantity do not allow this order.
+        QuantityLimit = "quantity_limit",
         /// The order's currency is not the shop's.
         CurrencyDiffers = "currency_differs",
         /// The amounts do not sum to the order's total.
@@ -88,6 +90,11 @@ impl Reason {
             ReasonCode::Cancelled => "The order was cancelled before it went into the shop.".to_owned(),
             ReasonCode::UnmatchedSku => format!("The shop has no product with this SKU{said}."),
             ReasonCode::OutOfStock => format!("The shop has too little stock for this order{said}."),
+            ReasonCode::QuantityLimit => {
+                format!(
+                    "The shop's minimum or maximum quantity of a product does not allow this order{said}."
+                )
+            }
             ReasonCode::CurrencyDiffers => {
                 format!("The order is in another currency than the shop{said}.")
             }
@@ -95,7 +102,9 @@ impl Reason {
                 format!("The order's amounts do not add up to its total{said}.")
             }
             ReasonCode::AddressMissing => "The marketplace gave no usable delivery address.".to_owned(),
-            ReasonCode::ShopUnavailable => format!("The shop's connection does not work at the moment{said}."),
+            ReasonCode::ShopUnavailable => {
+                format!("The shop's connection does not work at the moment{said}.")
+            }
             ReasonCode::MarketplaceUnavailable => {
                 format!("The marketplace's connection does not work at the moment{said}.")
             }
@@ -137,6 +146,10 @@ impl Reason {
             }
             ReasonCode::OutOfStock => {
                 "It is tried again by itself. Raise the stock in the shop to speed it up, then press Retry."
+            }
+            ReasonCode::QuantityLimit => {
+                "Change the limit on the product in the shop and press Retry, or let the connection send such lines \
+                 as custom lines."
             }
             ReasonCode::CurrencyDiffers => {
                 "Create this order in the shop by hand, or connect a shop with this currency: amounts are never \
@@ -182,6 +195,7 @@ impl Reason {
         matches!(
             self.code,
             ReasonCode::UnmatchedSku
+                | ReasonCode::QuantityLimit
                 | ReasonCode::CurrencyDiffers
                 | ReasonCode::TotalMismatch
                 | ReasonCode::AddressMissing

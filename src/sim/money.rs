@@ -38,3 +38,8 @@ pub fn parse_four_decimals(value: &Value) -> Option<i64> {
 pub fn share(amount: i64, rate_per_ten_thousand: i64) -> i64 {
     amount.saturating_mul(rate_per_ten_thousand).saturating_add(5_000) / 10_000
 }
+
+/// Ten-thousandths rounded half up to whole cents; for amounts that are not negative.
+pub const fn whole_cents(amount: i64) -> i64 {
+    amount.saturating_add(50) / 100 * 100
+}

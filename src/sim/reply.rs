@@ -47,7 +47,7 @@ pub fn empty(status: StatusCode) -> Response<Bytes> {
 
 /// An answer with a JSON body.
 pub fn json(status: StatusCode, body: &Value) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::from(body.to_string()));
+    let mut response = Response::new(Bytes::from(serde_json::to_vec(body).unwrap_or_default()));
     *response.status_mut() = status;
     set_header(&mut response, "content-type", "application/json");
     response

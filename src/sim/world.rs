@@ -234,7 +234,7 @@ impl State {
         let has_quotas = options.quotas == Quotas::Real;
         let rate = i64::from(options.rate_per_minute);
         Self {
-            now,
+            now: whole_millisecond(now),
             amazon: Amazon::new(options.seed, options.foreign_currency_percent, has_quotas),
             shop: Shop::new(options.seed, options.stock_rule, has_quotas),
             meta: Meta { seed: options.seed, offset_s: 0, arrivals: 0, next_arrival: None },
@@ -260,7 +260,7 @@ impl State {
 
     /// Goes on with a world that was stopped.
     fn resume(&mut self, now: Timestamp) {
-        self.now = shifted(now, SignedDuration::from_secs(self.meta.offset_s));
+        self.now = whole_millisecond(shifted(now, SignedDuration::from_secs(self.meta.offset_s)));
         let now = self.now.as_microsecond();
         let oldest = now.saturating_sub(CATCH_UP_SECONDS * 1_000_000);
         let gap = self.gap();
@@ -291,13 +291,14 @@ impl State {
     /// Lets everything happen until `goal`, in the order of time.
     fn run_until(&mut self, goal: Timestamp) {
         // The world's time never goes back, whatever its clock does.
-        let goal = goal.max(self.now);
+        let goal = whole_millisecond(goal).max(self.now);
         let goal_us = goal.as_microsecond();
         loop {
             let late = self.late.first_key_value().map(|((due, _), _)| *due);
             let dues = [late, self.amazon.next_due(), self.shop.next_due(), self.meta.next_arrival];
             let Some(due) = dues.iter().flatten().min().copied().filter(|due| *due <= goal_us) else { break };
-            self.now = Timestamp::from_microsecond(due).unwrap_or(self.now).max(self.now);
+            let at = Timestamp::from_microsecond(due).unwrap_or(self.now);
+            self.now = whole_millisecond(at).max(self.now);
             if late == Some(due) {
                 self.apply_late();
             } else if self.amazon.next_due() == Some(due) {
@@ -531,6 +532,11 @@ impl State {
         self.amazon.take_changes(&mut |record| write(&RecordRef::Amazon(record)));
         self.shop.take_changes(&mut |record| write(&RecordRef::Shop(record)));
     }
+}
+
+/// Answers show milliseconds: what is shown must not be rounded past what is meant.
+fn whole_millisecond(at: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
 fn operation_of(platform: &str, request: &Request<Bytes>) -> &'static str {

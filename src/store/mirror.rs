@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use duckdb::{Row, params};
 use jiff::Timestamp;
 
+use super::connections;
 use super::effects;
 use super::error::StoreError;
 use super::reader::Read;
@@ -47,8 +48,9 @@ pub struct MirrorOutcome {
     pub effects: Vec<Effect>,
     /// Marketplace ids that the shop holds more than once for one account.
     pub duplicates: Vec<String>,
-    /// Sources of other installations for rows of this page: a second appliance works on this shop.
-    pub foreign: Vec<String>,
+    /// Rows of this page that another installation made since this one exists, for an account that this one
+    /// exports: a second appliance works on this shop.
+    pub foreign: Vec<MirrorRow>,
 }
 
 const COLUMNS: &str =
@@ -60,7 +62,7 @@ const UPDATE_SQL: &str = "UPDATE main.shop_mirror
     WHERE shop_order_key = ? AND connection_id = ? AND shop_order_id = ?";
 const OURS_SQL: &str = "SELECT order_no, shop_order_id FROM main.orders
     WHERE shop_connection_id = ? AND shop_order_id IN (SELECT unnest(CAST(? AS VARCHAR[])))";
-const INSTALLATION_SQL: &str = "SELECT installation_id FROM main.installation";
+const INSTALLATION_SQL: &str = "SELECT installation_id, created_at FROM main.installation";
 
 /// Takes a page of the shop's list in. `is_shipped` says which status ids mean that something was shipped.
 ///
@@ -84,8 +86,8 @@ pub fn apply(
             Some(known) if row.updated_at < known.updated_at || row == known => continue,
             Some(known) => {
                 update(tx, shop, row, now)?;
-                let has_moved = known.status_id != row.status_id || known.items_shipped != row.items_shipped;
-                if has_moved && (is_shipped(row.status_id) || row.items_shipped != known.items_shipped) {
+                // Any change of an order with parcels may be a change of a parcel: late tracking moves no status.
+                if is_shipped(row.status_id) || row.items_shipped > 0 || known.items_shipped > 0 {
                     shipped.push(row);
                 }
             }
@@ -209,17 +211,22 @@ fn read_shipments(
     let mut opened = Vec::new();
     for row in shipped {
         let Some(order_no) = ours.get(&row.shop_order_id) else { continue };
-        let new = NewEffect {
-            kind: EffectKind::ReadShopShipments,
-            revision: row.updated_at.to_string(),
-            connection: shop,
-            lane: Lane::Orders,
-            due_at: now,
-            held: None,
-        };
-        opened.extend(effects::open(tx, *order_no, &new)?);
+        opened.extend(effects::open(tx, *order_no, &reading(shop, row, now))?);
     }
     Ok(opened)
+}
+
+/// The reading of a shop order's parcels that its row asks for.
+#[must_use]
+pub fn reading(shop: ConnectionId, row: &MirrorRow, now: Timestamp) -> NewEffect {
+    NewEffect {
+        kind: EffectKind::ReadShopShipments,
+        revision: row.updated_at.to_string(),
+        connection: shop,
+        lane: Lane::Orders,
+        due_at: now,
+        held: None,
+    }
 }
 
 /// Marketplace ids that the shop holds twice, and rows that another installation made.
@@ -229,7 +236,15 @@ fn look_for_others(
     page: &[MirrorRow],
     outcome: &mut MirrorOutcome,
 ) -> Result<(), StoreError> {
-    let ours: Option<String> = tx.first(INSTALLATION_SQL, [], |row| get(row, 0))?;
+    let (installation, installed_at) = tx
+        .first(INSTALLATION_SQL, [], |row| Ok((get::<String>(row, 0)?, get_time(row, 1)?)))?
+        .ok_or(StoreError::NotFound)?;
+    let accounts: HashSet<(String, String)> = connections::all(tx)?
+        .into_iter()
+        .filter(|connection| connection.settings.shop == Some(shop))
+        .map(|connection| (connection.channel.0, connection.account))
+        .collect();
+    let listed: HashSet<&str> = page.iter().map(|row| row.shop_order_id.as_str()).collect();
     let keys: HashSet<u64> =
         page.iter().filter_map(|row| Some(external_key(shop, row.external_order_id.as_deref()?))).collect();
     if keys.is_empty() {
@@ -241,17 +256,21 @@ fn look_for_others(
     let mut seen: HashMap<(String, String, String), String> = HashMap::new();
     for row in tx.rows(&sql, params![key_list(keys), shop.0], mirror_row)? {
         let source = row.external_source.as_deref().and_then(|source| source.parse::<ExternalSource>().ok());
-        let (Some(source), Some(id)) = (source, row.external_order_id) else { continue };
-        if ours.as_deref().is_some_and(|ours| ours != source.installation) {
-            outcome.foreign.push(source.to_string());
+        let (Some(source), Some(id)) = (source, row.external_order_id.clone()) else { continue };
+        let account = (source.channel.0, source.account);
+        let is_foreign = source.installation != installation
+            && row.created_at > installed_at
+            && accounts.contains(&account)
+            && listed.contains(row.shop_order_id.as_str());
+        let shop_order_id = row.shop_order_id.clone();
+        if is_foreign {
+            outcome.foreign.push(row);
         }
-        let key = (id.clone(), source.channel.0, source.account);
-        if seen.insert(key, row.shop_order_id).is_some() {
+        let key = (id.clone(), account.0, account.1);
+        if seen.insert(key, shop_order_id).is_some() {
             outcome.duplicates.push(id);
         }
     }
-    outcome.foreign.sort_unstable();
-    outcome.foreign.dedup();
     outcome.duplicates.sort_unstable();
     outcome.duplicates.dedup();
     Ok(())

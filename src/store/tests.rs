@@ -299,7 +299,9 @@ async fn facts_come_in_new_changed_stale_and_unchanged() {
     let second = bench.import(vec![item(changed.clone()), item(facts("A", 5))]).await;
     // The older one comes first in the platform's time, but is older than what was held: stale.
     assert_eq!(counts(&second), [0, 1, 1, 0, 0]);
-    assert!(second.effects.is_empty(), "the create joined the open one");
+    // The create joined the open one; the status without a parcel is news for the shop.
+    let kinds: Vec<EffectKind> = second.effects.iter().map(|effect| effect.kind).collect();
+    assert_eq!(kinds, [EffectKind::ShipShopOrder]);
     let detail = bench.detail(first.orders[0]).await;
     assert_eq!(detail.row.status, OrderStatus::Shipped);
     assert_eq!((detail.lines, detail.amounts), (changed.lines, changed.amounts));
@@ -740,9 +742,14 @@ async fn the_mirror_is_not_moved_by_older_rows_and_sees_others() {
     assert_eq!(apply(vec![row("70", 10, 0, &us)]).await.effects, []);
     let held = bench.store.read(move |read| mirror::find(read, shop, "A")).await.unwrap();
     assert_eq!(held, [row("70", 20, 1, &us)]);
-    let other = apply(vec![row("71", 30, 0, "other")]).await;
-    assert_eq!(other.duplicates, ["A"]);
-    assert_eq!(other.foreign, ["eider:amazon:A1:other"]);
+    let older = mirror::MirrorRow { created_at: at(-10), ..row("71", 30, 0, "other") };
+    let before_us = apply(vec![older]).await;
+    assert_eq!(
+        (before_us.duplicates.as_slice(), before_us.foreign.as_slice()),
+        (&["A".to_owned()][..], &[][..])
+    );
+    let twins = row("72", 31, 0, "other");
+    assert_eq!(apply(vec![twins.clone()]).await.foreign, [twins]);
 }
 
 #[tokio::test]

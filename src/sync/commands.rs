@@ -115,7 +115,10 @@ impl Engine {
     pub fn sync_now(&self, id: ConnectionId) -> Result<(), String> {
         let connection = self.connection(id).ok_or("This connection does not exist.")?;
         if !connection.state.may_call() {
-            return Err(format!("{} is {}: resume or re-authorise it first.", connection.alias, connection.state));
+            return Err(format!(
+                "{} is {}: resume or re-authorise it first.",
+                connection.alias, connection.state
+            ));
         }
         let now = self.now();
         self.with_queue(|queue| {
@@ -188,7 +191,10 @@ impl Engine {
     ) -> Result<ConnectionId, Refused> {
         let info = registry::channel(&request.channel).ok_or_else(|| {
             let known = registry::CHANNELS.iter().map(|info| info.name).collect::<Vec<_>>().join(", ");
-            Refused::field("channel", format!("There is no channel “{}”. Choose one of {known}.", request.channel))
+            Refused::field(
+                "channel",
+                format!("There is no channel “{}”. Choose one of {known}.", request.channel),
+            )
         })?;
         let alias = self.checked_alias(&request.alias, None)?;
         check_credentials(info, &request.credentials)?;
@@ -202,13 +208,20 @@ impl Engine {
 
         let now = self.now();
         connection.settings.go_live.get_or_insert(now);
+        let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+        if info.life.secret_days.is_some() {
+            connection.settings.secret_made_on.get_or_insert(today);
+        }
+        if info.life.authorisation_days.is_some() {
+            connection.settings.authorised_on.get_or_insert(today);
+        }
         let row = NewConnection {
             channel: connection.channel.clone(),
             alias: connection.alias.clone(),
             account: connection.account.clone(),
             base_url: connection.base_url.clone(),
             settings: connection.settings.clone(),
-            created_at: now,
+            now,
         };
         let text = format!("{} was added by {actor}.", connection.alias);
         let actor = actor.to_owned();
@@ -238,22 +251,33 @@ impl Engine {
         actor: &str,
     ) -> Result<(), Refused> {
         let mut connection = self.connection(id).ok_or_else(|| Refused::from(StoreError::NotFound))?;
-        let info = registry::channel(&connection.channel).ok_or_else(|| Refused::from(StoreError::NotFound))?;
+        let info =
+            registry::channel(&connection.channel).ok_or_else(|| Refused::from(StoreError::NotFound))?;
         if let Some(alias) = &change.alias {
             connection.alias = self.checked_alias(alias, Some(id))?;
         }
         if let Some(settings) = change.settings {
-            let go_live = connection.settings.go_live;
-            connection.settings = settings;
-            connection.settings.go_live = connection.settings.go_live.or(go_live);
+            let before = std::mem::replace(&mut connection.settings, settings);
+            let after = &mut connection.settings;
+            after.go_live = after.go_live.or(before.go_live);
+            after.secret_made_on = after.secret_made_on.or(before.secret_made_on);
+            after.authorised_on = after.authorised_on.or(before.authorised_on);
             self.check_settings(info, &mut connection.settings)?;
         }
-        let new_base = change.base_url.map(|url| url.map(|url| url.as_str().trim_end_matches('/').to_owned()));
+        let new_base =
+            change.base_url.map(|url| url.map(|url| url.as_str().trim_end_matches('/').to_owned()));
         let is_moved = new_base.as_ref().is_some_and(|base| *base != connection.base_url);
         if let Some(base_url) = new_base {
             connection.base_url = base_url;
         }
         let has_credentials = !change.credentials.is_empty();
+        let today = self.now().to_zoned(jiff::tz::TimeZone::UTC).date();
+        if info.life.secret_days.is_some() && change.credentials.contains_key("client_secret") {
+            connection.settings.secret_made_on = Some(today);
+        }
+        if info.life.authorisation_days.is_some() && change.credentials.contains_key("refresh_token") {
+            connection.settings.authorised_on = Some(today);
+        }
         if is_moved && !has_credentials {
             return Err(Refused::field(
                 "base_url",
@@ -311,8 +335,10 @@ impl Engine {
         if alias.is_empty() || alias.chars().count() > ALIAS_CHARS_MAX {
             return Err(Refused::field("alias", "Give the connection a name of 1 to 60 characters."));
         }
-        let is_taken =
-            self.connections().iter().any(|other| Some(other.id) != own && other.alias.eq_ignore_ascii_case(alias));
+        let is_taken = self
+            .connections()
+            .iter()
+            .any(|other| Some(other.id) != own && other.alias.eq_ignore_ascii_case(alias));
         if is_taken {
             return Err(Refused::field(
                 "alias",
@@ -331,7 +357,10 @@ impl Engine {
             registry::channel(&connection.channel).is_some_and(|channel| channel.is_shop)
         });
         if !is_shop {
-            return Err(Refused::field("shop", format!("Connection {shop} is no shop: choose one, or none.")));
+            return Err(Refused::field(
+                "shop",
+                format!("Connection {shop} is no shop: choose one, or none."),
+            ));
         }
         Ok(())
     }
@@ -395,7 +424,8 @@ impl Engine {
             return Err("The order is not paid yet. It goes into the shop by itself once it is.".to_owned());
         }
         let by = actor.to_owned();
-        let opened = self.store().write(WriteLane::Interactive, move |tx| orders::pick(tx, order_no, &by)).await;
+        let opened =
+            self.store().write(WriteLane::Interactive, move |tx| orders::pick(tx, order_no, &by)).await;
         self.enqueue(opened.map_err(|error| error.to_string())?);
         let shop = self.connection(shop).map_or_else(|| "the shop".to_owned(), |shop| shop.alias);
         Ok(format!("It is being created in {shop}."))
@@ -407,7 +437,8 @@ impl Engine {
     /// Why not.
     pub async fn retry(&self, order_no: OrderNo, actor: &str) -> Result<String, String> {
         let loaded = self.store().read(move |read| orders::facts(read, order_no)).await;
-        let (_, held, owner) = loaded.map_err(|error| error.to_string())?.ok_or("This order does not exist.")?;
+        let (_, held, owner) =
+            loaded.map_err(|error| error.to_string())?.ok_or("This order does not exist.")?;
         let (by, now) = (actor.to_owned(), self.now());
         let fetches_again =
             matches!(held.export_reason, Some(ReasonCode::AddressMissing | ReasonCode::TotalMismatch));
@@ -443,10 +474,18 @@ impl Engine {
     }
 
     /// Fetches one order from its platform now and says why it is or is not here.
-    pub async fn find_order(&self, connection: Option<ConnectionId>, external_id: &str, actor: &str) -> Found {
+    pub async fn find_order(
+        &self,
+        connection: Option<ConnectionId>,
+        external_id: &str,
+        actor: &str,
+    ) -> Found {
         let external_id = external_id.trim();
-        let asked: Vec<Connection> =
-            self.connections().into_iter().filter(|known| connection.is_none_or(|id| id == known.id)).collect();
+        let asked: Vec<Connection> = self
+            .connections()
+            .into_iter()
+            .filter(|known| connection.is_none_or(|id| id == known.id))
+            .collect();
         let mut notes = Vec::new();
         for known in &asked {
             match self.find_at(known, external_id, actor).await {
@@ -461,8 +500,9 @@ impl Engine {
         Found {
             order_no: None,
             explanation: format!("No connection has an order “{external_id}”. {}", notes.join(" ")),
-            next_step: "Check the number on the marketplace's own page, and that the right account is connected."
-                .to_owned(),
+            next_step:
+                "Check the number on the marketplace's own page, and that the right account is connected."
+                    .to_owned(),
         }
     }
 
@@ -503,8 +543,9 @@ impl Engine {
             return Ok(Some(Found {
                 order_no: before,
                 explanation: format!("{} sent it, but it cannot be read: {what}.", connection.alias),
-                next_step: "It is kept and read again after an upgrade. Work on it on the marketplace until then."
-                    .to_owned(),
+                next_step:
+                    "It is kept and read again after an upgrade. Work on it on the marketplace until then."
+                        .to_owned(),
             }));
         }
         let order_no = outcome.orders.first().copied().or(before);
@@ -517,11 +558,19 @@ impl Engine {
         }
     }
 
-    async fn explain(&self, connection: &Connection, order_no: OrderNo, note: String) -> Result<Found, String> {
+    async fn explain(
+        &self,
+        connection: &Connection,
+        order_no: OrderNo,
+        note: String,
+    ) -> Result<Found, String> {
         let loaded = self.store().read(move |read| orders::facts(read, order_no)).await;
         let (facts, held, _) = loaded.map_err(|error| error.to_string())?.ok_or("The order is gone.")?;
         let (why, next_step) = if held.is_history {
-            ("It was placed before go-live, so it is history and is not exported.", "Press Export to send it anyway.")
+            (
+                "It was placed before go-live, so it is history and is not exported.",
+                "Press Export to send it anyway.",
+            )
         } else if !facts.is_paid {
             ("It is not paid yet.", "Nothing to do: it goes into the shop once it is paid.")
         } else if held.export_state == ExportState::Created {
@@ -581,16 +630,16 @@ fn check_credentials(info: &ChannelInfo, given: &BTreeMap<String, Secret>) -> Re
     for field in info.credentials {
         let is_there = given.get(field.name).is_some_and(|value| !value.expose().trim().is_empty());
         if field.is_required && !is_there {
-            return Err(Refused::field(
-                field.name,
-                format!("{} is missing. {}", field.label, field.hint),
-            ));
+            return Err(Refused::field(field.name, format!("{} is missing. {}", field.label, field.hint)));
         }
     }
     for name in given.keys() {
         if !info.credentials.iter().any(|field| field.name == name) {
             let known = info.credentials.iter().map(|field| field.name).collect::<Vec<_>>().join(", ");
-            return Err(Refused::field(name, format!("{} has no credential “{name}”: it takes {known}.", info.title)));
+            return Err(Refused::field(
+                name,
+                format!("{} has no credential “{name}”: it takes {known}.", info.title),
+            ));
         }
     }
     Ok(())

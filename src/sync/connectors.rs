@@ -38,8 +38,12 @@ impl Engine {
         let connection = self
             .connection(id)
             .ok_or_else(|| ChannelError::Fatal { message: format!("connection {id} does not exist") })?;
-        let credentials =
-            self.inner.parts.vault.read(|document| document.connections.get(&id.0).cloned()).unwrap_or_default();
+        let credentials = self
+            .inner
+            .parts
+            .vault
+            .read(|document| document.connections.get(&id.0).cloned())
+            .unwrap_or_default();
         let credentials = credentials.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
         let built = self.build_connector(&connection, credentials)?;
         self.with_live(id, |live| live.connector = Some(Arc::clone(&built)));

@@ -16,11 +16,11 @@ pub fn import_item(received: Received, person_paths: &[&str]) -> ImportItem {
     let Received { external_id, payload, facts } = received;
     let facts = facts.map_err(|unreadable| (unreadable.place, unreadable.what));
     match person::cut(&payload, person_paths) {
-        Ok(cut) if facts.is_ok() => {
-            ImportItem { external_id, payload: cut.payload, cuts: cut.values, facts }
-        }
+        Ok(cut) if facts.is_ok() => ImportItem { external_id, payload: cut.payload, cuts: cut.values, facts },
         // Nobody knows where people are in a payload that cannot be read.
-        Ok(_) => ImportItem { external_id, payload: "{\"$person\":0}".to_owned(), cuts: vec![payload], facts },
+        Ok(_) => {
+            ImportItem { external_id, payload: "{\"$person\":0}".to_owned(), cuts: vec![payload], facts }
+        }
         Err(error) => ImportItem {
             external_id,
             payload: "{\"$person\":0}".to_owned(),

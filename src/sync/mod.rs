@@ -124,7 +124,7 @@ impl Engine {
     /// # Errors
     /// Where the store cannot be read.
     pub async fn start(parts: EngineParts) -> Result<Self, StoreError> {
-        let (known, open, variants) = parts
+        let (known, open, variants, streams) = parts
             .store
             .read(|read| {
                 let known = connections::all(read)?;
@@ -132,7 +132,8 @@ impl Engine {
                 for shop in &known {
                     variants.insert(shop.id, crate::store::listings::shop_variants(read, shop.id)?);
                 }
-                Ok((known, crate::store::effects::open_effects(read)?, variants))
+                let streams = connections::streams(read)?;
+                Ok((known, crate::store::effects::open_effects(read)?, variants, streams))
             })
             .await?;
         let engine = Self {
@@ -146,6 +147,9 @@ impl Engine {
         };
         for (shop, found) in variants {
             engine.set_variants(shop, found);
+        }
+        for stream in streams {
+            engine.recall_stream(&stream);
         }
         let now = engine.now();
         for connection in known {
@@ -234,21 +238,17 @@ impl Engine {
     /// Takes a connection over as it now is: its jobs run if it may call, else none does.
     fn adopt(&self, connection: Connection, now: Timestamp) {
         let id = connection.id;
-        let may_call = connection.state.may_call();
+        let state = connection.state;
         let planned = jobs::of(&connection);
-        self.inner
-            .connections
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(id, connection);
+        self.inner.connections.lock().unwrap_or_else(PoisonError::into_inner).insert(id, connection);
         self.with_queue(|queue| {
-            if may_call {
-                for job in planned {
-                    queue.schedule(id, job, now);
-                }
+            queue.retain_jobs(id, &planned);
+            let first = if state.may_call() { now } else { retry::later(now, jobs::CHECK_INTERVAL) };
+            for job in planned {
+                queue.schedule(id, job, first);
+            }
+            if state.may_call() {
                 queue.hasten_connection(id, now);
-            } else {
-                queue.unschedule(id);
             }
         });
         self.inner.wake.notify_one();

@@ -86,7 +86,8 @@ impl Queue {
     /// Orders with an open effect that waits for this reason.
     pub fn orders_waiting_for(&self, reason: ReasonCode) -> Vec<OrderNo> {
         let waits = |effect: &&Effect| effect.reason.as_ref().is_some_and(|held| held.code == reason);
-        let numbers: BTreeSet<OrderNo> = self.effects.values().filter(waits).map(|effect| effect.order_no).collect();
+        let numbers: BTreeSet<OrderNo> =
+            self.effects.values().filter(waits).map(|effect| effect.order_no).collect();
         numbers.into_iter().collect()
     }
 
@@ -116,13 +117,19 @@ impl Queue {
 
     /// Schedules a job, unless it is due earlier already.
     pub fn schedule(&mut self, connection: ConnectionId, job: Job, due_at: Timestamp) {
-        let slot = self.jobs.entry((connection, job)).or_insert(JobSlot { due_at, is_running: false, failures: 0 });
+        let slot =
+            self.jobs.entry((connection, job)).or_insert(JobSlot { due_at, is_running: false, failures: 0 });
         slot.due_at = slot.due_at.min(due_at);
     }
 
-    /// Takes a connection's jobs out of the schedule.
-    pub fn unschedule(&mut self, connection: ConnectionId) {
-        self.jobs.retain(|(owner, _), _| *owner != connection);
+    /// Takes a connection's other jobs out of the schedule.
+    pub fn retain_jobs(&mut self, connection: ConnectionId, kept: &[Job]) {
+        self.jobs.retain(|(owner, job), _| *owner != connection || kept.contains(job));
+    }
+
+    /// Takes one job out of the schedule.
+    pub fn forget_job(&mut self, connection: ConnectionId, job: Job) {
+        self.jobs.remove(&(connection, job));
     }
 
     /// One job's place.
@@ -143,7 +150,9 @@ impl Queue {
     /// Ends an effect's run.
     pub fn effect_done(&mut self, id: EffectId) {
         let Some((connection, lane)) = self.running.remove(&id) else { return };
-        if let Some(count) = self.running_by_connection.get_mut(&connection).and_then(|lanes| lanes.get_mut(&lane)) {
+        if let Some(count) =
+            self.running_by_connection.get_mut(&connection).and_then(|lanes| lanes.get_mut(&lane))
+        {
             *count = count.saturating_sub(1);
         }
         if let Some(effect) = self.effects.get(&id).cloned() {

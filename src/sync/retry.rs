@@ -13,7 +13,7 @@ pub const BACKOFF_MAX: Duration = Duration::from_secs(900);
 /// First wait for stock.
 pub const STOCK_FIRST: Duration = Duration::from_secs(60);
 /// Longest wait for stock.
-pub const STOCK_MAX: Duration = Duration::from_secs(3600);
+pub const STOCK_MAX: Duration = Duration::from_secs(900);
 
 /// When the try after `attempts` failed ones is due. Half of the wait is fixed and half is drawn, so that many
 /// orders that failed together do not come back together.
@@ -26,7 +26,8 @@ pub fn next_try(
     after: Option<Duration>,
     entropy: &Entropy,
 ) -> Timestamp {
-    let doubled = first.saturating_mul(1u32.checked_shl(attempts.saturating_sub(1).min(20)).unwrap_or(u32::MAX));
+    let doubled =
+        first.saturating_mul(1u32.checked_shl(attempts.saturating_sub(1).min(20)).unwrap_or(u32::MAX));
     let whole = doubled.min(longest);
     let drawn = whole / 2 + entropy.jitter(whole / 2);
     later(now, after.map_or(drawn, |after| after.max(Duration::ZERO) + entropy.jitter(first / 5)))

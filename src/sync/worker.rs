@@ -51,7 +51,9 @@ impl Engine {
         match self.with_queue(|queue| queue.next_due()) {
             // Due, yet not taken: its order or lane is busy, and the end of that wakes us.
             Some(due_at) if due_at <= now && has_running => SLEEP_MAX,
-            Some(due_at) => Duration::try_from(due_at.duration_since(now)).unwrap_or(Duration::ZERO).min(SLEEP_MAX),
+            Some(due_at) => {
+                Duration::try_from(due_at.duration_since(now)).unwrap_or(Duration::ZERO).min(SLEEP_MAX)
+            }
             None => SLEEP_MAX,
         }
     }
@@ -95,7 +97,11 @@ impl Drop for RunGuard {
         match self.task.take() {
             None => {}
             Some(Running::Effect(id, order_no)) => {
-                tracing::error!(effect.id = id.0, order.no = order_no.0, "a task broke off; it is tried again");
+                tracing::error!(
+                    effect.id = id.0,
+                    order.no = order_no.0,
+                    "a task broke off; it is tried again"
+                );
                 self.engine.with_queue(|queue| {
                     queue.effect_done(id);
                     queue.order_done(order_no);

@@ -43,7 +43,8 @@ pub fn url(name: &str) -> &'static str {
 /// Where there is no such file, or the hash is an older build's.
 pub async fn serve(path: web::Path<(String, String)>) -> Result<HttpResponse, WebError> {
     let (hash, name) = path.into_inner();
-    let missing = || WebError::NotFound("This file belongs to another version. Load the page again.".to_owned());
+    let missing =
+        || WebError::NotFound("This file belongs to another version. Load the page again.".to_owned());
     if url(&name) != format!("/assets/{hash}/{name}") {
         return Err(missing());
     }

@@ -58,7 +58,7 @@ pub enum WebError {
     TooManyAttempts(u64),
     /// The store did not answer well.
     #[error("{0}")]
-    Store(#[from] StoreError),
+    Store(StoreError),
     /// Something of ours failed; the text is for the log only.
     #[error("Something went wrong here, not with your order. Try again; the log says more.")]
     Internal(String),
@@ -97,6 +97,16 @@ impl WebError {
     }
 }
 
+impl From<StoreError> for WebError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            // A statement of ours that fails is our mistake, not the reader's.
+            StoreError::Sql { message } => Self::Internal(message),
+            error => Self::Store(error),
+        }
+    }
+}
+
 impl From<VaultError> for WebError {
     fn from(error: VaultError) -> Self {
         Self::Internal(error.to_string())
@@ -128,6 +138,7 @@ fn store_parts(error: &StoreError) -> (StatusCode, &'static str) {
     match error {
         StoreError::Timeout => (StatusCode::GATEWAY_TIMEOUT, "query_timeout"),
         StoreError::TooManyRows => (StatusCode::BAD_REQUEST, "too_many_rows"),
+        // Only the console lets one through: there the statement is the reader's.
         StoreError::Sql { .. } => (StatusCode::BAD_REQUEST, "sql_error"),
         StoreError::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
         StoreError::NotFound => (StatusCode::NOT_FOUND, "not_found"),
@@ -209,7 +220,10 @@ fn has_own_body<B>(response: &ServiceResponse<B>) -> bool {
 fn explain<B>(response: &ServiceResponse<B>) -> (String, String) {
     let status = response.status();
     let Some(error) = response.response().error() else {
-        return ("not_found".to_owned(), "There is no such page here. The menu lists what there is.".to_owned());
+        return (
+            "not_found".to_owned(),
+            "There is no such page here. The menu lists what there is.".to_owned(),
+        );
     };
     if let Some(error) = error.as_error::<WebError>() {
         if let WebError::Internal(text) = error {

@@ -26,7 +26,7 @@ use crate::clock::{Entropy, SharedClock};
 use crate::domain::id::UserId;
 use crate::store::Store;
 use crate::vault::Vault;
-use auth::{Network, SignInLinks, SignInLimit};
+use auth::{Network, SignInLimit, SignInLinks};
 use engine::Engine;
 pub use error::WebError;
 

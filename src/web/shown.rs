@@ -65,11 +65,7 @@ pub fn span(duration: SignedDuration) -> String {
 #[must_use]
 pub fn from_now(at: Timestamp, now: Timestamp) -> String {
     let distance = at.duration_since(now);
-    if distance.is_positive() {
-        format!("in {}", span(distance))
-    } else {
-        format!("{} ago", span(-distance))
-    }
+    if distance.is_positive() { format!("in {}", span(distance)) } else { format!("{} ago", span(-distance)) }
 }
 
 /// A coloured word. The tone is a CSS class; the word alone says everything.
@@ -142,6 +138,7 @@ pub fn reason(code: ReasonCode) -> &'static str {
         ReasonCode::Cancelled => "Cancelled before export",
         ReasonCode::UnmatchedSku => "SKU unknown in the shop",
         ReasonCode::OutOfStock => "Too little stock",
+        ReasonCode::QuantityLimit => "Quantity limit",
         ReasonCode::CurrencyDiffers => "Other currency",
         ReasonCode::TotalMismatch => "Amounts do not add up",
         ReasonCode::AddressMissing => "No usable address",
@@ -206,7 +203,8 @@ pub fn effect_state(state: EffectState) -> Badge {
 /// A channel's title for people, and the letter of its mark.
 #[must_use]
 pub fn channel(name: &ChannelName) -> (String, String) {
-    let title = registry::channel(name).map_or_else(|| name.as_str().to_owned(), |info| info.title.to_owned());
+    let title =
+        registry::channel(name).map_or_else(|| name.as_str().to_owned(), |info| info.title.to_owned());
     let letter = title.chars().next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
     (title, letter)
 }

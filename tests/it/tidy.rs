@@ -11,11 +11,13 @@ use sha2::{Digest as _, Sha256};
 const LEAVES: [&str; 5] = ["clock", "config", "http", "secret", "vault"];
 
 /// What each module may use besides itself and the leaves. `app` and `cli` may use everything.
-const MAY_USE: [(&str, &[&str]); 14] = [
+const MAY_USE: [(&str, &[&str]); 15] = [
     ("campaign", &["channels", "domain", "sim", "store", "sync"]),
     ("channels", &["domain"]),
     ("clock", &[]),
     ("config", &[]),
+    // What commands ask of a running appliance: it answers from the store and the vault.
+    ("control", &["domain", "store"]),
     ("documents", &["domain"]),
     ("domain", &[]),
     ("http", &[]),

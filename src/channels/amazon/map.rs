@@ -25,8 +25,7 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
     let external_id = order.order_id.clone().ok_or_else(|| unreadable("orderId", "it is missing"))?;
     let placed_at = instant("createdTime", order.created_time.as_deref())?
         .ok_or_else(|| unreadable("createdTime", "it is missing"))?;
-    let updated_at =
-        instant("lastUpdatedTime", order.last_updated_time.as_deref())?.unwrap_or(placed_at);
+    let updated_at = instant("lastUpdatedTime", order.last_updated_time.as_deref())?.unwrap_or(placed_at);
     let fulfillment = order.fulfillment.as_ref();
     let word = fulfillment.and_then(|fulfillment| fulfillment.fulfillment_status.clone());
     let status = status(word.as_deref(), &order.order_items);
@@ -51,8 +50,7 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
         amounts,
         shipments: order.packages.as_deref().map(shipments).transpose()?,
         people: people(&order),
-        shipping_method: fulfillment
-            .and_then(|fulfillment| fulfillment.fulfillment_service_level.clone()),
+        shipping_method: fulfillment.and_then(|fulfillment| fulfillment.fulfillment_service_level.clone()),
         payment_method: order
             .payment
             .as_ref()
@@ -146,10 +144,7 @@ fn currency(order: &wire::Order) -> Result<Currency, Unreadable> {
         let proceeds = item.proceeds.as_ref().and_then(|proceeds| proceeds.proceeds_total.as_ref());
         [proceeds, unit_price(item)]
     });
-    let code = total
-        .into_iter()
-        .chain(of_items.flatten())
-        .find_map(|money| money.currency_code.as_deref());
+    let code = total.into_iter().chain(of_items.flatten()).find_map(|money| money.currency_code.as_deref());
     if let Some(code) = code {
         return code.parse().map_err(|error| unreadable("proceeds.grandTotal.currencyCode", error));
     }
@@ -164,11 +159,7 @@ fn unit_price(item: &wire::OrderItem) -> Option<&wire::Money> {
 }
 
 /// Minor units of an amount that must be in the order's currency.
-fn minor(
-    money: Option<&wire::Money>,
-    currency: Currency,
-    place: &str,
-) -> Result<Option<i64>, Unreadable> {
+fn minor(money: Option<&wire::Money>, currency: Currency, place: &str) -> Result<Option<i64>, Unreadable> {
     let Some((money, amount)) = money.and_then(|money| Some((money, money.amount.as_deref()?))) else {
         return Ok(None);
     };
@@ -183,11 +174,7 @@ fn minor(
     }
 }
 
-fn lines(
-    order: &wire::Order,
-    status: OrderStatus,
-    currency: Currency,
-) -> Result<Vec<LineFacts>, Unreadable> {
+fn lines(order: &wire::Order, status: OrderStatus, currency: Currency) -> Result<Vec<LineFacts>, Unreadable> {
     let read = |(index, item): (usize, &wire::OrderItem)| {
         let place = format!("orderItems[{index}]");
         let product = item.product.as_ref();
@@ -209,8 +196,7 @@ fn lines(
             quantity,
             quantity_shipped: fulfilled_quantity(item),
             quantity_cancelled: cancelled_quantity(item, quantity, status),
-            unit_price: unit_price(item)
-                .and_then(|money| parse_decimal(money.amount.as_deref()?).ok()),
+            unit_price: unit_price(item).and_then(|money| parse_decimal(money.amount.as_deref()?).ok()),
             options: options(item),
         })
     };
@@ -243,9 +229,8 @@ fn gift(item: &wire::OrderItem) -> Option<&wire::GiftOption> {
 }
 
 fn options(item: &wire::OrderItem) -> Option<String> {
-    let wrap = gift(item)
-        .and_then(|gift| gift.gift_wrap_level.as_ref())
-        .map(|level| format!("Gift wrap: {level}"));
+    let wrap =
+        gift(item).and_then(|gift| gift.gift_wrap_level.as_ref()).map(|level| format!("Gift wrap: {level}"));
     let customization = item
         .product
         .as_ref()

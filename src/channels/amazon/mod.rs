@@ -34,6 +34,7 @@ use super::{
     OrderSource, PollStart, Probe, ProbeLine, ProbeReport, Received, Window,
 };
 use crate::clock::shifted;
+use crate::domain::connection::CredentialLife;
 use crate::domain::order::OrderFacts;
 use crate::domain::shipment::ShipmentDraft;
 use client::{Client, Effect, Limits, Outgoing};
@@ -46,6 +47,9 @@ pub const INFO: ChannelInfo = ChannelInfo {
     credentials: config::CREDENTIALS,
     steps: config::STEPS,
     account: config::account,
+    // The secret must be rotated every 180 days (*Rotating your app's LWA credentials*); sellers authorise for a
+    // year.
+    life: CredentialLife { secret_days: Some(180), authorisation_days: Some(365) },
     connect,
 };
 
@@ -326,9 +330,10 @@ impl Fulfilment for Amazon {
         shipment: &ShipmentDraft,
     ) -> Result<(), ChannelError> {
         let own = &self.client.config.marketplace_ids;
-        let site = order.site.as_ref().or_else(|| own.first()).ok_or_else(|| ChannelError::Fatal {
-            message: "the connection has no marketplace".to_owned(),
-        })?;
+        let site =
+            order.site.as_ref().or_else(|| own.first()).ok_or_else(|| ChannelError::Fatal {
+                message: "the connection has no marketplace".to_owned(),
+            })?;
         let confirmation = map::confirmation(site, shipment)?;
         self.client
             .send(&Outgoing {
@@ -501,7 +506,8 @@ fn order_line(found: Result<bytes::Bytes, ChannelError>) -> ProbeLine {
     let body = match found {
         Ok(body) => body,
         Err(ChannelError::Retry { throttled: true, message, .. }) => {
-            let text = format!("{message}. Orders come once it recovers; this says nothing against the set-up.");
+            let text =
+                format!("{message}. Orders come once it recovers; this says nothing against the set-up.");
             return line("Orders", true, &text);
         }
         Err(error) => return line("Orders", false, &error.to_string()),
@@ -511,7 +517,8 @@ fn order_line(found: Result<bytes::Bytes, ChannelError>) -> ProbeLine {
         Err(error) => return line("Orders", false, &error.to_string()),
     };
     let Some(order) = page.orders.first() else {
-        let text = "Readable; there is none of the last 30 days, so that buyer and address could not be seen.";
+        let text =
+            "Readable; there is none of the last 30 days, so that buyer and address could not be seen.";
         return line("Orders", true, text);
     };
     match map::order(order.get()) {

@@ -1,0 +1,467 @@
+//! Amazon from recorded and made-up answers.
+
+use serde_json::{Value, json};
+
+use super::super::script::{self, Asked, NOW, Script};
+use super::*;
+use crate::clock::ManualClock;
+use crate::domain::order::{AmountKind, FulfilledBy, OrderStatus};
+use crate::domain::shipment::ShippedLine;
+use crate::http::TransportError;
+
+const CREDENTIALS: &[(&str, &str)] = &[
+    ("client_id", "amzn1.application-oa2-client.x"),
+    ("client_secret", "s3cret"),
+    ("refresh_token", "Atzr|one two"),
+    ("seller_id", "A1SELLER"),
+    ("marketplace_ids", "ATVPDKIKX0DER, A2EUQ1WTGCTBG2"),
+];
+
+const TOKEN: &str = r#"{"access_token":"Atza|1","token_type":"bearer","expires_in":3600}"#;
+
+fn amazon() -> (Amazon, Arc<Script>, Arc<ManualClock>) {
+    let script = Arc::new(Script::default());
+    let (setup, clock) = script::setup(script.clone(), CREDENTIALS);
+    (Amazon { client: Client::new(&setup).unwrap() }, script, clock)
+}
+
+fn money(amount: &str) -> Value {
+    json!({"amount": amount, "currencyCode": "USD"})
+}
+
+/// An order of two units with the given parts of its one item, its item total and its order total.
+fn paid(parts: Value, item_total: Option<&str>, total: Option<&str>) -> Value {
+    json!({
+        "orderId": "111-0000000-0000001",
+        "createdTime": "2026-11-20T08:00:00Z",
+        "lastUpdatedTime": "2026-11-20T09:00:00Z",
+        "salesChannel": {"channelName": "AMAZON", "marketplaceId": "ATVPDKIKX0DER"},
+        "fulfillment": {"fulfillmentStatus": "UNSHIPPED", "fulfilledBy": "MERCHANT"},
+        "proceeds": {"grandTotal": total.map(money)},
+        "orderItems": [{
+            "orderItemId": "1", "quantityOrdered": 2,
+            "product": {"sellerSku": "A", "title": "Thing", "asin": "B000000001"},
+            "proceeds": {"proceedsTotal": item_total.map(money), "breakdowns": parts},
+            "fulfillment": {"quantityFulfilled": 0, "quantityUnfulfilled": 2},
+        }],
+    })
+}
+
+fn amounts(order: &Value) -> (Vec<(AmountKind, i64)>, i64, i64) {
+    let facts = map::order(&order.to_string()).unwrap();
+    let amounts = facts.amounts.iter().map(|amount| (amount.kind, amount.minor)).collect();
+    (amounts, facts.sum_paid().unwrap(), facts.total_minor)
+}
+
+#[test]
+fn every_recorded_order_can_be_read_and_its_money_sums() {
+    let mut count = 0;
+    for part in ["orders_2026-01-01__searchOrders__200", "orders_2026-01-01__getOrder__200"] {
+        for (name, text) in script::fixtures("amazon/sandbox", part) {
+            let file: Value = serde_json::from_str(&text).unwrap();
+            let example = &file["examples"];
+            let example = example.get("application/json").unwrap_or(example);
+            let answers = std::iter::once(example)
+                .chain(file["sandbox_static"].as_array().unwrap().iter().map(|pair| &pair["response"]));
+            for answer in answers {
+                let orders =
+                    answer["orders"].as_array().cloned().unwrap_or_else(|| vec![answer["order"].clone()]);
+                for order in orders {
+                    let facts =
+                        map::order(&order.to_string()).unwrap_or_else(|error| panic!("{name}: {error}"));
+                    assert_eq!(facts.sum_paid().unwrap(), facts.total_minor, "{name}: {}", facts.external_id);
+                    assert!(!facts.lines.is_empty() && facts.is_paid);
+                    count += 1;
+                }
+            }
+        }
+    }
+    assert!(count >= 8 || count == 0, "{count} orders");
+}
+
+#[test]
+fn every_recorded_listing_can_be_read() {
+    for (name, text) in script::fixtures("amazon/sandbox", "searchListingsItems__200") {
+        let file: Value = serde_json::from_str(&text).unwrap();
+        let page: wire::Listings =
+            serde_json::from_value(file["examples"]["application/json"].clone()).unwrap();
+        let sites = ["ATVPDKIKX0DER".to_owned()];
+        let listing = map::listing(&page.items[0], &sites).unwrap_or_else(|| panic!("{name}"));
+        assert_eq!(
+            (
+                listing.external_id.as_str(),
+                listing.quantity,
+                listing.price_minor,
+                listing.currency.as_deref()
+            ),
+            ("GM-ZDPI-9B4E", Some(100), Some(10_000), Some("USD"))
+        );
+        assert!(page.items.iter().all(|item| map::listing(item, &sites).is_some()));
+    }
+}
+
+#[test]
+fn an_order_says_everything() {
+    let mut order = paid(
+        json!([
+            {"type": "ITEM", "subtotal": money("40.00")},
+            {"type": "SHIPPING", "subtotal": money("5.00")},
+            {"type": "GIFT_WRAP", "subtotal": money("3.00")},
+            {"type": "COD_FEE", "subtotal": money("1.00")},
+            {"type": "DISCOUNT", "subtotal": money("-6.00"), "detailedBreakdowns": [
+                {"subtype": "ITEM", "value": money("-4.00")}, {"subtype": "SHIPPING", "value": money("-2.00")}]},
+            {"type": "TAX", "subtotal": money("4.10"), "detailedBreakdowns": [
+                {"subtype": "ITEM", "value": money("3.40")}, {"subtype": "SHIPPING", "value": money("0.40")},
+                {"subtype": "GIFT_WRAP", "value": money("0.20")}]},
+        ]),
+        Some("47.10"),
+        Some("49.10"),
+    );
+    order["proceeds"]["breakdowns"] = json!([{"type": "DELIVERY_TIP", "subtotal": money("2.00")}]);
+    order["orderItems"][0]["tax"] = json!({"taxCollections": [{"model": "MARKETPLACE_FACILITATOR"}]});
+    order["orderItems"][0]["product"]["customization"] = json!({"customizedUrl": "https://a.example/z.zip"});
+    order["orderItems"][0]["fulfillment"]["packing"] =
+        json!({"giftOption": {"giftMessage": "Hi", "giftWrapLevel": "Red"}});
+    order["buyer"] = json!({"buyerName": "Jo Doe", "buyerEmail": "x@marketplace.amazon.com"});
+    order["recipient"] = json!({"deliveryAddress": {"name": "Jo Doe", "addressLine1": "1 Main St", "addressLine2": "",
+        "city": "Seattle", "stateOrRegion": "WA", "postalCode": "98101", "countryCode": "us"}});
+    order["packages"] = json!([
+        {"packageReferenceId": "1", "packageStatus": {"status": "CANCELLED"}, "carrier": "UPS"},
+        {"packageReferenceId": 2, "packageStatus": {"status": "SHIPPED"}, "carrier": "USPS",
+         "trackingNumber": "94", "shipTime": "2026-11-20T10:00:00Z",
+         "packageItems": [{"orderItemId": "1", "quantity": "1"}]},
+    ]);
+    insta::assert_debug_snapshot!(map::order(&order.to_string()).unwrap());
+}
+
+#[test]
+fn whichever_reading_makes_the_total_counts() {
+    use AmountKind::{Item, ItemTax, SellerDiscount};
+    let tax = |amount: &str| json!({"type": "TAX", "subtotal": money(amount)});
+    let item = json!({"type": "ITEM", "subtotal": money("12.00")});
+    let off = |amount: &str| json!({"type": "DISCOUNT", "subtotal": money(amount)});
+
+    let inside = paid(json!([item, tax("2.00")]), Some("12.00"), Some("12.00"));
+    assert_eq!(amounts(&inside), (vec![(Item, 1000), (ItemTax, 200)], 1200, 1200));
+
+    let on_top = paid(json!([item, tax("2.00")]), None, Some("14.00"));
+    assert_eq!(amounts(&on_top), (vec![(Item, 1200), (ItemTax, 200)], 1400, 1400));
+
+    for written in ["3.00", "-3.00"] {
+        let taken = paid(json!([item, off(written), tax("1.00")]), Some("10.00"), Some("10.00"));
+        assert_eq!(
+            amounts(&taken),
+            (vec![(Item, 1200), (SellerDiscount, -300), (ItemTax, 100)], 1000, 1000),
+            "{written}"
+        );
+    }
+
+    let neither = paid(json!([item, tax("2.00")]), Some("99.00"), Some("99.00"));
+    assert_eq!(amounts(&neither), (vec![(Item, 1200), (ItemTax, 200)], 1400, 9900), "the draft holds it");
+
+    let free = paid(json!([]), None, None);
+    assert_eq!(amounts(&free), (vec![], 0, 0), "a free replacement");
+
+    let mut unpriced = paid(json!([]), None, None);
+    unpriced["orderItems"][0]["product"]["price"] = json!({"unitPrice": money("5.00")});
+    assert_eq!(amounts(&unpriced), (vec![], 0, 1000), "never into the shop for nothing");
+
+    let mut other = paid(json!([item]), None, Some("12.00"));
+    other["orderItems"][0]["proceeds"]["breakdowns"][0]["subtotal"]["currencyCode"] = json!("CAD");
+    assert!(map::order(&other.to_string()).is_err());
+    assert!(map::order(&paid(json!([item]), None, Some("12.005")).to_string()).is_err());
+}
+
+#[test]
+fn a_cancelled_item_is_no_longer_in_the_total() {
+    let mut order = paid(json!([{"type": "ITEM", "subtotal": money("12.00")}]), Some("12.00"), Some("12.00"));
+    let mut gone = order["orderItems"][0].clone();
+    gone["orderItemId"] = json!("2");
+    gone["cancellation"] = json!({"cancellationExecution": {"cancelledBy": "BUYER"}});
+    gone["fulfillment"] = json!({"quantityFulfilled": 0, "quantityUnfulfilled": 0});
+    order["orderItems"].as_array_mut().unwrap().push(gone);
+    let facts = map::order(&order.to_string()).unwrap();
+    assert_eq!((facts.sum_paid().unwrap(), facts.total_minor), (1200, 1200));
+    assert_eq!(facts.lines[1].quantity_cancelled, 2);
+    assert_eq!(facts.unit_count(), 2);
+
+    let mut part = paid(json!([{"type": "ITEM", "subtotal": money("6.00")}]), Some("6.00"), Some("6.00"));
+    part["orderItems"][0]["cancellation"] = json!({"cancellationExecution": {"cancelledBy": "BUYER"}});
+    part["orderItems"][0]["fulfillment"]["quantityUnfulfilled"] = json!(1);
+    let facts = map::order(&part.to_string()).unwrap();
+    assert_eq!((facts.lines[0].quantity_cancelled, facts.sum_paid().unwrap()), (1, 600));
+}
+
+#[test]
+fn statuses_and_who_ships() {
+    let read = |word: &str, by: &str| {
+        let mut order = paid(json!([{"type": "ITEM", "subtotal": money("1.00")}]), None, Some("1.00"));
+        order["fulfillment"] = json!({"fulfillmentStatus": word, "fulfilledBy": by});
+        let facts = map::order(&order.to_string()).unwrap();
+        (facts.status, facts.is_paid, facts.fulfilled_by, facts.total_minor)
+    };
+    use FulfilledBy::{Platform, Seller};
+    assert_eq!(read("PENDING", "MERCHANT"), (OrderStatus::Pending, false, Seller, 0));
+    assert_eq!(read("PENDING_AVAILABILITY", "MERCHANT"), (OrderStatus::Pending, false, Seller, 0));
+    assert_eq!(read("UNSHIPPED", "MERCHANT"), (OrderStatus::Open, true, Seller, 100));
+    assert_eq!(read("PARTIALLY_SHIPPED", "MERCHANT"), (OrderStatus::PartShipped, true, Seller, 100));
+    assert_eq!(read("SHIPPED", "AMAZON"), (OrderStatus::Shipped, true, Platform, 100));
+    assert_eq!(read("CANCELLED", "MERCHANT"), (OrderStatus::Cancelled, true, Seller, 100));
+    assert_eq!(read("UNFULFILLABLE", "AMAZON").0, OrderStatus::Cancelled);
+    assert_eq!(read("FROM_THE_FUTURE", "MERCHANT"), (OrderStatus::Pending, false, Seller, 0));
+
+    let bare = json!({"orderId": "1", "createdTime": "2026-11-20T08:00:00Z", "buyer": null, "packages": null,
+        "salesChannel": {"marketplaceId": "A1VC38T7YXB528"}, "fulfillment": {"fulfillmentStatus": "CANCELLED"},
+        "orderItems": [{"orderItemId": "1", "quantityOrdered": 3}]});
+    let facts = map::order(&bare.to_string()).unwrap();
+    assert_eq!((facts.currency.code(), facts.is_paid, facts.lines[0].quantity_cancelled), ("JPY", false, 3));
+    assert_eq!((facts.people, facts.shipments), (None, None));
+}
+
+#[tokio::test]
+async fn a_first_import_is_pages_alone_and_an_unreadable_order_stops_nothing() {
+    let (amazon, script, _) = amazon();
+    let good = paid(json!([{"type": "ITEM", "subtotal": money("1.00")}]), None, Some("1.00")).to_string();
+    let spaced = good.replacen(',', " ,\n ", 1);
+    script.answer(200, TOKEN).answer(
+        200,
+        format!(
+            r#"{{"orders":[{spaced}, {{"orderId":"bad","createdTime":7}}],"pagination":{{"nextToken":"n/1+"}},
+                "createdBefore":"2026-11-21T11:58:00Z"}}"#
+        ),
+    );
+    let start = PollStart { since: Some("2026-11-01T00:00:00Z".parse().unwrap()) };
+    let page = amazon.changed_orders(&Cursor::default(), start).await.unwrap();
+    assert_eq!(page.orders[0].payload, spaced, "byte for byte");
+    assert_eq!(page.orders[1].external_id.as_deref(), Some("bad"));
+    assert!(page.orders[1].facts.is_err() && page.has_more);
+    assert_eq!(page.cursor.updated_until, None);
+
+    script.answer(200, r#"{"orders":[],"createdBefore":"2026-11-21T12:03:00Z"}"#);
+    let last = amazon.changed_orders(&page.cursor, start).await.unwrap();
+    assert_eq!(
+        last.cursor.updated_until,
+        Some("2026-11-21T11:58:00Z".parse().unwrap()),
+        "the window's first end"
+    );
+    assert_eq!((last.has_more, &last.cursor.window), (false, &None));
+
+    script.answer(200, r#"{"orders":[],"lastUpdatedBefore":"2026-11-21T12:10:00Z"}"#);
+    let poll = amazon.changed_orders(&last.cursor, start).await.unwrap();
+    assert_eq!(poll.cursor.updated_until, Some("2026-11-21T12:10:00Z".parse().unwrap()));
+    insta::assert_debug_snapshot!(script.lines(), @r#"
+    [
+        "POST /auth/o2/token",
+        "GET /orders/2026-01-01/orders?createdAfter=2026-11-01T00:00:00Z&marketplaceIds=ATVPDKIKX0DER,A2EUQ1WTGCTBG2&includedData=BUYER,RECIPIENT,PROCEEDS,EXPENSE,PROMOTION,PAYMENT,FULFILLMENT,PACKAGES,CANCELLATION,TAX&maxResultsPerPage=100",
+        "GET /orders/2026-01-01/orders?createdAfter=2026-11-01T00:00:00Z&marketplaceIds=ATVPDKIKX0DER,A2EUQ1WTGCTBG2&includedData=BUYER,RECIPIENT,PROCEEDS,EXPENSE,PROMOTION,PAYMENT,FULFILLMENT,PACKAGES,CANCELLATION,TAX&maxResultsPerPage=100&paginationToken=n/1+",
+        "GET /orders/2026-01-01/orders?lastUpdatedAfter=2026-11-21T11:56:00Z&marketplaceIds=ATVPDKIKX0DER,A2EUQ1WTGCTBG2&includedData=BUYER,RECIPIENT,PROCEEDS,EXPENSE,PROMOTION,PAYMENT,FULFILLMENT,PACKAGES,CANCELLATION,TAX&maxResultsPerPage=100",
+    ]
+    "#);
+}
+
+#[tokio::test]
+async fn a_window_begins_anew_when_its_token_is_dead_or_refused() {
+    let (amazon, script, clock) = amazon();
+    let until = Some("2026-11-21T10:00:00Z".parse().unwrap());
+    let start = PollStart { since: None };
+    let cursor = Cursor { updated_until: until, window: None };
+    script.answer(200, TOKEN).answer(200, r#"{"orders":[],"pagination":{"nextToken":"t"}}"#);
+    let page = amazon.changed_orders(&cursor, start).await.unwrap();
+    script.answer(400, r#"{"errors":[{"code":"InvalidInput","message":"bad token"}]}"#);
+    let anew = amazon.changed_orders(&page.cursor, start).await.unwrap();
+    assert_eq!((&anew.cursor, anew.has_more), (&cursor, true));
+
+    clock.advance(Duration::from_secs(24 * 3600));
+    script.asked();
+    script.answer(200, TOKEN).answer(200, r#"{"orders":[]}"#);
+    let after = amazon.changed_orders(&page.cursor, start).await.unwrap();
+    assert!(!script.lines()[1].contains("paginationToken"));
+    assert_eq!(after.cursor, cursor, "nothing named, nothing seen: it stays");
+}
+
+#[tokio::test]
+async fn ten_callers_fetch_one_token_and_one_again_when_it_is_refused() {
+    let (amazon, script, clock) = amazon();
+    script.answer(200, TOKEN);
+    for _ in 0..10 {
+        script.answer(404, "{}");
+    }
+    let ids: Vec<String> = (0..10).map(|number| number.to_string()).collect();
+    let found = futures_util::future::join_all(ids.iter().map(|id| amazon.order(id))).await;
+    assert!(found.iter().all(|order| *order == Ok(None)));
+    let asked = script.asked();
+    assert_eq!(asked.iter().filter(|asked| asked.line.contains("/auth/")).count(), 1);
+    assert_eq!(
+        asked[0].body,
+        "grant_type=refresh_token&refresh_token=Atzr%7Cone%20two&client_id=amzn1.application-oa2-client.x&client_secret=s3cret"
+    );
+    assert!(asked[1..].iter().all(|asked| asked.headers["x-amz-access-token"] == "Atza|1"));
+
+    let refused = r#"{"errors":[{"code":"Unauthorized","message":"Access to requested resource is denied.","details":"The access token you provided has expired."}]}"#;
+    script.answer(403, refused).answer(200, TOKEN.replace("|1", "|2")).answer(404, "{}");
+    assert_eq!(amazon.order("x").await, Ok(None));
+    assert_eq!(script.asked()[2].headers["x-amz-access-token"], "Atza|2");
+
+    clock.advance(Duration::from_secs(3541));
+    script.answer(200, TOKEN).answer(404, "{}");
+    amazon.order("x").await.unwrap();
+    assert_eq!(script.lines()[0], "POST /auth/o2/token", "renewed before it dies");
+}
+
+#[tokio::test]
+async fn a_grant_that_is_gone_asks_for_a_person() {
+    for error in ["invalid_grant", "invalid_client", "unauthorized_client"] {
+        let (amazon, script, _) = amazon();
+        script.answer(400, format!(r#"{{"error":"{error}","error_description":"no"}}"#));
+        assert!(matches!(amazon.order("x").await, Err(ChannelError::Reauth { .. })), "{error}");
+    }
+    let (amazon, script, _) = amazon();
+    script.answer(503, "busy");
+    assert!(matches!(amazon.order("x").await, Err(ChannelError::Retry { in_doubt: false, .. })));
+}
+
+fn parcel(carrier: &str) -> ShipmentDraft {
+    ShipmentDraft {
+        parcel: 2,
+        carrier: Some(carrier.to_owned()),
+        service: Some("Ground".to_owned()),
+        tracking: Some("1Z".to_owned()),
+        shipped_at: NOW.parse().unwrap(),
+        lines: vec![ShippedLine { external_line_id: "11".to_owned(), quantity: 1 }],
+    }
+}
+
+fn order() -> FulfilmentOrder {
+    FulfilmentOrder { external_id: "111-1".to_owned(), site: Some("A2EUQ1WTGCTBG2".to_owned()) }
+}
+
+#[tokio::test]
+async fn a_parcel_is_told_as_the_specification_has_it() {
+    let (amazon, script, _) = amazon();
+    script.answer(200, TOKEN).answer(204, "").answer(204, "");
+    amazon.confirm_shipment(&order(), &parcel("royalmail")).await.unwrap();
+    amazon.confirm_shipment(&order(), &parcel("Bike Messengers")).await.unwrap();
+    let asked: Vec<Asked> = script.asked();
+    assert_eq!(asked[1].line, "POST /orders/v0/orders/111-1/shipmentConfirmation");
+    assert_eq!(asked[1].headers["content-type"], "application/json");
+    assert_eq!(
+        asked[1].json(),
+        json!({"marketplaceId": "A2EUQ1WTGCTBG2", "packageDetail": {
+            "packageReferenceId": "2", "carrierCode": "Royal Mail", "shippingMethod": "Ground",
+            "trackingNumber": "1Z", "shipDate": "2026-11-21T12:00:00Z",
+            "orderItems": [{"orderItemId": "11", "quantity": 1}]}})
+    );
+    let other = asked[2].json();
+    assert_eq!(other["packageDetail"]["carrierCode"], "Other");
+    assert_eq!(other["packageDetail"]["carrierName"], "Bike Messengers");
+
+    let nowhere = ShipmentDraft { tracking: None, ..parcel("UPS") };
+    let error = amazon.confirm_shipment(&order(), &nowhere).await.unwrap_err();
+    assert!(error.to_string().contains("tracking number") && script.asked().is_empty(), "{error}");
+}
+
+#[tokio::test]
+async fn what_a_refused_parcel_means() {
+    let cases = [
+        (
+            400,
+            r#"{"errors":[{"code":"InvalidInput","message":"errorMetric=PackageToUpdateNotFound"}]}"#,
+            "AlreadyDone",
+        ),
+        (400, r#"{"errors":[{"code":"InvalidInput","message":"order already fulfilled"}]}"#, "AlreadyDone"),
+        (400, r#"{"errors":[{"code":"Invalid Input","message":"Invalid Input"}]}"#, "Other"),
+        (404, "{}", "NotFound"),
+    ];
+    for (status, body, kind) in cases {
+        let (amazon, script, _) = amazon();
+        script.answer(200, TOKEN).answer(status, body);
+        match amazon.confirm_shipment(&order(), &parcel("UPS")).await {
+            Err(ChannelError::Reject { kind: found, .. }) => assert_eq!(format!("{found:?}"), kind, "{body}"),
+            other => panic!("{body}: {other:?}"),
+        }
+    }
+    let (amazon, script, _) = amazon();
+    script.answer(200, TOKEN).answer(500, "").lose(TransportError::TimedOut { request_sent: true });
+    script.lose(TransportError::ConnectFailed("no".to_owned()));
+    let mut doubts = Vec::new();
+    for _ in 0..3 {
+        doubts.push(amazon.confirm_shipment(&order(), &parcel("UPS")).await.unwrap_err().is_in_doubt());
+    }
+    assert_eq!(doubts, [true, true, false]);
+}
+
+#[tokio::test]
+async fn a_used_up_quota_is_waiting_and_no_failure() {
+    let (amazon, script, clock) = amazon();
+    script.answer(200, TOKEN);
+    script.answer(429, r#"{"errors":[{"code":"QuotaExceeded","message":"You exceeded your quota"}]}"#);
+    let first = amazon.confirm_shipment(&order(), &parcel("UPS")).await.unwrap_err();
+    match first {
+        ChannelError::Retry { after, throttled: true, in_doubt: false, .. } => {
+            assert_eq!(after, Some(Duration::from_secs(2)));
+        }
+        other => panic!("{other:?}"),
+    }
+    script.asked();
+    clock.advance(Duration::from_secs(2));
+    script.answer(204, "");
+    amazon.confirm_shipment(&order(), &parcel("UPS")).await.unwrap();
+
+    script.answer_with(200, &[("x-amzn-ratelimit-limit", "50.0")], r#"{"orders":[]}"#);
+    assert_eq!(amazon.poll_interval_min().as_secs(), 178);
+    amazon.changed_orders(&Cursor::default(), PollStart { since: None }).await.unwrap();
+    assert_eq!(amazon.poll_interval_min().as_secs(), 1, "Amazon names the rate, and we follow");
+}
+
+#[tokio::test]
+async fn a_test_says_what_works_and_what_is_missing() {
+    let (amazon, script, _) = amazon();
+    let participations = json!({"payload": [{"marketplace": {"id": "ATVPDKIKX0DER", "name": "Amazon.com"},
+        "storeName": "Best", "participation": {"isParticipating": true, "hasSuspendedListings": false}}]});
+    let order = paid(json!([{"type": "ITEM", "subtotal": money("1.00")}]), None, Some("1.00"));
+    script.answer(200, TOKEN).answer(200, participations.to_string());
+    script.answer(200, json!({"orders": [order]}).to_string());
+    let report = Probe::probe(&amazon).await;
+    let lines: Vec<(&str, bool)> =
+        report.lines.iter().map(|line| (line.check.as_str(), line.is_ok)).collect();
+    assert_eq!(
+        lines,
+        [
+            ("Sign in", true),
+            ("Marketplace ATVPDKIKX0DER", true),
+            ("Marketplace A2EUQ1WTGCTBG2", false),
+            ("Orders", false)
+        ]
+    );
+    assert!(report.lines[3].detail.contains("Direct-to-Consumer Shipping"));
+    assert_eq!(report.account.as_deref(), Some("A1SELLER"));
+    assert!(!report.raw.contains("Atza"));
+    let asked = script.lines();
+    assert!(asked[2].contains("maxResultsPerPage=1"), "{asked:?}");
+
+    let (amazon, script, _) = self::amazon();
+    script.answer(400, r#"{"error":"invalid_grant","error_description":"gone"}"#);
+    let report = Probe::probe(&amazon).await;
+    assert!(!report.is_ok() && report.lines.len() == 1, "{report:?}");
+}
+
+#[tokio::test]
+async fn listings_come_page_by_page() {
+    let (amazon, script, _) = amazon();
+    script.answer(200, TOKEN).answer(
+        200,
+        json!({"items": [
+            {"sku": "F/1", "summaries": [{"marketplaceId": "A2EUQ1WTGCTBG2", "asin": "B1", "itemName": "T"}],
+             "fulfillmentAvailability": [{"fulfillmentChannelCode": "AMAZON_NA"}]},
+            {"summaries": []}
+        ], "pagination": {"nextToken": "p2"}})
+        .to_string(),
+    );
+    let page = amazon.listings(None).await.unwrap();
+    assert_eq!((page.listings.len(), page.next.as_deref()), (1, Some("p2")));
+    assert_eq!((page.listings[0].fulfilled_by, page.listings[0].quantity), (FulfilledBy::Platform, None));
+    assert_eq!(
+        script.lines()[1],
+        "GET /listings/2021-08-01/items/A1SELLER?marketplaceIds=ATVPDKIKX0DER,A2EUQ1WTGCTBG2&includedData=summaries,offers,fulfillmentAvailability&pageSize=20"
+    );
+}

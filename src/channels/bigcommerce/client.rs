@@ -98,11 +98,21 @@ impl Client {
         })
     }
 
-    /// Sends one call, once. The body is empty where there is nothing (V2 answers so to empty lists).
+    /// Sends one call, once. The body is empty where there is nothing (V2 answers so to empty lists). A refused
+    /// token is shown a second time before it is believed to be dead, since that stops the whole connection; the
+    /// shop did nothing for the refused call.
     ///
     /// # Errors
     /// See [`ChannelError`].
     pub async fn send(&self, outgoing: &Outgoing<'_>) -> Result<Bytes, ChannelError> {
+        let mut answer = self.exchange(outgoing).await?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            answer = self.exchange(outgoing).await?;
+        }
+        self.judge(outgoing, answer)
+    }
+
+    async fn exchange(&self, outgoing: &Outgoing<'_>) -> Result<Answer, ChannelError> {
         self.pacer.admit(STORE, outgoing.priority).await?;
         let token = request::secret_header("access token", self.config.access_token.expose())?;
         let request = Parts {
@@ -121,8 +131,7 @@ impl Client {
             operation: outgoing.operation,
             connection: Some(self.connection.0),
         };
-        let answer = self.transport.send(call).await.map_err(|error| lost(outgoing, &error))?;
-        self.judge(outgoing, answer)
+        self.transport.send(call).await.map_err(|error| lost(outgoing, &error))
     }
 
     fn judge(&self, outgoing: &Outgoing<'_>, answer: Answer) -> Result<Bytes, ChannelError> {
@@ -196,11 +205,15 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
     let status = answer.status;
     match status {
         StatusCode::UNAUTHORIZED => ChannelError::Reauth {
-            message: format!("{message}; the access token is not valid: create an API account and enter its token"),
+            message: format!(
+                "{message}; the access token is not valid: create an API account and enter its token"
+            ),
         },
         StatusCode::FORBIDDEN => ChannelError::Reauth {
-            message: format!("{message}; the token lacks a scope: set Orders to modify and Products and \
-                              Information & Settings to read-only in the API account, and enter the new token"),
+            message: format!(
+                "{message}; the token lacks a scope: set Orders to modify and Products and \
+                              Information & Settings to read-only in the API account, and enter the new token"
+            ),
         },
         StatusCode::NOT_FOUND => ChannelError::Reject { kind: RejectKind::NotFound, message },
         // A conflict is over once the other change is through; nothing was done.
@@ -212,6 +225,9 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
         _ if status.is_redirection() => ChannelError::Fatal {
             message: format!("{message}; the address answers with a redirect: check the base URL"),
         },
+        _ if outgoing.is_write() && is_quantity_limit(&said) => {
+            ChannelError::Reject { kind: RejectKind::QuantityLimit, message }
+        }
         _ if outgoing.is_write() && is_out_of_stock(&said) => {
             ChannelError::Reject { kind: RejectKind::OutOfStock, message }
         }
@@ -226,6 +242,13 @@ fn doubtful(outgoing: &Outgoing<'_>, answer: &Answer, message: String) -> Channe
         throttled: false,
         message,
     }
+}
+
+/// Nor has it one for a product's minimum and maximum purchase quantity.
+fn is_quantity_limit(said: &str) -> bool {
+    let said = said.to_lowercase();
+    (said.contains("minimum") || said.contains("maximum"))
+        && (said.contains("quantity") || said.contains("purchase"))
 }
 
 /// BigCommerce has no code for a want of stock: only its words tell.
@@ -245,7 +268,11 @@ fn said(body: &[u8]) -> String {
         [error.title, error.detail].into_iter().flatten().chain(fields).collect()
     });
     let text = texts.join("; ");
-    if text.is_empty() { "no reason given".to_owned() } else { text.chars().take(MESSAGE_CHARS_MAX).collect() }
+    if text.is_empty() {
+        "no reason given".to_owned()
+    } else {
+        text.chars().take(MESSAGE_CHARS_MAX).collect()
+    }
 }
 
 fn window(headers: &HeaderMap) -> Option<WindowReading> {

@@ -74,15 +74,10 @@ impl Config {
         let store_hash = entered("store_hash").and_then(store_hash).ok_or_else(|| ChannelError::Fatal {
             message: "the store hash is missing or wrong; enter it or the store's API path".to_owned(),
         })?;
-        let access_token =
-            entered("access_token").filter(|token| !token.is_empty()).ok_or_else(|| ChannelError::Fatal {
-                message: "the credential access_token is missing; enter it".to_owned(),
-            })?;
-        Ok(Self {
-            store_hash,
-            access_token: Secret::new(access_token),
-            base: request::base(base_url, HOST),
-        })
+        let access_token = entered("access_token").filter(|token| !token.is_empty()).ok_or_else(|| {
+            ChannelError::Fatal { message: "the credential access_token is missing; enter it".to_owned() }
+        })?;
+        Ok(Self { store_hash, access_token: Secret::new(access_token), base: request::base(base_url, HOST) })
     }
 }
 

@@ -82,10 +82,8 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
 /// True for an order that this program did not make and that is one: no cart, not archived.
 #[must_use]
 pub fn is_own(order: &wire::Order) -> bool {
-    let is_ours = order
-        .external_source
-        .as_deref()
-        .is_some_and(|source| source.parse::<ExternalSource>().is_ok());
+    let is_ours =
+        order.external_source.as_deref().is_some_and(|source| source.parse::<ExternalSource>().is_ok());
     !is_ours && order.status_id != Some(INCOMPLETE) && order.is_deleted != Some(true)
 }
 
@@ -183,10 +181,9 @@ fn status(order: &wire::Order) -> OrderStatus {
 fn is_paid(order: &wire::Order) -> bool {
     match order.status_id {
         Some(0 | 1 | 6 | 7) => false,
-        Some(5) => !matches!(
-            order.payment_status.as_deref(),
-            Some("pending" | "declined" | "void" | "void pending")
-        ),
+        Some(5) => {
+            !matches!(order.payment_status.as_deref(), Some("pending" | "declined" | "void" | "void pending"))
+        }
         _ => true,
     }
 }
@@ -246,7 +243,8 @@ fn amounts(
     for (index, product) in products.iter().enumerate() {
         let place = format!("products[{index}].total_ex_tax");
         let net = read(&place, &product.total_ex_tax)?;
-        let gross = product.total_inc_tax.as_ref().map_or(Ok(net), |_| read(&place, &product.total_inc_tax))?;
+        let gross =
+            product.total_inc_tax.as_ref().map_or(Ok(net), |_| read(&place, &product.total_inc_tax))?;
         add(Some(index), AmountKind::Item, net);
         add(Some(index), AmountKind::ItemTax, gross - net);
     }
@@ -355,11 +353,7 @@ pub fn order_line(product: &wire::OrderProduct) -> Option<ShopOrderLine> {
 /// A variant that has a SKU.
 #[must_use]
 pub fn variant(variant: wire::Variant) -> Option<ShopVariant> {
-    Some(ShopVariant {
-        product_id: id(variant.product_id)?,
-        variant_id: id(variant.id)?,
-        sku: variant.sku?,
-    })
+    Some(ShopVariant { product_id: id(variant.product_id)?, variant_id: id(variant.id)?, sku: variant.sku? })
 }
 
 /// Name and currency. None where the store does not say its currency.

@@ -37,6 +37,7 @@ use super::{
     Connector, ConnectorSetup, Cursor, OrderPage, OrderSource, PollStart, Probe, ProbeLine, ProbeReport,
     Received, ShopOrderLine, ShopOrderSummary, ShopOrders, ShopPage, ShopProfile,
 };
+use crate::domain::connection::CredentialLife;
 use crate::domain::draft::ShopOrderDraft;
 use crate::domain::listing::ShopVariant;
 use crate::domain::order::OrderFacts;
@@ -52,6 +53,8 @@ pub const INFO: ChannelInfo = ChannelInfo {
     credentials: config::CREDENTIALS,
     steps: config::STEPS,
     account: config::account,
+    // A store-level API account does not end.
+    life: CredentialLife { secret_days: None, authorisation_days: None },
     connect,
 };
 
@@ -161,18 +164,14 @@ impl OrderSource for BigCommerce {
 impl ShopOrders for BigCommerce {
     async fn changed_shop_orders(&self, cursor: &Cursor, start: PollStart) -> Result<ShopPage, ChannelError> {
         let walk = walk::Walk::next(cursor, start);
-        let outgoing =
-            self.get("getOrders", "/v2/orders".to_owned(), walk.query(), Priority::Interactive);
+        let outgoing = self.get("getOrders", "/v2/orders".to_owned(), walk.query(), Priority::Interactive);
         let body = self.client.send(&outgoing).await?;
         let listed = read_orders(&outgoing, &body)?;
         let step = walk.step(cursor, &listed.iter().map(|listed| &listed.order).collect::<Vec<_>>());
         let taken = listed.get(..step.taken).unwrap_or_default();
         let summaries: Vec<ShopOrderSummary> = taken.iter().filter_map(mirrored).collect();
-        let own: Vec<&str> = taken
-            .iter()
-            .filter(|listed| map::is_own(&listed.order))
-            .map(|listed| listed.raw)
-            .collect();
+        let own: Vec<&str> =
+            taken.iter().filter(|listed| map::is_own(&listed.order)).map(|listed| listed.raw).collect();
         let mut received = Vec::with_capacity(own.len());
         for orders in own.chunks(DETAILS_AT_ONCE) {
             let details = orders.iter().map(|order| self.compose(order, Priority::Bulk));
@@ -187,9 +186,8 @@ impl ShopOrders for BigCommerce {
         let body = self.client.send(&outgoing).await?;
         let listed = read_orders(&outgoing, &body)?;
         // A server that does not know the filter answers with every order.
-        let is_meant = |listed: &&Listed<'_>| {
-            listed.order.external_order_id.as_deref() == Some(external_order_id)
-        };
+        let is_meant =
+            |listed: &&Listed<'_>| listed.order.external_order_id.as_deref() == Some(external_order_id);
         listed
             .iter()
             .filter(is_meant)
@@ -210,7 +208,8 @@ impl ShopOrders for BigCommerce {
     }
 
     async fn shipments(&self, shop_order_id: &str) -> Result<Vec<ShipmentFacts>, ChannelError> {
-        let parts = self.parts("getOrderShipments", shop_order_id, "shipments", Priority::Interactive).await?;
+        let parts =
+            self.parts("getOrderShipments", shop_order_id, "shipments", Priority::Interactive).await?;
         let shipments: Vec<wire::Shipment> = parts.read()?;
         map::shipments(&shipments).map_err(|error| parts.corrupt(&error))
     }
@@ -515,7 +514,8 @@ fn store_line(store: &Result<Bytes, ChannelError>) -> ProbeLine {
         None => ProbeLine {
             check: "Store".to_owned(),
             is_ok: false,
-            detail: "The store does not say its currency: set Information & Settings to read-only.".to_owned(),
+            detail: "The store does not say its currency: set Information & Settings to read-only."
+                .to_owned(),
         },
     }
 }

@@ -54,8 +54,7 @@ impl Walk {
     /// The walk that is under way, or a new one.
     #[must_use]
     pub fn next(cursor: &Cursor, start: PollStart) -> Self {
-        let under_way =
-            cursor.window.as_ref().and_then(|window| serde_json::from_str(&window.next).ok());
+        let under_way = cursor.window.as_ref().and_then(|window| serde_json::from_str(&window.next).ok());
         under_way.unwrap_or_else(|| Self {
             from: cursor.updated_until.map(|until| shifted(until, -OVERLAP)).or(start.since),
             min_id: None,
@@ -92,9 +91,7 @@ impl Walk {
             (None, false) => Some(self.after_full_page(newest)),
             (Some(_), false) => Some(self.after_id(kept)),
             // The second is through; the walk goes on behind it.
-            (Some(_), true) => {
-                Some(Self { from: self.from.map(|from| shifted(from, SECOND)), min_id: None })
-            }
+            (Some(_), true) => Some(Self { from: self.from.map(|from| shifted(from, SECOND)), min_id: None }),
         };
         // While a second is walked by id, what was seen of it is not all of it.
         let is_in_second = next.as_ref().is_some_and(|next| next.min_id.is_some());
@@ -107,7 +104,11 @@ impl Walk {
     }
 
     fn after_full_page(&self, newest: Option<Timestamp>) -> Self {
-        if newest > self.from { Self { from: newest, min_id: None } } else { Self { min_id: Some(0), ..self.clone() } }
+        if newest > self.from {
+            Self { from: newest, min_id: None }
+        } else {
+            Self { min_id: Some(0), ..self.clone() }
+        }
     }
 
     fn after_id(&self, kept: &[&wire::Order]) -> Self {

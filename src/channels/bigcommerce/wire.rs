@@ -257,13 +257,7 @@ pub struct NewAddress {
 #[serde(untagged)]
 pub enum NewProduct {
     /// Moves stock.
-    Variant {
-        product_id: i64,
-        variant_id: i64,
-        quantity: i64,
-        price_ex_tax: Number,
-        price_inc_tax: Number,
-    },
+    Variant { product_id: i64, variant_id: i64, quantity: i64, price_ex_tax: Number, price_inc_tax: Number },
     /// Moves none.
     Custom { name: String, quantity: i64, price_ex_tax: Number, price_inc_tax: Number },
 }

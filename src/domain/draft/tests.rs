@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::*;
 use crate::domain::customer::Buyer;
-use crate::domain::order::{Amount, FulfilledBy, LineFacts, Origin};
+use crate::domain::order::{Amount, LineFacts, Origin};
 
 fn line(id: &str, sku: &str, quantity: i64) -> LineFacts {
     LineFacts {
@@ -70,7 +70,8 @@ fn order() -> OrderFacts {
 }
 
 fn build_with(facts: &OrderFacts, settings: &ConnectionSettings) -> Result<ShopOrderDraft, Reason> {
-    let variant = ShopVariant { product_id: "7".to_owned(), variant_id: "70".to_owned(), sku: "mug-1".to_owned() };
+    let variant =
+        ShopVariant { product_id: "7".to_owned(), variant_id: "70".to_owned(), sku: "mug-1".to_owned() };
     shop_order(
         facts,
         &DraftContext {
@@ -154,6 +155,9 @@ fn what_cannot_be_sent_says_why() {
 fn what_the_platform_ships_never_touches_the_shops_stock() {
     let mut facts = order();
     facts.fulfilled_by = FulfilledBy::Platform;
+    let ship_to = facts.people.as_mut().unwrap().ship_to.as_mut().unwrap();
+    ship_to.street.clear();
+    assert_eq!(build(&facts).unwrap().ship_to.street, ["Shipped by Amazon US"]);
     assert_eq!(build(&facts).unwrap().lines[0].variant, None);
 }
 

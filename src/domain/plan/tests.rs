@@ -10,8 +10,11 @@ fn at(second: i64) -> Timestamp {
 }
 
 fn connection(change: impl FnOnce(&mut ConnectionSettings)) -> Connection {
-    let mut settings =
-        ConnectionSettings { shop: Some(ConnectionId(9)), go_live: Some(at(1000)), ..ConnectionSettings::default() };
+    let mut settings = ConnectionSettings {
+        shop: Some(ConnectionId(9)),
+        go_live: Some(at(1000)),
+        ..ConnectionSettings::default()
+    };
     change(&mut settings);
     Connection {
         id: ConnectionId(1),
@@ -72,7 +75,8 @@ fn summary(plan: &ImportPlan) -> (ExportState, Option<ReasonCode>, usize) {
 #[test]
 fn a_paid_order_goes_to_the_shop_and_history_does_not() {
     let connection = connection(|_| ());
-    let plan = |placed| plan_import(&connection, None, &facts(OrderStatus::Open, true, placed, placed), at(2000));
+    let plan =
+        |placed| plan_import(&connection, None, &facts(OrderStatus::Open, true, placed, placed), at(2000));
     assert_eq!(summary(&plan(1000)), (ExportState::Waiting, None, 1));
     let history = plan(999);
     assert!(history.is_history);
@@ -143,9 +147,33 @@ fn a_cancellation_reaches_the_shop_unless_it_was_shipped() {
     let created = HeldOrder { export_state: ExportState::Created, ..held(&first, &open) };
     let cancelled = facts(OrderStatus::Cancelled, false, 1500, 1600);
     let plan = plan_import(&connection, Some(&created), &cancelled, at(2000));
-    assert_eq!(plan.effects.iter().map(|effect| effect.kind).collect::<Vec<_>>(), [EffectKind::CancelShopOrder]);
+    assert_eq!(
+        plan.effects.iter().map(|effect| effect.kind).collect::<Vec<_>>(),
+        [EffectKind::CancelShopOrder]
+    );
+    let creating = HeldOrder { export_state: ExportState::Creating, ..created.clone() };
+    assert_eq!(plan_import(&connection, Some(&creating), &cancelled, at(2000)).effects.len(), 1);
     let shipped = HeldOrder { status: OrderStatus::Shipped, ..created };
     assert!(plan_import(&connection, Some(&shipped), &cancelled, at(2000)).effects.is_empty());
+}
+
+#[test]
+fn a_shipped_order_without_parcels_moves_the_shops_status_once() {
+    let connection = connection(|_| ());
+    let open = facts(OrderStatus::Open, true, 1500, 1500);
+    let first = plan_import(&connection, None, &open, at(2000));
+    let created = HeldOrder { export_state: ExportState::Created, ..held(&first, &open) };
+    let shipped = facts(OrderStatus::Shipped, true, 1500, 1600);
+    let plan = plan_import(&connection, Some(&created), &shipped, at(2000));
+    assert_eq!(
+        plan.effects.iter().map(|effect| (effect.kind, effect.revision.as_str())).collect::<Vec<_>>(),
+        [(EffectKind::ShipShopOrder, STATUS_REVISION)]
+    );
+    let mut with_parcel = shipped.clone();
+    with_parcel.shipments = Some(vec![parcel("1", Some("1Z"))]);
+    assert!(plan_import(&connection, Some(&created), &with_parcel, at(2000)).effects.is_empty());
+    let again = HeldOrder { status: OrderStatus::Shipped, ..created };
+    assert!(plan_import(&connection, Some(&again), &shipped, at(2000)).effects.is_empty());
 }
 
 fn parcel(id: &str, tracking: Option<&str>) -> ShipmentFacts {
@@ -169,10 +197,17 @@ fn owed(plan: &ParcelPlan) -> Vec<(EffectKind, &str)> {
 
 #[test]
 fn a_parcel_is_told_once_and_its_echo_is_recognised() {
-    let from_shop =
-        plan_parcels(&[], &[parcel("70", Some("1Z 9")), parcel("71", Some("1Z8"))], context(ParcelOrigin::Shop));
+    let from_shop = plan_parcels(
+        &[],
+        &[parcel("70", Some("1Z 9")), parcel("71", Some("1Z8"))],
+        context(ParcelOrigin::Shop),
+    );
     assert_eq!(owed(&from_shop), [(EffectKind::ConfirmShipment, "1"), (EffectKind::ConfirmShipment, "2")]);
-    let again = plan_parcels(&from_shop.upserts, &[parcel("70", Some("1Z 9")), parcel("71", Some("1Z8"))], context(ParcelOrigin::Shop));
+    let again = plan_parcels(
+        &from_shop.upserts,
+        &[parcel("70", Some("1Z 9")), parcel("71", Some("1Z8"))],
+        context(ParcelOrigin::Shop),
+    );
     assert_eq!(again, ParcelPlan::default());
     let echo = plan_parcels(
         &from_shop.upserts,

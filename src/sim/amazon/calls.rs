@@ -99,7 +99,7 @@ impl Amazon {
             )),
         });
         let mut response = answer.unwrap_or_else(|refusal| refusal.response());
-        if response.status() != StatusCode::TOO_MANY_REQUESTS || call.number % 2 == 0 {
+        if response.status() != StatusCode::TOO_MANY_REQUESTS || call.number.is_multiple_of(2) {
             reply::set_header(&mut response, "x-amzn-ratelimit-limit", plan_of(operation).0);
         }
         reply::set_header(&mut response, "x-amzn-requestid", &format!("sim-{:012}", call.number));

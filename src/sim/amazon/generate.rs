@@ -237,8 +237,8 @@ fn age_order(order: &mut Order, draw: &mut Draw, start: Timestamp, age: i64) {
     order.is_paid = true;
     if draw.percent(4) {
         order.status = Status::Cancelled;
-        order.cancelled_by =
-            Some(draw.pick(&[Canceller::Buyer, Canceller::Merchant]).copied().unwrap_or(Canceller::Buyer));
+        let by_seller = draw.percent(50) && !order.is_fba;
+        order.cancelled_by = Some(if by_seller { Canceller::Merchant } else { Canceller::Buyer });
         return;
     }
     // The last day's orders are still being worked on.

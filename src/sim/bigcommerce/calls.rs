@@ -112,7 +112,7 @@ impl Shop {
             _ => "An internal error occurred. Please try again.",
         };
         let mut response = self.refused(request, &Refusal(status, message.to_owned()));
-        if status == StatusCode::TOO_MANY_REQUESTS && number % 2 == 0 {
+        if status == StatusCode::TOO_MANY_REQUESTS && number.is_multiple_of(2) {
             set_headers(&mut response, self.window.quota, 0, self.window.reset_ms(now).max(500));
         }
         response

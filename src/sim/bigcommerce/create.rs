@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::super::money::parse_four_decimals;
+use super::super::money::{parse_four_decimals, whole_cents};
 use super::super::options::StockRule;
 use super::wire::parse_date;
 use super::{Amounts, Contact, Line, Order, ShippingAddress, Shop, Taxed, whole_second};
@@ -147,7 +147,8 @@ impl Shop {
         product_id: i64,
         prices: (Option<i64>, Option<i64>),
     ) -> Refused<Line> {
-        let product = self.products.iter().find(|product| product.id == product_id);
+        let place = self.products.binary_search_by_key(&product_id, |product| product.id).ok();
+        let product = place.and_then(|place| self.products.get(place));
         let product =
             product.ok_or_else(|| format!("The field 'product_id' is invalid: no product {product_id}."))?;
         let variant = match (integer(entry, "variant_id")?, product.variants.as_slice()) {
@@ -257,7 +258,8 @@ fn amounts(body: &Value, lines: &[Line]) -> Refused<Amounts> {
     let (wrapping, base_wrapping) = cost(body, "wrapping", wrapped)?;
     let discount = amount(body, "discount_amount")?.unwrap_or(0);
     let gross = subtotal.plus(shipping).plus(handling).plus(wrapping);
-    let counted = Taxed { ex: (gross.ex - discount).max(0), inc: (gross.inc - discount).max(0) };
+    let net = |amount: i64| whole_cents((amount - discount).max(0));
+    let counted = Taxed { ex: net(gross.ex), inc: net(gross.inc) };
     let total = pair(body, "total")?.unwrap_or(counted);
     Ok(Amounts {
         subtotal,

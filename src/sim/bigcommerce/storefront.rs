@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::draw::Draw;
-use super::super::money::share;
+use super::super::money::{share, whole_cents};
 use super::super::people::person;
 use super::{Amounts, Contact, Line, Order, ShippingAddress, Shop, Taxed, whole_second};
 use crate::clock::shifted;
@@ -84,8 +84,8 @@ impl Shop {
         let subtotal: i64 = lines.iter().map(|line| line.price_ex.saturating_mul(line.quantity)).sum();
         let base = draw.pick(&[0, 59_500, 99_500]).copied().unwrap_or(0);
         let rate = draw.pick(&[0, 700, 825]).copied().unwrap_or(0);
-        let shipping = Taxed { ex: base, inc: base + share(base, rate) };
-        let subtotal = Taxed { ex: subtotal, inc: subtotal + share(subtotal, rate) };
+        let shipping = Taxed { ex: base, inc: base + whole_cents(share(base, rate)) };
+        let subtotal = Taxed { ex: subtotal, inc: subtotal + whole_cents(share(subtotal, rate)) };
         let buyer = person(self.seed, BUYERS_FROM + number);
         let contact = Contact {
             first_name: buyer.first_name,

@@ -308,12 +308,33 @@ pub fn mark_replayed(tx: &mut Tx<'_>, id: PayloadId, now: Timestamp) -> Result<(
     }
 }
 
-/// Which of the shop's lines stands for which of the marketplace's: (marketplace's, shop's).
+/// The shop's id of an order; `None` where it is not there.
 ///
 /// # Errors
 /// What the database says.
-pub fn shop_lines(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<(String, String)>, StoreError> {
-    read.rows(SHOP_LINES_SQL, params![order_no.0], |row| Ok((get(row, 0)?, get(row, 1)?)))
+pub fn shop_order_id(read: &Read<'_>, order_no: OrderNo) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT shop_order_id FROM main.orders WHERE order_no = ?";
+    Ok(read.first(sql, params![order_no.0], |row| get::<Option<String>>(row, 0))?.flatten())
+}
+
+/// What is known of an order's lines in the shop.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShopLines {
+    /// Which of the shop's lines stands for which of the marketplace's: (marketplace's, shop's).
+    pub lines: Vec<(String, String)>,
+    /// The shop's id of the delivery address.
+    pub address_id: Option<String>,
+}
+
+/// What is known of an order's lines in the shop; empty until they were read.
+///
+/// # Errors
+/// What the database says.
+pub fn shop_lines(read: &Read<'_>, order_no: OrderNo) -> Result<ShopLines, StoreError> {
+    let lines = read.rows(SHOP_LINES_SQL, params![order_no.0], |row| Ok((get(row, 0)?, get(row, 1)?)))?;
+    let sql = "SELECT shop_address_id FROM main.orders WHERE order_no = ?";
+    let address_id = read.first(sql, params![order_no.0], |row| get::<Option<String>>(row, 0))?.flatten();
+    Ok(ShopLines { lines, address_id })
 }
 
 fn people(read: &Read<'_>, person_id: Option<i64>) -> Result<Option<People>, StoreError> {

@@ -1,10 +1,13 @@
 //! Jobs: work of our own on a schedule, one file each. A job says when it wants to run again; what it brought
 //! in is durable by then.
 
+mod check_authorisation;
 mod poll_orders;
 mod poll_shop;
 mod read_listings;
 mod read_profile;
+
+pub(super) use poll_shop::{is_shipped, mirror_row};
 
 use std::time::Duration;
 
@@ -29,6 +32,8 @@ pub enum Job {
     PollOrders,
     /// Reads a shop's changed orders, ours and its own.
     PollShop,
+    /// Looks whether a platform that refused the credentials accepts them again.
+    CheckAuthorisation,
 }
 
 impl Job {
@@ -40,9 +45,13 @@ impl Job {
             Self::ReadListings => "listings",
             Self::PollOrders => "orders",
             Self::PollShop => "shop_orders",
+            Self::CheckAuthorisation => "authorisation",
         }
     }
 }
+
+/// Between two looks whether refused credentials are accepted again.
+pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(600);
 
 /// How a run ended.
 pub(super) enum Ran {
@@ -54,6 +63,11 @@ pub(super) enum Ran {
 
 /// The jobs of a connection.
 pub(super) fn of(connection: &Connection) -> Vec<Job> {
+    match connection.state {
+        ConnectionState::NeedsReauthorisation => return vec![Job::CheckAuthorisation],
+        ConnectionState::Paused => return Vec::new(),
+        ConnectionState::Active | ConnectionState::Failing => {}
+    }
     let is_shop = registry::channel(&connection.channel).is_some_and(|info| info.is_shop);
     let mut jobs = vec![Job::ReadListings];
     if is_shop {
@@ -81,8 +95,8 @@ pub(super) fn history_start(connection: &Connection) -> Option<Timestamp> {
 
 impl Engine {
     pub(super) async fn run_job(&self, id: ConnectionId, job: Job) {
-        let Some(connection) = self.connection(id).filter(|connection| connection.state.may_call()) else {
-            self.with_queue(|queue| queue.unschedule(id));
+        let Some(connection) = self.connection(id).filter(|connection| of(connection).contains(&job)) else {
+            self.with_queue(|queue| queue.forget_job(id, job));
             return;
         };
         let result = match job {
@@ -90,6 +104,7 @@ impl Engine {
             Job::ReadListings => read_listings::run(self, &connection).await,
             Job::PollOrders => poll_orders::run(self, &connection).await,
             Job::PollShop => poll_shop::run(self, &connection).await,
+            Job::CheckAuthorisation => check_authorisation::run(self, &connection).await,
         };
         match result {
             Ok(ran) => self.job_went_well(&connection, job, &ran).await,
@@ -114,20 +129,15 @@ impl Engine {
 
     async fn job_failed(&self, connection: &Connection, job: Job, error: EngineError) {
         let now = self.now();
-        let failures =
-            self.with_queue(|queue| queue.job(connection.id, job)).map_or(1, |slot| slot.failures.saturating_add(1));
+        let failures = self
+            .with_queue(|queue| queue.job(connection.id, job))
+            .map_or(1, |slot| slot.failures.saturating_add(1));
         let (after, is_failure) = match &error {
             EngineError::Channel(ChannelError::Retry { after, throttled, .. }) => (*after, !throttled),
             _ => (None, true),
         };
-        let due_at = retry::next_try(
-            now,
-            failures,
-            retry::BACKOFF_FIRST,
-            retry::BACKOFF_MAX,
-            after,
-            self.entropy(),
-        );
+        let due_at =
+            retry::next_try(now, failures, retry::BACKOFF_FIRST, retry::BACKOFF_MAX, after, self.entropy());
         self.with_queue(|queue| queue.job_done(connection.id, job, due_at, is_failure));
         if !is_failure {
             return;
@@ -166,8 +176,27 @@ impl Engine {
         });
     }
 
+    /// What people saw of a poll before the program was started again.
+    pub(super) fn recall_stream(&self, stream: &connections::StreamState) {
+        if stream.stream != Job::PollOrders.stream() && stream.stream != Job::PollShop.stream() {
+            return;
+        }
+        self.with_live(stream.connection, |live| {
+            live.status.last_success_at = stream.last_success_at;
+            live.status.complete_until = stream.complete_until;
+            if stream.failures > 0 {
+                live.status.last_error.clone_from(&stream.last_error);
+            }
+        });
+    }
+
     /// Moves a connection to the state that an error says it is in.
-    pub(super) async fn connection_trouble(&self, connection: &Connection, error: &EngineError, failures: u32) {
+    pub(super) async fn connection_trouble(
+        &self,
+        connection: &Connection,
+        error: &EngineError,
+        failures: u32,
+    ) {
         const FAILURES_BEFORE_FAILING: u32 = 3;
         let state = match error {
             EngineError::Channel(ChannelError::Reauth { .. }) => ConnectionState::NeedsReauthorisation,

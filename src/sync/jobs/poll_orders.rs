@@ -9,9 +9,9 @@ use crate::sync::{Engine, EngineError, inbox};
 
 pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran, EngineError> {
     let connector = engine.connector(connection.id)?;
-    let source = connector.order_source().ok_or_else(|| ChannelError::Fatal {
-        message: format!("{} gives no orders", connection.channel),
-    })?;
+    let source = connector
+        .order_source()
+        .ok_or_else(|| ChannelError::Fatal { message: format!("{} gives no orders", connection.channel) })?;
     let id = connection.id;
     let stream = Job::PollOrders.stream();
     let held = engine.store().read(move |read| connections::stream(read, id, stream)).await?;
@@ -31,9 +31,8 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
     if page.has_more {
         return Ok(Ran::Again);
     }
-    let wished = connection
-        .settings
-        .poll_interval_s
-        .map_or(engine.settings().poll_interval, |seconds| std::time::Duration::from_secs(u64::from(seconds)));
+    let wished = connection.settings.poll_interval_s.map_or(engine.settings().poll_interval, |seconds| {
+        std::time::Duration::from_secs(u64::from(seconds))
+    });
     Ok(Ran::Until(wished.max(source.poll_interval_min())))
 }

@@ -1,13 +1,16 @@
 //! Reads a shop's changed orders: all of them into the mirror, the shop's own as orders.
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 
 use super::{Job, Ran, history_start};
 use crate::channels::error::ChannelError;
-use crate::channels::{Cursor, PollStart, ShopOrderSummary};
+use crate::channels::{Connector, Cursor, PollStart, ShopOrderSummary};
 use crate::clock::shifted;
 use crate::domain::connection::{Connection, ConnectionState};
 use crate::domain::draft::ExternalSource;
+use crate::store::incidents::NewIncident;
 use crate::store::mirror::{self, MirrorRow};
 use crate::store::orders::{self, ImportBatch};
 use crate::store::{WriteLane, connections, incidents};
@@ -31,7 +34,7 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
     let began_at = engine.now();
     let page = shop.changed_shop_orders(&cursor, PollStart { since }).await?;
 
-    let rows: Vec<MirrorRow> = page.summaries.iter().map(|order| mirror_row(shop, order)).collect();
+    let rows: Vec<MirrorRow> = page.summaries.iter().map(mirror_row).collect();
     let mut update = inbox::stream_update(stream, &page.cursor, None, began_at);
     update.complete_since = since;
     if !page.has_more {
@@ -49,10 +52,11 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
         actor: "eider".to_owned(),
     };
     let lane = if batch.is_bulk { WriteLane::Bulk } else { WriteLane::Interactive };
+    let connector = Arc::clone(&connector);
     let (mirrored, imported) = engine
         .store()
         .write(lane, move |tx| {
-            let mirrored = mirror::apply(tx, id, &rows, began_at)?;
+            let mirrored = mirror::apply(tx, id, &rows, |status| is_shipped(&connector, status), began_at)?;
             Ok((mirrored, orders::import(tx, &batch)?))
         })
         .await?;
@@ -65,30 +69,31 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
     if page.has_more {
         return Ok(Ran::Again);
     }
-    let wished = connection
-        .settings
-        .poll_interval_s
-        .map_or(engine.settings().shop_poll_interval, |seconds| std::time::Duration::from_secs(u64::from(seconds)));
+    let wished =
+        connection.settings.poll_interval_s.map_or(engine.settings().shop_poll_interval, |seconds| {
+            std::time::Duration::from_secs(u64::from(seconds))
+        });
     Ok(Ran::Until(wished.max(source.poll_interval_min())))
 }
 
 /// The shop's order in the mirror's terms.
-pub(in crate::sync) fn mirror_row(
-    shop: &dyn crate::channels::ShopOrders,
-    order: &ShopOrderSummary,
-) -> MirrorRow {
+pub(in crate::sync) fn mirror_row(order: &ShopOrderSummary) -> MirrorRow {
     MirrorRow {
         shop_order_id: order.shop_order_id.clone(),
         external_order_id: order.origin.external_order_id.clone(),
         external_source: order.origin.external_source.clone(),
         status_id: order.status_id,
-        is_shipped: shop.is_shipped_status(order.status_id) || order.items_shipped > 0,
         created_at: order.created_at,
         updated_at: order.updated_at,
         total_minor: order.total_minor,
         currency: order.currency.clone(),
         items_shipped: order.items_shipped,
     }
+}
+
+/// True where the shop's status says that something was shipped.
+pub(in crate::sync) fn is_shipped(connector: &Arc<dyn Connector>, status_id: u16) -> bool {
+    connector.shop_orders().is_some_and(|shop| shop.is_shipped_status(status_id))
 }
 
 /// Another installation creates orders for our marketplace account in this shop: both would create the same
@@ -101,15 +106,18 @@ async fn report_twin(engine: &Engine, connection: &Connection, order: &MirrorRow
          twice.",
         order.shop_order_id, connection.alias
     );
-    let (id, now, told) = (connection.id, engine.now(), text.clone());
-    engine
-        .store()
-        .write(WriteLane::Interactive, move |tx| {
-            let next_step = "Stop the other appliance, or remove the marketplace from one of the two, then resume \
-                             this connection.";
-            incidents::open(tx, Some(id), None, "second_appliance", &told, next_step, now)
-        })
-        .await?;
+    let (id, now) = (connection.id, engine.now());
+    let incident = NewIncident {
+        connection: Some(id),
+        order_no: None,
+        kind: "second_appliance".to_owned(),
+        text: text.clone(),
+        next_step:
+            "Stop the other appliance, or remove the marketplace from one of the two, then resume this \
+                    connection."
+                .to_owned(),
+    };
+    engine.store().write(WriteLane::Interactive, move |tx| incidents::open(tx, &incident, now)).await?;
     engine.set_connection_state(id, ConnectionState::Paused, Some(text), "eider").await?;
     Ok(())
 }

@@ -21,7 +21,7 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
         .store()
         .write(WriteLane::Interactive, move |tx| {
             let (page, zone) = (kept.order_page.as_deref(), kept.time_zone.as_deref());
-            connections::set_shop_profile(tx, id, &kept.currency, page, zone)
+            connections::set_shop_profile(tx, id, Some(&kept.currency), page, zone)
         })
         .await?;
     let is_news = connection.currency.as_deref() != Some(profile.currency.as_str());

@@ -3,15 +3,30 @@
 use super::{Outcome, Work};
 use crate::channels::error::ChannelError;
 use crate::domain::draft::CANCELLED_STATUS_ID;
-use crate::domain::effect::EffectOutcome;
+use crate::domain::effect::{EffectOutcome, EffectState};
+use crate::domain::order::ExportState;
 use crate::store::orders;
-use crate::sync::{Engine, EngineError};
+use crate::sync::{Engine, EngineError, retry};
+
+/// How long a cancellation waits for its order's create.
+const CREATE_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
 
 pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineError> {
     let order_no = work.effect.order_no;
     let shop_order_id = engine.store().read(move |read| orders::shop_order_id(read, order_no)).await?;
     let Some(shop_order_id) = shop_order_id else {
-        return Ok(Outcome::Finished(EffectOutcome::Dropped, "It never reached the shop.".to_owned()));
+        return Ok(match work.held.export_state {
+            // The create is hastened to its end by itself, and hastens this one then.
+            ExportState::Creating | ExportState::Waiting => Outcome::Postponed {
+                due_at: retry::later(engine.now(), CREATE_WAIT),
+                state: EffectState::Due,
+                reason: None,
+                text: "Waits until it is known whether the order is in the shop.".to_owned(),
+            },
+            ExportState::None | ExportState::Created | ExportState::Failed => {
+                Outcome::Finished(EffectOutcome::Dropped, "It never reached the shop.".to_owned())
+            }
+        });
     };
     let connector = engine.connector(work.target.id)?;
     let shop = connector

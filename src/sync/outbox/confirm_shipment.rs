@@ -32,7 +32,8 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         Ok(draft) => draft,
         Err(reason) => return Ok(Outcome::held(reason, engine.now())),
     };
-    let order = FulfilmentOrder { external_id: work.facts.external_id.clone(), site: work.facts.site.clone() };
+    let order =
+        FulfilmentOrder { external_id: work.facts.external_id.clone(), site: work.facts.site.clone() };
     engine.begin_call(&work).await?;
     match fulfilment.confirm_shipment(&order, &draft).await {
         Ok(()) => told(engine, &work, &parcel, EffectOutcome::Done).await,
@@ -153,9 +154,9 @@ async fn read_back(
         None => Vec::new(),
     };
     let ours = parcel.tracking.as_deref().map(normalised_tracking);
-    let is_there = listed.iter().any(|theirs| {
-        ours.is_some() && theirs.tracking.as_deref().map(normalised_tracking) == ours
-    });
+    let is_there = listed
+        .iter()
+        .any(|theirs| ours.is_some() && theirs.tracking.as_deref().map(normalised_tracking) == ours);
     if is_there {
         return told(engine, work, parcel, EffectOutcome::Found).await;
     }

@@ -19,9 +19,10 @@ use crate::domain::money::decimal_of_minor;
 use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::plan::{EventKind, NewEvent};
 use crate::domain::reason::{Reason, ReasonCode};
+use crate::store::incidents::NewIncident;
 use crate::store::mirror::{self, MirrorRow};
 use crate::store::{StoreError, WriteLane, connections, effects, events, incidents, orders};
-use crate::sync::jobs::Job;
+use crate::sync::jobs::{Job, is_shipped, mirror_row};
 use crate::sync::{Engine, EngineError, retry};
 
 /// A SKU that the shop did not have is asked for again after so long.
@@ -32,9 +33,6 @@ const MIRROR_GRACE: Duration = Duration::from_secs(15);
 pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineError> {
     if work.held.export_state == ExportState::Created {
         return Ok(Outcome::Finished(EffectOutcome::Found, "It is in the shop already.".to_owned()));
-    }
-    if let Some(outcome) = no_longer_owed(&work) {
-        return Ok(outcome);
     }
     let connector = engine.connector(work.target.id)?;
     let shop = connector
@@ -49,6 +47,9 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     if let Some(outcome) = look_first(engine, &work, shop, &source).await? {
         return Ok(outcome);
     }
+    if work.facts.status == OrderStatus::Cancelled && !work.facts.is_paid {
+        return drop_cancelled(engine, &work).await;
+    }
     let draft = match build_draft(engine, &work, shop, source, false).await? {
         Ok(draft) => draft,
         Err(reason) => return Ok(wait_for(reason, engine)),
@@ -56,10 +57,18 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     create(engine, &work, &connector, shop, &draft).await
 }
 
-fn no_longer_owed(work: &Work) -> Option<Outcome> {
-    let is_cancelled_unpaid = work.facts.status == OrderStatus::Cancelled && !work.facts.is_paid;
-    (is_cancelled_unpaid && !doubt::is_in_doubt(&work.effect))
-        .then(|| Outcome::Finished(EffectOutcome::Dropped, "The order was cancelled.".to_owned()))
+/// The order was cancelled before anything of it reached the shop.
+async fn drop_cancelled(engine: &Engine, work: &Work) -> Result<Outcome, EngineError> {
+    let (id, order_no) = (work.effect.id, work.effect.order_no);
+    engine
+        .store()
+        .write(WriteLane::Interactive, move |tx| {
+            let reason = Reason::of(ReasonCode::Cancelled);
+            orders::set_export(tx, order_no, ExportState::None, Some(&reason))?;
+            effects::finish(tx, id, EffectOutcome::Dropped, &reason.what())
+        })
+        .await?;
+    Ok(Outcome::Written(None))
 }
 
 /// Looks whether the order is in the shop already: in doubt always, else unless the mirror can vouch for it.
@@ -78,7 +87,7 @@ async fn look_first(
         return Ok(None);
     }
     let listed = shop.find(&work.facts.external_id).await?;
-    let rows = listed.iter().map(|order| crate::sync::jobs::mirror_row(shop, order)).collect();
+    let rows = listed.iter().map(mirror_row).collect();
     if let Some(outcome) = found(engine, work, source, rows).await? {
         return Ok(Some(outcome));
     }
@@ -127,7 +136,9 @@ async fn mirror_of(engine: &Engine, work: &Work) -> Result<(Vec<MirrorRow>, bool
     let stream = Job::PollShop.stream();
     let (rows, state) = engine
         .store()
-        .read(move |read| Ok((mirror::find(read, shop, &external_id)?, connections::stream(read, shop, stream)?)))
+        .read(move |read| {
+            Ok((mirror::find(read, shop, &external_id)?, connections::stream(read, shop, stream)?))
+        })
         .await?;
     let placed_at = work.facts.placed_at;
     let installation = engine.store().installation();
@@ -136,7 +147,8 @@ async fn mirror_of(engine: &Engine, work: &Work) -> Result<(Vec<MirrorRow>, bool
         .settings
         .poll_interval_s
         .map_or(engine.settings().shop_poll_interval, |seconds| Duration::from_secs(u64::from(seconds)));
-    let is_recent = |until: Timestamp| retry::later(until, interval + interval / 10 + MIRROR_GRACE) >= engine.now();
+    let is_recent =
+        |until: Timestamp| retry::later(until, interval + interval / 10 + MIRROR_GRACE) >= engine.now();
     let is_complete = placed_at > installation.epoch_since
         && state.is_some_and(|state| {
             let reaches_back = state.complete_since.is_none_or(|since| since < placed_at);
@@ -174,13 +186,14 @@ async fn duplicate(engine: &Engine, work: &Work, rows: &[MirrorRow]) -> Result<O
         "{} holds several orders for {} order {}: {ids}.",
         work.target.alias, work.owner.alias, work.facts.external_id
     );
-    engine
-        .store()
-        .write(WriteLane::Interactive, move |tx| {
-            let next_step = "Cancel the superfluous ones in the shop, then press Retry on the order.";
-            incidents::open(tx, Some(shop), Some(order_no), "duplicate_in_shop", &text, next_step, now)
-        })
-        .await?;
+    let incident = NewIncident {
+        connection: Some(shop),
+        order_no: Some(order_no),
+        kind: "duplicate_in_shop".to_owned(),
+        text,
+        next_step: "Cancel the superfluous ones in the shop, then press Retry on the order.".to_owned(),
+    };
+    engine.store().write(WriteLane::Interactive, move |tx| incidents::open(tx, &incident, now)).await?;
     Ok(Outcome::held(Reason::with(ReasonCode::DuplicateInShop, ids), now))
 }
 
@@ -265,11 +278,16 @@ async fn create(
     let called = engine.begin_call(work).await?;
     let created = match shop.create(draft).await {
         Err(ChannelError::Reject { kind: RejectKind::OutOfStock, message }) => {
-            return out_of_stock(engine, work, connector, shop, message).await;
+            let reason = Reason::with(ReasonCode::OutOfStock, message);
+            return not_available(engine, work, connector, shop, draft, reason).await;
+        }
+        Err(ChannelError::Reject { kind: RejectKind::QuantityLimit, message }) => {
+            let reason = Reason::with(ReasonCode::QuantityLimit, message);
+            return not_available(engine, work, connector, shop, draft, reason).await;
         }
         other => other?,
     };
-    let row = crate::sync::jobs::mirror_row(shop, &created);
+    let row = mirror_row(&created);
     let text = format!("Created in {} as order {}.", work.target.alias, row.shop_order_id);
     let total_minor = created.total_minor;
     let outcome = keep_created(engine, work, row, EffectOutcome::Done, text).await?;
@@ -288,17 +306,19 @@ async fn create(
     Ok(outcome)
 }
 
-/// Too little stock: wait, send the lines as custom lines, or hold, as the merchant chose (FEATURES C9).
-async fn out_of_stock(
+/// Too little stock, or a limit of the quantity: wait, send the lines as custom lines, or hold, as the merchant
+/// chose (FEATURES C9). Waiting helps against a want of stock only.
+async fn not_available(
     engine: &Engine,
     work: &Work,
     connector: &Arc<dyn Connector>,
     shop: &dyn ShopOrders,
-    message: String,
+    draft: &ShopOrderDraft,
+    reason: Reason,
 ) -> Result<Outcome, EngineError> {
     let now = engine.now();
-    let reason = Reason::with(ReasonCode::OutOfStock, message);
     match work.owner.settings.insufficient_stock {
+        InsufficientStock::Wait if reason.needs_person() => Ok(Outcome::held(reason, now)),
         InsufficientStock::Hold => Ok(Outcome::held(reason, now)),
         InsufficientStock::Wait => {
             let due_at = retry::next_try(
@@ -311,13 +331,12 @@ async fn out_of_stock(
             );
             Ok(Outcome::wait(due_at, reason))
         }
+        // Custom lines move no stock: a shop that refuses them as well needs a person.
+        InsufficientStock::CustomLine if draft.lines.iter().all(|line| line.variant.is_none()) => {
+            Ok(Outcome::held(reason, now))
+        }
         InsufficientStock::CustomLine => {
-            let source = ExternalSource {
-                channel: work.owner.channel.clone(),
-                account: work.owner.account.clone(),
-                installation: engine.store().installation().id,
-            };
-            match build_draft(engine, work, shop, source, true).await? {
+            match build_draft(engine, work, shop, draft.external_source.clone(), true).await? {
                 Err(reason) => Ok(wait_for(reason, engine)),
                 Ok(draft) => Box::pin(create(engine, work, connector, shop, &draft)).await,
             }
@@ -332,16 +351,25 @@ async fn keep_created(
     row: MirrorRow,
     outcome: EffectOutcome,
     text: String,
-) -> Result<Outcome, StoreError> {
+) -> Result<Outcome, EngineError> {
     let (id, order_no, shop, now) = (work.effect.id, work.effect.order_no, work.target.id, engine.now());
-    let kind = if outcome == EffectOutcome::Found { EventKind::ExportFound } else { EventKind::ExportCreated };
+    let connector = engine.connector(shop)?;
+    let kind =
+        if outcome == EffectOutcome::Found { EventKind::ExportFound } else { EventKind::ExportCreated };
     let opened = engine
         .store()
         .write(WriteLane::Interactive, move |tx| {
             orders::set_created(tx, order_no, &row.shop_order_id, now)?;
             effects::finish(tx, id, outcome, &text)?;
             events::add(tx, Some(order_no), None, &NewEvent::new(kind, text.clone()), "eider", None, now)?;
-            Ok(mirror::apply(tx, shop, std::slice::from_ref(&row), now)?.effects)
+            let rows = std::slice::from_ref(&row);
+            let mut opened =
+                mirror::apply(tx, shop, rows, |status| is_shipped(&connector, status), now)?.effects;
+            // One that was found may have been shipped while we did not know that it is ours.
+            if is_shipped(&connector, row.status_id) || row.items_shipped > 0 {
+                opened.extend(effects::open(tx, order_no, &mirror::reading(shop, &row, now))?);
+            }
+            Ok(opened)
         })
         .await?;
     engine.enqueue(opened);
@@ -372,7 +400,7 @@ async fn verify_single(engine: &Engine, work: &Work, shop: &dyn ShopOrders) -> R
         }
     };
     if listed.len() > 1 {
-        let rows: Vec<MirrorRow> = listed.iter().map(|order| crate::sync::jobs::mirror_row(shop, order)).collect();
+        let rows: Vec<MirrorRow> = listed.iter().map(mirror_row).collect();
         duplicate(engine, work, &rows).await?;
     }
     Ok(())

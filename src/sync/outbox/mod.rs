@@ -31,12 +31,7 @@ enum Outcome {
     /// It is done, or no longer owed.
     Finished(EffectOutcome, String),
     /// It comes again.
-    Postponed {
-        due_at: Timestamp,
-        state: EffectState,
-        reason: Option<Reason>,
-        text: String,
-    },
+    Postponed { due_at: Timestamp, state: EffectState, reason: Option<Reason>, text: String },
     /// The run wrote the effect's end itself.
     Written(Option<Effect>),
 }
@@ -97,7 +92,10 @@ impl Engine {
         };
         let now = self.now();
         let (Some(target), Some(owner)) = (self.connection(effect.connection), self.connection(owner)) else {
-            return Ok(Outcome::Finished(EffectOutcome::Dropped, "The connection does not exist.".to_owned()));
+            return Ok(Outcome::Finished(
+                EffectOutcome::Dropped,
+                "The connection does not exist.".to_owned(),
+            ));
         };
         if !target.state.may_call() {
             let detail = format!("{} is {}", target.alias, target.state);
@@ -290,7 +288,10 @@ fn note_wait(
 
 fn is_failure(reason: Option<&Reason>) -> bool {
     reason.is_some_and(|reason| {
-        matches!(reason.code, ReasonCode::ShopRejected | ReasonCode::DuplicateInShop | ReasonCode::TotalMismatch)
+        matches!(
+            reason.code,
+            ReasonCode::ShopRejected | ReasonCode::DuplicateInShop | ReasonCode::TotalMismatch
+        )
     })
 }
 

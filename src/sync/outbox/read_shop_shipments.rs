@@ -7,7 +7,7 @@ use super::{Outcome, Work, fulfilment_target};
 use crate::channels::error::ChannelError;
 use crate::channels::{ShopOrderLine, ShopOrders};
 use crate::domain::effect::{EffectKind, EffectOutcome};
-use crate::domain::order::{LineFacts, OrderFacts};
+use crate::domain::order::{LineFacts, OrderFacts, OrderStatus};
 use crate::domain::plan::{ParcelContext, ParcelOrigin, plan_parcels};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::shipment::{ShipmentFacts, ShippedLine};
@@ -25,7 +25,7 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         .shop_orders()
         .ok_or_else(|| ChannelError::Fatal { message: format!("{} is no shop", work.target.alias) })?;
     let listed = shop.shipments(&shop_order_id).await?;
-    if listed.is_empty() {
+    if listed.is_empty() && work.facts.status != OrderStatus::Shipped {
         let held = engine.store().read(move |read| shipments::parcels(read, order_no)).await?;
         if held.iter().all(|parcel| parcel.is_gone) && fulfilment_target(&work.owner, &work.facts).is_some() {
             let detail = "the shop order is marked as shipped, but has no shipment";
@@ -33,7 +33,8 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         }
     }
     let line_ids = line_ids(engine, &work, shop, &shop_order_id).await?;
-    let translated: Vec<ShipmentFacts> = listed.into_iter().map(|parcel| translate(parcel, &line_ids)).collect();
+    let translated: Vec<ShipmentFacts> =
+        listed.into_iter().map(|parcel| translate(parcel, &line_ids)).collect();
     let is_export_only = work.held.is_history;
     let context = ParcelContext {
         side: ParcelOrigin::Shop,
@@ -113,6 +114,9 @@ pub(super) async fn read_lines(
     Ok((pairs, address))
 }
 
+/// Whether a line and one of the shop's lines are the same.
+type Rule = dyn Fn(&LineFacts, &ShopOrderLine) -> bool;
+
 /// Which of the shop's lines stands for which of the order's: by quantity and SKU, then by quantity and title,
 /// then in order. A line is matched once.
 fn match_lines(facts: &OrderFacts, listed: &[ShopOrderLine]) -> Vec<(String, String)> {
@@ -128,7 +132,7 @@ fn match_lines(facts: &OrderFacts, listed: &[ShopOrderLine]) -> Vec<(String, Str
     };
     let by_quantity =
         |line: &LineFacts, shop: &ShopOrderLine| line.quantity - line.quantity_cancelled == shop.quantity;
-    let rules: [&dyn Fn(&LineFacts, &ShopOrderLine) -> bool; 3] = [&by_sku, &by_title, &by_quantity];
+    let rules: [&Rule; 3] = [&by_sku, &by_title, &by_quantity];
     for rule in rules {
         open.retain(|line| {
             let Some(place) = free.iter().position(|shop| rule(line, shop)) else { return true };
@@ -146,10 +150,9 @@ fn translate(parcel: ShipmentFacts, line_ids: &HashMap<String, String>) -> Shipm
         .lines
         .iter()
         .map(|line| {
-            line_ids.get(&line.external_line_id).map(|external| ShippedLine {
-                external_line_id: external.clone(),
-                quantity: line.quantity,
-            })
+            line_ids
+                .get(&line.external_line_id)
+                .map(|external| ShippedLine { external_line_id: external.clone(), quantity: line.quantity })
         })
         .collect();
     ShipmentFacts { lines: lines.unwrap_or_default(), ..parcel }

@@ -9,7 +9,7 @@ use super::{Outcome, Work};
 use crate::channels::error::ChannelError;
 use crate::domain::effect::{EffectOutcome, EffectState};
 use crate::domain::order::ExportState;
-use crate::domain::plan::{EventKind, HeldParcel, NewEvent, normalised_tracking};
+use crate::domain::plan::{EventKind, HeldParcel, NewEvent, STATUS_REVISION, normalised_tracking};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::shipment::{ShipmentDraft, ShipmentFacts, ShippedLine};
 use crate::store::{WriteLane, effects, events, orders, shipments};
@@ -35,6 +35,9 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
             text: "Waits until the order is in the shop.".to_owned(),
         });
     };
+    if work.effect.revision == STATUS_REVISION {
+        return mark_shipped(engine, &work, &shop_order_id, &held).await;
+    }
     let Some(parcel) = parcel_of(&work.effect.revision, &held) else {
         return Ok(Outcome::Finished(EffectOutcome::Dropped, "The parcel is gone.".to_owned()));
     };
@@ -54,7 +57,8 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
                 due_at: at,
                 state: EffectState::InDoubt,
                 reason: Some(Reason::of(ReasonCode::InDoubt)),
-                text: "The shop does not list the parcel yet; looking again before it is sent anew.".to_owned(),
+                text: "The shop does not list the parcel yet; looking again before it is sent anew."
+                    .to_owned(),
             });
         }
     }
@@ -80,6 +84,28 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     told(engine, &work, &parcel, &shipment_id, EffectOutcome::Done).await
 }
 
+/// The marketplace says "shipped" and names no parcel: the status alone moves, unless the parcels are known
+/// after all. Setting a status twice is harmless.
+async fn mark_shipped(
+    engine: &Engine,
+    work: &Work,
+    shop_order_id: &str,
+    held: &[HeldParcel],
+) -> Result<Outcome, EngineError> {
+    if held.iter().any(|parcel| !parcel.is_gone) {
+        let text = "Its parcels are known, so they tell the shop.".to_owned();
+        return Ok(Outcome::Finished(EffectOutcome::Dropped, text));
+    }
+    let connector = engine.connector(work.target.id)?;
+    let shop = connector
+        .shop_orders()
+        .ok_or_else(|| ChannelError::Fatal { message: format!("{} is no shop", work.target.alias) })?;
+    engine.begin_call(work).await?;
+    shop.set_status(shop_order_id, shop.shipped_status_id()).await?;
+    let text = format!("{} shows it as shipped; the marketplace named no parcel.", work.target.alias);
+    Ok(Outcome::Finished(EffectOutcome::Done, text))
+}
+
 async fn shop_lines(
     engine: &Engine,
     work: &Work,
@@ -96,7 +122,8 @@ async fn shop_lines(
 
 /// The parcel's lines by the shop's ids. A parcel that names no lines holds everything still unshipped.
 fn shop_line_ids(parcel: &HeldParcel, pairs: &[(String, String)], work: &Work) -> Option<Vec<ShippedLine>> {
-    let shop_id = |external: &str| pairs.iter().find(|(known, _)| known == external).map(|(_, shop)| shop.clone());
+    let shop_id =
+        |external: &str| pairs.iter().find(|(known, _)| known == external).map(|(_, shop)| shop.clone());
     if parcel.lines.is_empty() {
         return work
             .facts
@@ -105,8 +132,7 @@ fn shop_line_ids(parcel: &HeldParcel, pairs: &[(String, String)], work: &Work) -
             .filter(|line| line.quantity > line.quantity_cancelled)
             .map(|line| {
                 let quantity = line.quantity - line.quantity_cancelled;
-                shop_id(&line.external_id)
-                    .map(|external_line_id| ShippedLine { external_line_id, quantity })
+                shop_id(&line.external_id).map(|external_line_id| ShippedLine { external_line_id, quantity })
             })
             .collect();
     }

@@ -293,7 +293,12 @@ fn channel(name: &str) -> Result<&'static ChannelInfo, WebError> {
 
 fn url(text: &str) -> Result<Url, WebError> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host()).ok_or_else(
-        || WebError::invalid("invalid_base_url", "base_url must be a whole address such as https://example.com."),
+        || {
+            WebError::invalid(
+                "invalid_base_url",
+                "base_url must be a whole address such as https://example.com.",
+            )
+        },
     )
 }
 
@@ -303,10 +308,7 @@ fn parse<T: serde::de::DeserializeOwned>(input: &[u8]) -> Result<T, WebError> {
 }
 
 /// Texts and numbers as they are, lists as comma-separated texts.
-fn credentials(
-    info: &ChannelInfo,
-    given: &Map<String, Value>,
-) -> Result<BTreeMap<String, Secret>, WebError> {
+fn credentials(info: &ChannelInfo, given: &Map<String, Value>) -> Result<BTreeMap<String, Secret>, WebError> {
     let known: Vec<&str> = info.credentials.iter().map(|field| field.name).collect();
     let mut credentials = BTreeMap::new();
     for (name, value) in given {
@@ -362,7 +364,10 @@ fn settings(
 
 fn shop_id(given: &Value, all: &[Connection]) -> Result<Value, WebError> {
     let Some(text) = plain(given) else {
-        return Err(WebError::invalid("invalid_setting", "shop must be a connection's id or alias, or null."));
+        return Err(WebError::invalid(
+            "invalid_setting",
+            "shop must be a connection's id or alias, or null.",
+        ));
     };
     as_json(&connection_named(&text, all)?)
 }

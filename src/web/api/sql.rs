@@ -53,7 +53,7 @@ pub async fn run(
 ) -> Result<HttpResponse, WebError> {
     let input: SqlBody = serde_json::from_slice(&input)
         .map_err(|error| WebError::invalid("invalid_json", format!("The body cannot be read: {error}.")))?;
-    let result = state.store.query(input.sql, input.params, ROW_COUNT_MAX).await?;
+    let result = state.store.query(input.sql, input.params, ROW_COUNT_MAX).await.map_err(WebError::Store)?;
     let rows = result.json_rows()?;
     Ok(error::json(&SqlAnswer {
         columns: result

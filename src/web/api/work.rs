@@ -185,7 +185,11 @@ pub async fn status(_who: Signed<AnyRole>, state: web::Data<AppState>) -> Result
         installation: installation.id,
         epoch: installation.epoch,
         orders_by_status: status.by_status.iter().map(|(word, count)| (word.as_str(), *count)).collect(),
-        orders_by_export_state: status.by_export.iter().map(|(word, count)| (word.as_str(), *count)).collect(),
+        orders_by_export_state: status
+            .by_export
+            .iter()
+            .map(|(word, count)| (word.as_str(), *count))
+            .collect(),
         open_effects: status
             .open_effects
             .iter()

@@ -87,12 +87,7 @@ pub fn users(state: &AppState) -> Vec<UserRow> {
 pub fn user(state: &AppState, id: UserId) -> Option<Account> {
     state.vault.read(|document| {
         let user = document.users.iter().find(|user| user.id == id.0)?;
-        Some(Account {
-            user_id: Some(id),
-            name: user.name.clone(),
-            role: user.role,
-            session_hash: None,
-        })
+        Some(Account { user_id: Some(id), name: user.name.clone(), role: user.role, session_hash: None })
     })
 }
 
@@ -222,7 +217,7 @@ pub async fn create_token(state: &AppState, name: String, role: Role) -> Result<
 /// Where the vault cannot be written.
 pub async fn revoke_token(state: &AppState, id: i64) -> Result<(), WebError> {
     let vault = Arc::clone(&state.vault);
-    blocking(move || Ok(vault.update(|document| document.api_tokens.retain(|token| token.id != id))?)).await
+    blocking(move || vault.update(|document| document.api_tokens.retain(|token| token.id != id))).await
 }
 
 /// Who holds this API token.

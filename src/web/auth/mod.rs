@@ -14,7 +14,7 @@ pub use accounts::{create_token, has_owner, issue_setup, revoke_token, set_up, s
 pub use accounts::{user_by_password, users};
 pub use limit::SignInLimit;
 pub use links::SignInLinks;
-pub use origin::{Network, Proxy, guard};
+pub use origin::{Network, guard};
 pub use session::{sign_in, sign_out, sign_out_everywhere};
 
 use std::future::Future;
@@ -145,6 +145,3 @@ guarded!(B);
 guarded!(B, C);
 guarded!(B, C, D);
 guarded!(B, C, D, E);
-
-#[cfg(test)]
-mod tests;

@@ -9,36 +9,12 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::middleware::Next;
 use actix_web::{HttpRequest, web};
+use ipnet::IpNet;
 use url::{Origin, Url};
 
 use super::bearer;
 use crate::web::AppState;
 use crate::web::error::WebError;
-
-/// A proxy that may say who the client is: an address and how many of its leading bits count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Proxy {
-    /// The network's address.
-    pub address: IpAddr,
-    /// Leading bits that count.
-    pub prefix_bits: u8,
-}
-
-impl Proxy {
-    /// True where `client` is in the network.
-    #[must_use]
-    pub fn contains(&self, client: IpAddr) -> bool {
-        let (net, client, width) = match (self.address, client) {
-            (IpAddr::V4(net), IpAddr::V4(client)) => {
-                (u128::from(net.to_bits()), u128::from(client.to_bits()), 32u32)
-            }
-            (IpAddr::V6(net), IpAddr::V6(client)) => (net.to_bits(), client.to_bits(), 128),
-            _ => return false,
-        };
-        let shift = width.saturating_sub(u32::from(self.prefix_bits));
-        net.checked_shr(shift).unwrap_or(0) == client.checked_shr(shift).unwrap_or(0)
-    }
-}
 
 /// Where this site is, as configured.
 #[derive(Debug, Clone, Default)]
@@ -46,7 +22,7 @@ pub struct Network {
     /// The address that people use, if it is configured.
     pub public_url: Option<Url>,
     /// Whose forwarded headers count.
-    pub trusted_proxies: Vec<Proxy>,
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 impl Network {
@@ -78,7 +54,7 @@ impl Network {
     }
 
     fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|proxy| proxy.contains(address))
+        self.trusted_proxies.iter().any(|proxy| proxy.contains(&address))
     }
 
     fn own_origin(&self, request: &HttpRequest) -> Option<Origin> {

@@ -8,8 +8,8 @@ use jiff::SignedDuration;
 use super::accounts::{self, Account};
 use crate::clock::shifted;
 use crate::domain::id::UserId;
-use crate::store::sessions::{self, Session};
 use crate::store::WriteLane;
+use crate::store::sessions::{self, Session};
 use crate::vault::hash_token;
 use crate::web::AppState;
 use crate::web::error::{self, WebError};
@@ -46,10 +46,7 @@ pub async fn sign_in(state: &AppState, user: UserId, to: &str) -> Result<HttpRes
         last_seen_at: now,
         expires_at: shifted(now, SignedDuration::from_hours(SESSION_HOURS_MAX)),
     };
-    state
-        .store
-        .write(WriteLane::Interactive, move |tx| sessions::insert(tx, &session))
-        .await?;
+    state.store.write(WriteLane::Interactive, move |tx| sessions::insert(tx, &session)).await?;
     let mut answer = error::see_other(to);
     let cookie = Cookie::build(COOKIE, token)
         .path("/")

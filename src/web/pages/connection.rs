@@ -24,6 +24,7 @@ struct ConnectionPage {
     is_owner: bool,
     base_url: String,
     steps: &'static [&'static str],
+    has_file: bool,
     credentials: Vec<CredentialView>,
     settings: SettingsView,
     problem: Option<FieldProblem>,
@@ -196,6 +197,7 @@ fn page<A: crate::web::auth::Access>(
         is_owner: who.role().is_owner(),
         base_url: connection.base_url.clone().unwrap_or_default(),
         steps: info.map(|info| info.steps).unwrap_or_default(),
+        has_file: info.is_some_and(connection_form::has_file),
         credentials: info
             .map(|info| connection_form::credential_views(info, &Fields::new()))
             .unwrap_or_default(),

@@ -103,6 +103,12 @@ pub fn credential_views(info: &ChannelInfo, fields: &Fields) -> Vec<CredentialVi
         .collect()
 }
 
+/// True where the platform hands the credentials out as a text file, as the hints of its fields say.
+#[must_use]
+pub fn has_file(info: &ChannelInfo) -> bool {
+    info.credentials.iter().any(|field| field.hint.contains(".txt"))
+}
+
 /// The credentials that were typed, or stand in the pasted file; empty ones left out.
 #[must_use]
 pub fn credentials(info: &ChannelInfo, fields: &Fields) -> BTreeMap<String, Secret> {
@@ -110,7 +116,8 @@ pub fn credentials(info: &ChannelInfo, fields: &Fields) -> BTreeMap<String, Secr
     info.credentials
         .iter()
         .filter_map(|credential| {
-            let typed = fields.get(&format!("{CREDENTIAL_PREFIX}{}", credential.name)).map(|text| text.trim());
+            let typed =
+                fields.get(&format!("{CREDENTIAL_PREFIX}{}", credential.name)).map(|text| text.trim());
             let value = typed
                 .filter(|text| !text.is_empty())
                 .or_else(|| pasted.get(credential.name).map(String::as_str))?;
@@ -140,7 +147,10 @@ fn pasted(text: &str) -> BTreeMap<String, String> {
 pub fn alias(fields: &Fields) -> Result<String, FieldProblem> {
     let alias = text(fields, "alias");
     if alias.is_empty() || alias.chars().count() > ALIAS_CHARS_MAX {
-        return Err(FieldProblem::new("alias", "Give it a name of 1 to 60 characters, as your staff will know it."));
+        return Err(FieldProblem::new(
+            "alias",
+            "Give it a name of 1 to 60 characters, as your staff will know it.",
+        ));
     }
     Ok(alias.to_owned())
 }
@@ -279,7 +289,8 @@ pub fn settings(
     if let Some(id) = optional_number(fields, "created_status_id")? {
         settings.created_status_id = id;
     }
-    settings.default_carrier = Some(text(fields, "default_carrier").to_owned()).filter(|text| !text.is_empty());
+    settings.default_carrier =
+        Some(text(fields, "default_carrier").to_owned()).filter(|text| !text.is_empty());
     settings.carrier_map = carrier_map(text(fields, "carrier_map"))?;
     Ok(settings)
 }
@@ -296,11 +307,10 @@ pub fn start(
 ) -> Result<(), FieldProblem> {
     let go_live = text(fields, "go_live");
     if !go_live.is_empty() {
-        let moment = go_live
-            .parse::<DateTime>()
-            .ok()
-            .and_then(|local| local.to_zoned(zone.clone()).ok())
-            .ok_or_else(|| FieldProblem::new("go_live", "Enter date and time, such as 2026-03-01T08:00."))?;
+        let moment =
+            go_live.parse::<DateTime>().ok().and_then(|local| local.to_zoned(zone.clone()).ok()).ok_or_else(
+                || FieldProblem::new("go_live", "Enter date and time, such as 2026-03-01T08:00."),
+            )?;
         settings.go_live = Some(moment.timestamp());
     }
     settings.history = match text(fields, "history") {
@@ -363,7 +373,10 @@ fn carrier_map(text: &str) -> Result<BTreeMap<String, String>, FieldProblem> {
             }
             _ => Err(FieldProblem::new(
                 "carrier_map",
-                format!("“{}” is no pair: write the shop’s carrier, “=”, the marketplace’s code.", line.trim()),
+                format!(
+                    "“{}” is no pair: write the shop’s carrier, “=”, the marketplace’s code.",
+                    line.trim()
+                ),
             )),
         })
         .collect()

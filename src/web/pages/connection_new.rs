@@ -25,6 +25,7 @@ struct ConnectionNewPage {
     steps: &'static [&'static str],
     alias: String,
     base_url: String,
+    has_file: bool,
     pasted: String,
     credentials: Vec<CredentialView>,
     settings: SettingsView,
@@ -54,8 +55,7 @@ pub async fn form(
 ) -> Result<HttpResponse, WebError> {
     let info = known(&channel)?;
     let all = state.store.read(connections::all).await?;
-    let mut settings = ConnectionSettings::default();
-    settings.shop = first_shop(&all);
+    let settings = ConnectionSettings { shop: first_shop(&all), ..ConnectionSettings::default() };
     let fields = Fields::from([("alias".to_owned(), info.title.to_owned())]);
     visit.page(&page(&who, &visit, info, &fields, &settings, &all, None, None))
 }
@@ -94,8 +94,7 @@ pub async fn submit(
     match state.engine.add_connection(draft, who.actor()).await {
         Ok(id) => done(&routes::connection(id), "Connected. Its orders are being read."),
         Err(refused) => {
-            let problem =
-                FieldProblem { field: refused.field.unwrap_or_default(), message: refused.message };
+            let problem = FieldProblem { field: refused.field.unwrap_or_default(), message: refused.message };
             error::form_again(&again(Some(problem), None))
         }
     }
@@ -161,6 +160,7 @@ fn page(
         steps: info.steps,
         alias: text("alias"),
         base_url: text("base_url"),
+        has_file: connection_form::has_file(info),
         pasted: text("pasted"),
         credentials: connection_form::credential_views(info, fields),
         settings: connection_form::settings_view(info.is_shop, settings, all),

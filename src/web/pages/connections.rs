@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::{Shell, Visit};
-use crate::channels::registry::CHANNELS;
-use crate::domain::connection::{Connection, ConnectionState};
+use crate::channels::registry::{self, CHANNELS};
+use crate::domain::connection::{Connection, ConnectionState, deadlines};
 use crate::store::connections;
 use crate::web::auth::{CanReadOrders, Signed};
 use crate::web::engine::{ConnectionStatus, ImportProgress};
@@ -56,6 +56,14 @@ pub(super) struct ConnectionView {
     pub(super) last_error: String,
     pub(super) quota: Vec<(String, String)>,
     pub(super) progress: Option<ProgressView>,
+    pub(super) deadlines: Vec<DeadlineView>,
+}
+
+/// What stops working on a day unless somebody acts (FEATURES A3).
+pub(super) struct DeadlineView {
+    pub(super) what: &'static str,
+    pub(super) when: String,
+    pub(super) is_near: bool,
 }
 
 /// The import of history.
@@ -125,9 +133,7 @@ pub(super) fn view(
         note: connection.state_note.clone().unwrap_or_default(),
         is_paused,
         lag: status.lag.map(shown::span).unwrap_or_default(),
-        last_success: status
-            .last_success_at
-            .map(|at| (shown::moment(at, zone), shown::from_now(at, now))),
+        last_success: status.last_success_at.map(|at| (shown::moment(at, zone), shown::from_now(at, now))),
         next_run: match status.next_run_at {
             _ if is_paused => "when it is resumed".to_owned(),
             Some(at) if at > now => shown::from_now(at, now),
@@ -136,6 +142,27 @@ pub(super) fn view(
         },
         last_error: status.last_error.unwrap_or_default(),
         quota: status.quota.into_iter().map(|line| (line.operation, line.left)).collect(),
+        deadlines: deadline_views(connection, zone, now),
         progress: status.progress.map(|ImportProgress { done, estimate }| ProgressView { done, estimate }),
     }
+}
+
+/// A deadline is shown as a warning so many days before.
+const WARNING_DAYS: i32 = 14;
+
+fn deadline_views(connection: &Connection, zone: &TimeZone, now: Timestamp) -> Vec<DeadlineView> {
+    let life = registry::channel(&connection.channel).map(|info| info.life).unwrap_or_default();
+    let today = now.to_zoned(zone.clone()).date();
+    deadlines(&connection.settings, life, today)
+        .into_iter()
+        .map(|deadline| DeadlineView {
+            what: deadline.what,
+            when: match deadline.days_left {
+                ..0 => format!("ended on {}", deadline.on),
+                0 => "ends today".to_owned(),
+                days => format!("ends on {}, in {days} days", deadline.on),
+            },
+            is_near: deadline.days_left <= WARNING_DAYS,
+        })
+        .collect()
 }

@@ -1,8 +1,8 @@
 //! The pages: one file each, with a template of the same name.
 
 pub mod connection;
-pub mod connection_new;
 pub mod connection_form;
+pub mod connection_new;
 pub mod connections;
 pub mod health;
 pub mod login;
@@ -65,12 +65,7 @@ pub struct Visit {
 impl Visit {
     /// The frame.
     #[must_use]
-    pub fn shell<A: Access>(
-        &self,
-        who: &Signed<A>,
-        title: impl Into<String>,
-        active: &'static str,
-    ) -> Shell {
+    pub fn shell<A: Access>(&self, who: &Signed<A>, title: impl Into<String>, active: &'static str) -> Shell {
         Shell {
             title: title.into(),
             active,

@@ -205,8 +205,12 @@ fn view(detail: OrderDetail, may_work: bool, zone: &TimeZone, now: Timestamp) ->
     let currency = row.currency.as_str();
     let (channel_title, letter) = shown::channel(&row.channel);
     let moment = |at: Timestamp| shown::moment(at, zone);
-    let paid: i64 =
-        detail.amounts.iter().filter(|amount| amount.kind.is_paid_by_buyer()).map(|amount| amount.minor).sum();
+    let paid: i64 = detail
+        .amounts
+        .iter()
+        .filter(|amount| amount.kind.is_paid_by_buyer())
+        .map(|amount| amount.minor)
+        .sum();
     let people = detail.people.clone().unwrap_or_default();
     OrderView {
         address: routes::order(row.order_no),
@@ -231,7 +235,8 @@ fn view(detail: OrderDetail, may_work: bool, zone: &TimeZone, now: Timestamp) ->
         lines: lines(&detail, currency),
         amounts: amounts(&detail.amounts, currency, AmountKind::is_paid_by_buyer),
         total: shown::money(row.total_minor, currency),
-        difference: (paid != row.total_minor).then(|| shown::money(row.total_minor.saturating_sub(paid), currency)),
+        difference: (paid != row.total_minor)
+            .then(|| shown::money(row.total_minor.saturating_sub(paid), currency)),
         beside: amounts(&detail.amounts, currency, |kind| !kind.is_paid_by_buyer()),
         has_people: detail.people.is_some(),
         buyer: [

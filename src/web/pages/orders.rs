@@ -123,7 +123,9 @@ where
     if text.is_empty() {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|error| WebError::invalid("invalid_parameter", format!("{name}: {error}.")))
+    text.parse()
+        .map(Some)
+        .map_err(|error| WebError::invalid("invalid_parameter", format!("{name}: {error}.")))
 }
 
 fn flag(name: &str, text: &str) -> Result<Option<bool>, WebError> {
@@ -131,7 +133,10 @@ fn flag(name: &str, text: &str) -> Result<Option<bool>, WebError> {
         "" => Ok(None),
         "true" | "1" | "on" => Ok(Some(true)),
         "false" | "0" => Ok(Some(false)),
-        _ => Err(WebError::invalid("invalid_parameter", format!("{name}: “{text}” is neither true nor false."))),
+        _ => Err(WebError::invalid(
+            "invalid_parameter",
+            format!("{name}: “{text}” is neither true nor false."),
+        )),
     }
 }
 
@@ -276,7 +281,9 @@ fn orders_page(
     let chosen = chosen.unwrap_or_default();
     OrdersPage {
         shell: visit.shell(who, "Orders", "orders"),
-        statuses: choices(OrderStatus::ALL, &query.status, |status| (status.as_str(), shown::status(*status).text)),
+        statuses: choices(OrderStatus::ALL, &query.status, |status| {
+            (status.as_str(), shown::status(*status).text)
+        }),
         export_states: choices(ExportState::ALL, &query.export_state, |state| {
             (state.as_str(), shown::export_state(*state))
         }),
@@ -293,11 +300,7 @@ fn orders_page(
     }
 }
 
-fn choices<T>(
-    all: &[T],
-    chosen: &str,
-    words: impl Fn(&T) -> (&'static str, &'static str),
-) -> Vec<Choice> {
+fn choices<T>(all: &[T], chosen: &str, words: impl Fn(&T) -> (&'static str, &'static str)) -> Vec<Choice> {
     all.iter()
         .map(|value| {
             let (value, label) = words(value);

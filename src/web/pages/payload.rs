@@ -34,13 +34,14 @@ pub async fn show(
         .store
         .read(move |read| {
             let detail = orders::detail(read, no)?;
-            let is_its = detail.is_some_and(|detail| {
-                detail.payloads.iter().any(|payload| payload.payload_id == payload_id)
-            });
+            let is_its = detail
+                .is_some_and(|detail| detail.payloads.iter().any(|payload| payload.payload_id == payload_id));
             if is_its { orders::payload(read, payload_id, true) } else { Ok(None) }
         })
         .await?
-        .ok_or_else(|| WebError::NotFound("This order has no such payload. Open the order again.".to_owned()))?;
+        .ok_or_else(|| {
+            WebError::NotFound("This order has no such payload. Open the order again.".to_owned())
+        })?;
     visit.page(&PayloadPage {
         shell: visit.shell(&who, format!("Payload {payload_id}"), "orders"),
         address: routes::order(no),

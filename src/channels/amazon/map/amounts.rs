@@ -142,7 +142,14 @@ fn under(item: &Item, reading: Reading) -> Result<Vec<(AmountKind, i64)>, Unread
     for (kind, minor) in &item.parts {
         let is_discount = matches!(kind, AmountKind::SellerDiscount | AmountKind::ShippingDiscount);
         let taken_off = is_discount && !reading.has_discount_as_written;
-        add(*kind, if taken_off { minor.checked_abs().ok_or_else(too_large)?.checked_neg().ok_or_else(too_large)? } else { *minor })?;
+        add(
+            *kind,
+            if taken_off {
+                minor.checked_abs().ok_or_else(too_large)?.checked_neg().ok_or_else(too_large)?
+            } else {
+                *minor
+            },
+        )?;
         let priced = match kind {
             AmountKind::ItemTax => Some(AmountKind::Item),
             AmountKind::ShippingTax => Some(AmountKind::Shipping),
@@ -156,11 +163,7 @@ fn under(item: &Item, reading: Reading) -> Result<Vec<(AmountKind, i64)>, Unread
     Ok(parts)
 }
 
-fn items(
-    order: &wire::Order,
-    lines: &[LineFacts],
-    currency: Currency,
-) -> Result<Vec<Item>, Unreadable> {
+fn items(order: &wire::Order, lines: &[LineFacts], currency: Currency) -> Result<Vec<Item>, Unreadable> {
     let read = |(line, (item, facts)): (usize, (&wire::OrderItem, &LineFacts))| {
         let place = format!("orderItems[{line}].proceeds");
         let mut parts = Vec::new();
@@ -234,19 +237,12 @@ fn extras(order: &wire::Order, currency: Currency) -> Result<Vec<Amount>, Unread
     Ok(amounts)
 }
 
-fn list_price(
-    order: &wire::Order,
-    lines: &[LineFacts],
-    currency: Currency,
-) -> Result<i64, Unreadable> {
+fn list_price(order: &wire::Order, lines: &[LineFacts], currency: Currency) -> Result<i64, Unreadable> {
     let mut total = 0i64;
     for (item, line) in order.order_items.iter().zip(lines) {
         let unit = minor(super::unit_price(item), currency, "orderItems[].product.price")?.unwrap_or(0);
         let units = line.quantity - line.quantity_cancelled;
-        total = unit
-            .checked_mul(units)
-            .and_then(|price| total.checked_add(price))
-            .ok_or_else(too_large)?;
+        total = unit.checked_mul(units).and_then(|price| total.checked_add(price)).ok_or_else(too_large)?;
     }
     Ok(total)
 }

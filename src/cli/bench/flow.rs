@@ -1,0 +1,349 @@
+//! The way of an order: from the marketplace's answer into the file, into the shop, and its shipment back. Simulated
+//! platforms over real loopback HTTP, the real engine, and a look at every call on the way.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::super::simulators::Offer;
+use super::super::{CliError, data};
+use super::figure::{Figure, Limit, percentile};
+use crate::clock::{Clock as _, Entropy, SystemClock};
+use crate::config::Config;
+use crate::domain::connection::{ConnectionSettings, History};
+use crate::domain::id::{ChannelName, ConnectionId, OrderNo};
+use crate::domain::order::ExportState;
+use crate::http::{Answer, Call, HttpTransport, Transport, TransportError};
+use crate::sim::server::{self, Layout, Running};
+use crate::sim::{AMAZON, BIGCOMMERCE, SimOptions, World};
+use crate::store::{Store, StoreError, orders};
+use crate::sync::commands::NewConnectionRequest;
+use crate::sync::{Engine, EngineParts, EngineSettings};
+
+/// Orders that are followed one by one.
+const SINGLE_COUNT: usize = 40;
+
+/// Orders that are sold at once.
+const MANY_COUNT: usize = 300;
+
+/// What has not happened by then does not happen.
+const WAIT_MAX: Duration = Duration::from_secs(120);
+
+/// Between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+
+/// Stock of every variant, so that none runs out.
+const STOCK: u64 = 1_000_000;
+
+/// One order at a time; the platforms answer in 100 ms.
+pub async fn single_orders(config: &Config, dir: &Path) -> Result<Vec<Figure>, CliError> {
+    let rig = Rig::start(config, dir, Duration::from_millis(100)).await?;
+    let (mut visible, mut created) = (Vec::new(), Vec::new());
+    for _ in 0..SINGLE_COUNT {
+        let id = rig.sell()?;
+        rig.engine.sync_now(rig.amazon).map_err(CliError::Failed)?;
+        let order_no = rig.wait(|| rig.find(&id)).await?;
+        let seen_at = Instant::now();
+        rig.wait(|| rig.is_created(order_no)).await?;
+        let created_at = Instant::now();
+        let answered_at = rig.spy.order_answered_at(&id).ok_or_else(|| {
+            CliError::Failed(format!("Order {id} was stored, but no answer of the marketplace had it."))
+        })?;
+        visible.push(seen_at.saturating_duration_since(answered_at));
+        created.push(created_at.saturating_duration_since(answered_at));
+    }
+    rig.stop().await?;
+    Ok(vec![
+        Figure::time("answer to order stored, p50", percentile(&mut visible, 50), None),
+        Figure::time(
+            "answer to order stored, p95",
+            percentile(&mut visible, 95),
+            Some(Limit::Below(300_000)),
+        ),
+        Figure::time("answer to shop order, shop in 100 ms, p50", percentile(&mut created, 50), None),
+        Figure::time(
+            "answer to shop order, shop in 100 ms, p95",
+            percentile(&mut created, 95),
+            Some(Limit::Below(1_000_000)),
+        ),
+    ])
+}
+
+/// Many orders at once; the platforms answer in 50 ms. Then all are shipped.
+pub async fn many_orders(config: &Config, dir: &Path) -> Result<Vec<Figure>, CliError> {
+    let rig = Rig::start(config, dir, Duration::from_millis(50)).await?;
+    rig.spy.forget();
+    let mut ids = Vec::with_capacity(MANY_COUNT);
+    for _ in 0..MANY_COUNT {
+        ids.push(rig.sell()?);
+    }
+    rig.engine.sync_now(rig.amazon).map_err(CliError::Failed)?;
+    for id in &ids {
+        let order_no = rig.wait(|| rig.find(id)).await?;
+        rig.wait(|| rig.is_created(order_no)).await?;
+    }
+    let count = u64::try_from(MANY_COUNT).unwrap_or(u64::MAX);
+    let creates = rig.spy.count(|seen| seen.operation == "createOrder");
+    let probes = rig.spy.count(|seen| seen.is_probe);
+    let time = rig.spy.time_of("createOrder");
+    rig.ship_all()?;
+    rig.wait(|| async {
+        Ok((rig.spy.count(|seen| seen.operation == "confirmShipment") >= count).then_some(()))
+    })
+    .await?;
+    let calls = rig.spy.count(|_| true);
+    rig.stop().await?;
+    Ok(vec![
+        Figure::rate("orders created, shop in 50 ms", count, time, "orders/s", Some(Limit::AtLeast(100_000))),
+        Figure::ratio(
+            "create and probe calls per shop order",
+            creates + probes,
+            count,
+            "calls",
+            Some(Limit::AtMost(1_100)),
+        ),
+        Figure::ratio("all calls per order through shipment", calls, count, "calls", None),
+    ])
+}
+
+/// Platforms, a store and an engine between them.
+struct Rig {
+    world: Arc<World>,
+    running: Running,
+    store: Store,
+    engine: Engine,
+    amazon: ConnectionId,
+    spy: Arc<Spy>,
+    sku: String,
+    stop: watch::Sender<bool>,
+    worker: JoinHandle<()>,
+}
+
+impl Rig {
+    async fn start(config: &Config, dir: &Path, latency: Duration) -> Result<Self, CliError> {
+        let options = SimOptions { orders: 0, rate_per_minute: 0, latency, ..SimOptions::default() };
+        let world = Arc::new(World::open(options, Arc::new(SystemClock)).map_err(CliError::failed)?);
+        let running =
+            server::start(&world, &Layout::PortEach(Default::default())).map_err(CliError::failed)?;
+        let mut config = config.clone();
+        config.data.dir = dir.to_owned();
+        let store = data::open_store(&config).await.map_err(CliError::failed)?;
+        let inner = HttpTransport::new(config.network.http_settings()).map_err(CliError::failed)?;
+        let spy = Arc::new(Spy { inner, seen: Mutex::new(Vec::new()) });
+        let engine = Engine::start(EngineParts {
+            store: store.clone(),
+            vault: Arc::new(data::open_vault(&config)?),
+            transport: Arc::clone(&spy) as Arc<dyn Transport>,
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(Entropy::from_os()),
+            settings: EngineSettings::default(),
+        })
+        .await
+        .map_err(CliError::failed)?;
+        let (stop, stopped) = watch::channel(false);
+        let worker = tokio::spawn({
+            let engine = engine.clone();
+            async move { engine.run(stopped).await }
+        });
+        let sku = stocked_sku(&world)?;
+        let offers = world.connections(|platform| running.sims.get(platform).cloned().unwrap_or_default());
+        let amazon = connect(&engine, offers).await?;
+        let rig = Self { world, running, store, engine, amazon, spy, sku, stop, worker };
+        rig.wait(|| async {
+            let is_read = |id: ConnectionId| rig.engine.live_status(id).complete_until.is_some();
+            Ok(rig.engine.connections().iter().all(|known| is_read(known.id)).then_some(()))
+        })
+        .await?;
+        Ok(rig)
+    }
+
+    /// A paid sale on the marketplace; the platform's id of it.
+    fn sell(&self) -> Result<String, CliError> {
+        let sold = deed(&self.world, AMAZON, "sell", &json!({"sku": self.sku, "quantity": 1, "paid": true}))?;
+        text(&sold, "id")
+    }
+
+    /// Every order in the shop is shipped there.
+    fn ship_all(&self) -> Result<(), CliError> {
+        let (_, shop_orders) = self.world.control(BIGCOMMERCE, "shop_orders", None);
+        for (number, order) in shop_orders.as_array().into_iter().flatten().enumerate() {
+            let parcel = json!({"id": text(order, "id")?, "carrier": "UPS", "tracking": format!("1Z999AA1{number:010}")});
+            deed(&self.world, BIGCOMMERCE, "ship", &parcel)?;
+        }
+        Ok(())
+    }
+
+    async fn find(&self, id: &str) -> Result<Option<OrderNo>, StoreError> {
+        let (amazon, id) = (self.amazon, id.to_owned());
+        self.store.read(move |read| orders::find(read, amazon, &id)).await
+    }
+
+    async fn is_created(&self, order_no: OrderNo) -> Result<Option<()>, StoreError> {
+        let found = self.store.read(move |read| orders::facts(read, order_no)).await?;
+        Ok(found.filter(|(_, held, _)| held.export_state == ExportState::Created).map(|_| ()))
+    }
+
+    async fn wait<T, F: Future<Output = Result<Option<T>, StoreError>>>(
+        &self,
+        look: impl Fn() -> F,
+    ) -> Result<T, CliError> {
+        let started = Instant::now();
+        while started.elapsed() < WAIT_MAX {
+            if let Some(found) = look().await.map_err(CliError::failed)? {
+                return Ok(found);
+            }
+            SystemClock.sleep(LOOK_INTERVAL).await;
+        }
+        let trouble =
+            self.engine.connections().iter().find_map(|known| self.engine.live_status(known.id).last_error);
+        Err(CliError::Failed(format!(
+            "What was to be measured did not happen within {} s. {}",
+            WAIT_MAX.as_secs(),
+            trouble.unwrap_or_default()
+        )))
+    }
+
+    async fn stop(self) -> Result<(), CliError> {
+        // Nobody listens any more only where the worker has ended already.
+        let _ = self.stop.send(true);
+        self.worker.await.map_err(CliError::failed)?;
+        self.running.stop().await;
+        self.store.close().await;
+        Ok(())
+    }
+}
+
+async fn connect(engine: &Engine, offers: Value) -> Result<ConnectionId, CliError> {
+    let mut shop = None;
+    for offer in Offer::read_all(offers)? {
+        let request = NewConnectionRequest {
+            credentials: offer.secrets(),
+            channel: ChannelName(offer.channel),
+            alias: offer.alias,
+            base_url: Some(offer.base_url),
+            settings: ConnectionSettings {
+                shop,
+                go_live: Some(SystemClock.now()),
+                history: History::None,
+                poll_interval_s: Some(1),
+                ..ConnectionSettings::default()
+            },
+        };
+        let id = engine
+            .add_connection(request, "bench")
+            .await
+            .map_err(|refused| CliError::Failed(refused.message))?;
+        shop = Some(id);
+    }
+    // Shops come first, so that the last one is the marketplace.
+    shop.ok_or_else(|| CliError::Failed("The simulated platforms offer no connection.".to_owned()))
+}
+
+/// A SKU that Amazon's seller ships and the shop has, with more stock than will be sold.
+fn stocked_sku(world: &World) -> Result<String, CliError> {
+    let (_, listings) = world.control(AMAZON, "listings", None);
+    let (_, variants) = world.control(BIGCOMMERCE, "listings", None);
+    let is_in_shop = |sku: &Value| {
+        variants.as_array().into_iter().flatten().any(|variant| variant.get("sku") == Some(sku))
+    };
+    let fits = |listing: &&Value| {
+        listing.get("fulfilled_by").is_some_and(|by| by == "seller")
+            && listing.get("sku").is_some_and(is_in_shop)
+    };
+    let listing = listings.as_array().into_iter().flatten().find(fits);
+    let sku = listing
+        .map(|listing| text(listing, "sku"))
+        .transpose()?
+        .ok_or_else(|| CliError::Failed("The simulated platforms have no SKU in common.".to_owned()))?;
+    deed(world, BIGCOMMERCE, "stock", &json!({"sku": sku, "quantity": STOCK}))?;
+    Ok(sku)
+}
+
+fn deed(world: &World, platform: &str, name: &str, body: &Value) -> Result<Value, CliError> {
+    let (status, answer) = world.control(platform, name, Some(body));
+    if status.is_success() {
+        Ok(answer)
+    } else {
+        Err(CliError::Failed(format!("The simulated {platform} refused {name}: {answer}")))
+    }
+}
+
+fn text(value: &Value, name: &str) -> Result<String, CliError> {
+    let found = value.get(name).and_then(Value::as_str);
+    found
+        .map(str::to_owned)
+        .ok_or_else(|| CliError::Failed(format!("The simulators gave no {name}: {value}")))
+}
+
+/// Looks at every call and answer on its way.
+struct Spy {
+    inner: HttpTransport,
+    seen: Mutex<Vec<Seen>>,
+}
+
+struct Seen {
+    operation: &'static str,
+    is_probe: bool,
+    sent_at: Instant,
+    answered_at: Instant,
+    /// Of searches for orders alone.
+    body: Bytes,
+}
+
+impl std::fmt::Debug for Spy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Spy")
+    }
+}
+
+#[async_trait]
+impl Transport for Spy {
+    async fn send(&self, call: Call) -> Result<Answer, TransportError> {
+        let operation = call.operation;
+        let is_probe = call.request.uri().query().is_some_and(|query| query.contains("external_order_id"));
+        let sent_at = Instant::now();
+        let answer = self.inner.send(call).await;
+        let body = match &answer {
+            Ok(answer) if operation == "searchOrders" => answer.body.clone(),
+            Ok(_) | Err(_) => Bytes::new(),
+        };
+        self.with(|seen| seen.push(Seen { operation, is_probe, sent_at, answered_at: Instant::now(), body }));
+        answer
+    }
+}
+
+impl Spy {
+    fn with<T>(&self, look: impl FnOnce(&mut Vec<Seen>) -> T) -> T {
+        look(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn forget(&self) {
+        self.with(Vec::clear);
+    }
+
+    fn count(&self, is_meant: impl Fn(&Seen) -> bool) -> u64 {
+        self.with(|seen| u64::try_from(seen.iter().filter(|seen| is_meant(seen)).count()).unwrap_or(u64::MAX))
+    }
+
+    /// When the marketplace first gave this order.
+    fn order_answered_at(&self, id: &str) -> Option<Instant> {
+        let has_it = |seen: &&Seen| seen.body.windows(id.len()).any(|part| part == id.as_bytes());
+        self.with(|seen| seen.iter().find(has_it).map(|seen| seen.answered_at))
+    }
+
+    /// From the first call of an operation to the last answer.
+    fn time_of(&self, operation: &str) -> Duration {
+        self.with(|seen| {
+            let calls = || seen.iter().filter(|seen| seen.operation == operation);
+            let first = calls().map(|seen| seen.sent_at).min();
+            let last = calls().map(|seen| seen.answered_at).max();
+            first.zip(last).map_or(Duration::ZERO, |(first, last)| last.saturating_duration_since(first))
+        })
+    }
+}

@@ -1,0 +1,223 @@
+//! What the pages and the API say of orders.
+
+use actix_web::http::{Method, StatusCode};
+use actix_web::test::TestRequest;
+
+use super::site::{Site, order};
+use crate::domain::order::ExportState;
+use crate::domain::reason::{Reason, ReasonCode};
+use crate::domain::user::Role;
+use crate::store::{WriteLane, orders};
+
+fn drawn_together(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[actix_web::test]
+async fn every_reason_is_on_the_orders_page_with_its_next_step() {
+    let site = Site::new().await;
+    let no = site.import(vec![order("113-1", 5)]).await[0];
+    for code in ReasonCode::ALL {
+        let reason = Reason::with(*code, "the particulars");
+        let held = reason.clone();
+        let write = site.state.store.write(WriteLane::Interactive, move |tx| {
+            orders::set_export(tx, no, ExportState::Waiting, Some(&held))
+        });
+        write.await.unwrap();
+        for path in [format!("/orders/{no}"), format!("/orders?reason={code}")] {
+            let page = site.get(&path).await;
+            let text = page.texts("main").join(" ");
+            assert!(text.contains(&drawn_together(&reason.what())), "{code} on {path}: {text}");
+            assert!(text.contains(&drawn_together(reason.next_step())), "{code} on {path}: {text}");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn pages_lead_through_all_orders_once_and_back() {
+    let site = Site::new().await;
+    site.import((0..120).map(|number| order(&format!("A-{number:03}"), number)).collect()).await;
+    let mut seen = Vec::new();
+    let mut path = "/orders?status=open".to_owned();
+    let mut previous = None;
+    for _ in 0..3 {
+        let page = site.get(&path).await;
+        assert_eq!(page.status, StatusCode::OK);
+        seen.extend(page.texts("#orders td.lead a.id"));
+        previous = page.attribute("a[rel=prev]", "href");
+        match page.attribute("a[rel=next]", "href") {
+            Some(next) => {
+                assert!(next.contains("status=open"), "filters stay: {next}");
+                path = next;
+            }
+            None => break,
+        }
+    }
+    let wanted: Vec<String> = (0..120).map(|number| format!("A-{number:03}")).collect();
+    assert_eq!(seen, wanted);
+    let back = site.get(&previous.unwrap()).await;
+    assert_eq!(back.texts("#orders td.lead a.id"), wanted[50..100]);
+}
+
+#[actix_web::test]
+async fn what_a_marketplace_sends_is_text_and_never_markup() {
+    let site = Site::new().await;
+    let evil = "<script>alert(1)</script>";
+    let mut facts = order("113-<b>", 5);
+    facts.lines[0].title = evil.to_owned();
+    facts.shipping_method = Some(evil.to_owned());
+    facts.people.as_mut().unwrap().buyer.name = Some(evil.to_owned());
+    facts.people.as_mut().unwrap().buyer_note = Some("\"><img src=x>".to_owned());
+    let no = site.import(vec![facts]).await[0];
+    for path in ["/orders".to_owned(), format!("/orders/{no}"), "/orders?q=%22%3E%3Cscript%3E".to_owned()] {
+        let page = site.get(&path).await;
+        assert_eq!(page.status, StatusCode::OK);
+        assert!(!page.body.contains("<script>") && !page.body.contains("<img src=x"), "{path}");
+    }
+}
+
+#[actix_web::test]
+async fn the_amounts_on_the_page_sum_to_the_total() {
+    let site = Site::new().await;
+    let no = site.import(vec![order("113-1", 5)]).await[0];
+    let page = site.get(&format!("/orders/{no}")).await;
+    assert_eq!(
+        page.texts(".sums tr"),
+        [
+            "Goods25.00 USD",
+            "Tax on goods1.50 USD",
+            "Shipping4.99 USD",
+            "Your discount−4.00 USD",
+            "Total paid by the buyer27.49 USD"
+        ]
+    );
+}
+
+#[actix_web::test]
+async fn a_fragment_is_the_part_of_the_page_it_replaces() {
+    let site = Site::new().await;
+    site.import(vec![order("113-1", 5)]).await;
+    let cookie = site.owner().await;
+    let fragment = site
+        .send(
+            TestRequest::get()
+                .uri("/orders?export_state=none")
+                .cookie(cookie)
+                .insert_header(("HX-Request", "true"))
+                .insert_header(("HX-Request-Type", "partial")),
+        )
+        .await;
+    assert!(fragment.body.trim_start().starts_with("<section id=\"orders\""), "{}", fragment.body);
+    let whole = site.get("/orders?export_state=none").await;
+    assert!(whole.body.contains(fragment.body.trim()));
+}
+
+#[actix_web::test]
+async fn buttons_ask_the_engine_and_say_what_happens() {
+    let site = Site::new().await;
+    let no = site.import(vec![order("113-1", 5)]).await[0];
+    let answer = site.post(&format!("/orders/{no}/export"), &[]).await;
+    assert_eq!(
+        (answer.status, answer.header("location")),
+        (StatusCode::SEE_OTHER, format!("/orders/{no}").as_str())
+    );
+    assert!(answer.header("set-cookie").starts_with("eider_notice="));
+    let answer = site.post(&format!("/orders/{no}/retry"), &[]).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT);
+    assert!(answer.body.contains("Nothing waits."));
+    let answer = site.post("/orders/retry", &[("reason", "out_of_stock")]).await;
+    assert_eq!(answer.status, StatusCode::SEE_OTHER);
+    let found = site.post("/orders/find", &[("external_id", " 114-9 ")]).await;
+    assert!(found.body.contains("114-9 is unpaid."));
+    let calls = site.engine.calls.lock().unwrap().clone();
+    assert_eq!(
+        calls,
+        [format!("export {no} by ada"), format!("retry {no} by ada"), "retry out_of_stock".to_owned()]
+    );
+}
+
+#[actix_web::test]
+async fn a_connection_is_tested_before_it_is_saved() {
+    let site = Site::new().await;
+    let fields: Vec<(String, String)> = crate::channels::registry::CHANNELS
+        .iter()
+        .find(|info| info.name == "amazon")
+        .unwrap()
+        .credentials
+        .iter()
+        .map(|field| (format!("credential_{}", field.name), "value".to_owned()))
+        .chain([("alias".to_owned(), "Amazon".to_owned())])
+        .collect();
+    let mut fields: Vec<(&str, &str)> =
+        fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    fields.push(("do", "test"));
+    let tested = site.post("/connections/new/amazon", &fields).await;
+    assert!(tested.texts("#test li").join(" ").contains("Orders: does not work add the role"));
+    fields.pop();
+    let missing = site.post("/connections/new/amazon", &fields[..1]).await;
+    assert_eq!(missing.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let saved = site.post("/connections/new/amazon", &fields).await;
+    assert_eq!(saved.header("location"), "/connections/1");
+    assert_eq!(*site.engine.calls.lock().unwrap(), ["test amazon", "add amazon Amazon by ada"]);
+}
+
+#[actix_web::test]
+async fn connections_show_how_they_are_doing() {
+    let site = Site::new().await;
+    let text = site.get("/connections").await.texts("main").join(" ");
+    for wanted in ["Amazon US", "Active", "42 s", "20 of 20 calls", "120 of about 400", "Sync now", "Pause"] {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
+    for path in ["/connections/1", "/settings", "/connections/new/bigcommerce"] {
+        assert_eq!(site.get(path).await.status, StatusCode::OK, "{path}");
+    }
+}
+
+#[actix_web::test]
+async fn the_api_lists_orders_with_stable_fields() {
+    let site = Site::new().await;
+    let token = site.add_token(Role::Staff);
+    site.import((0..3).map(|number| order(&format!("A-{number}"), number)).collect()).await;
+    let first = site.api(Method::GET, "/api/v1/orders?limit=2", &token, None).await.json();
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let rest = site.api(Method::GET, &format!("/api/v1/orders?limit=2&cursor={cursor}"), &token, None).await;
+    let rest = rest.json();
+    assert_eq!(rest["data"].as_array().unwrap().len(), 1);
+    assert!(rest["next_cursor"].is_null());
+    let order = &first["data"][0];
+    for field in [
+        "order_no",
+        "connection",
+        "channel",
+        "external_id",
+        "status",
+        "history",
+        "export_state",
+        "export_reason",
+        "shop_order_id",
+        "placed_at",
+        "imported_at",
+        "currency",
+        "total_minor",
+        "lines",
+        "shipments",
+    ] {
+        assert!(order.get(field).is_some(), "{field}");
+    }
+    assert_eq!(order["lines"][0]["sku"], "MUG-1");
+    let no = order["order_no"].as_i64().unwrap();
+    let events = site.api(Method::GET, &format!("/api/v1/orders/{no}/events"), &token, None).await.json();
+    assert!(!events["data"].as_array().unwrap().is_empty());
+}
+
+#[actix_web::test]
+async fn a_payload_is_shown_to_its_order_only() {
+    let site = Site::new().await;
+    let numbers = site.import(vec![order("A-1", 1), order("A-2", 2)]).await;
+    let page = site.get(&format!("/orders/{}", numbers[0])).await;
+    let link = page.attribute("article details a", "href").unwrap();
+    let payload = site.get(&link).await;
+    assert!(payload.texts("pre").join("").contains("\"orderId\""));
+    let other = link.replacen(&format!("/{}/", numbers[0]), &format!("/{}/", numbers[1]), 1);
+    assert_eq!(site.get(&other).await.status, StatusCode::NOT_FOUND);
+}

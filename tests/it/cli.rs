@@ -1,0 +1,101 @@
+//! The program as it is typed: what it prints where, and its exit codes.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs the program in an empty folder, without the tester's own settings.
+fn eider(dir: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_eider"))
+        .args(arguments)
+        .current_dir(dir)
+        .env_clear()
+        .env("HOME", dir)
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Fails with what the program said.
+fn succeeded(output: Output) -> Output {
+    assert!(output.status.success(), "{}", stderr(&output));
+    output
+}
+
+#[test]
+fn what_is_not_understood_ends_with_2_and_says_what_was_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    for (arguments, hint) in [
+        (["demo", "--sede", "7"].as_slice(), "--seed"),
+        (&["demo", "--rate", "fast"], "invalid digit"),
+        (&["serve", "--listen", "8080"], "invalid socket address"),
+        (&["helthcheck"], "healthcheck"),
+        (&["sql", "select 1", "--format", "xml"], "table, csv, json, parquet"),
+        (&["simulate", "--listen", "0.0.0.0:0"], "loopback only"),
+    ] {
+        let output = eider(dir.path(), &[], arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(hint), "{arguments:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_setting_that_does_not_exist_ends_with_2_and_the_nearest_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = eider(dir.path(), &[("EIDER__SERVER__LISTN", "127.0.0.1:1")], &["config", "print"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("EIDER__SERVER__LISTEN"), "{}", stderr(&output));
+}
+
+#[test]
+fn config_print_names_every_source_and_no_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let variables =
+        [("EIDER_KEY", "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3I="), ("EIDER__LOG__LEVEL", "debug")];
+    let output = succeeded(eider(dir.path(), &variables, &["config", "print", "--data", "/srv/eider"]));
+    let text = stdout(&output);
+    assert!(text.contains("level = \"debug\"  # EIDER__LOG__LEVEL"), "{text}");
+    assert!(text.contains("dir = \"/srv/eider\"  # --data"), "{text}");
+    assert!(!text.contains("c2VjcmV0"), "{text}");
+}
+
+#[test]
+fn a_mistyped_folder_is_not_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = eider(dir.path(), &[], &["sql", "select 1", "--data", "nowhere"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("There is no data in nowhere"), "{}", stderr(&output));
+    assert!(!dir.path().join("nowhere").exists());
+}
+
+#[test]
+fn an_idle_folder_answers_sql_and_knows_its_people() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| eider(dir.path(), &[], &[arguments, &["--data", "data"]].concat());
+
+    let added = succeeded(run(&["user", "add", "ann", "--role", "owner"]));
+    assert!(stdout(&added).starts_with("http://127.0.0.1:8080/setup/"), "{}", stdout(&added));
+    assert!(stdout(&succeeded(run(&["user", "list"]))).contains("ann   owner  waits for the link"));
+    let token = succeeded(run(&["token", "create", "--role", "analyst", "--name", "metabase"]));
+    assert!(stdout(&token).trim().len() >= 32);
+
+    let orders = "select count(*) as n from orders";
+    assert_eq!(stdout(&succeeded(run(&["sql", orders, "--format", "csv"]))), "n\n0\n");
+    assert_eq!(stdout(&succeeded(run(&["sql", orders, "--format", "json"]))), "[{\"n\":0}]\n");
+    assert_eq!(stdout(&succeeded(run(&["sql", orders]))), "n\n─\n0\n");
+    assert!(succeeded(run(&["sql", orders, "--format", "parquet"])).stdout.starts_with(b"PAR1"));
+    let refused = run(&["sql", "select * from main.person"]);
+    assert_eq!(refused.status.code(), Some(1), "{}", stdout(&refused));
+
+    assert!(stdout(&succeeded(run(&["verify"]))).contains("agrees with itself"));
+    assert!(stdout(&succeeded(run(&["migrate"]))).contains("is up to date"));
+    assert!(stdout(&succeeded(run(&["doctor"]))).contains("ok    data: database and vault open"));
+}
