@@ -42,7 +42,7 @@ const QUIET: Duration = Duration::from_secs(2);
 /// A smaller log is left alone when quiet.
 const QUIET_WAL_BYTES_MIN: u64 = 4 << 20;
 /// A larger log is folded in at once.
-const WAL_BYTES_MAX: u64 = 512 << 20;
+const WAL_BYTES_MAX: u64 = 256 << 20;
 
 /// A queue of writes that the other may not starve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
