@@ -16,7 +16,7 @@ use serde_json::json;
 
 use self::figure::Figure;
 use self::payloads::Payloads;
-use super::{CliError, Place, logging, machine, terminal};
+use super::{CliError, Place, logging, machine, signals, terminal};
 use crate::clock::Entropy;
 use crate::config::Config;
 
@@ -40,7 +40,12 @@ pub async fn run(place: &Place, args: BenchArgs) -> Result<(), CliError> {
     config.data.dir = scratch.path.join("orders");
     config.public_url = None;
     config.network.allow_private = true;
-    let figures = measure(&config, &scratch.path, args.orders).await?;
+    let stop = signals::first_signal()?;
+    let figures = tokio::select! {
+        measured = measure(&config, &scratch.path, args.orders) => measured?,
+        // The scratch files go with the folder.
+        () = stop => return Ok(()),
+    };
     if args.json {
         let report = json!({
             "version": env!("CARGO_PKG_VERSION"),

@@ -35,8 +35,11 @@ const MANY_COUNT: usize = 300;
 /// What has not happened by then does not happen.
 const WAIT_MAX: Duration = Duration::from_secs(120);
 
-/// Between two looks.
-const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+/// Between two looks at one order: a look costs the database some work, too.
+const LOOK_INTERVAL: Duration = Duration::from_millis(4);
+
+/// Between two looks at many orders.
+const COUNT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Stock of every variant, so that none runs out.
 const STOCK: u64 = 1_000_000;
@@ -48,9 +51,9 @@ pub async fn single_orders(config: &Config, dir: &Path) -> Result<Vec<Figure>, C
     for _ in 0..SINGLE_COUNT {
         let id = rig.sell()?;
         rig.engine.sync_now(rig.amazon).map_err(CliError::Failed)?;
-        let order_no = rig.wait(|| rig.find(&id)).await?;
+        let order_no = rig.wait(LOOK_INTERVAL, || rig.find(&id)).await?;
         let seen_at = Instant::now();
-        rig.wait(|| rig.is_created(order_no)).await?;
+        rig.wait(LOOK_INTERVAL, || rig.is_created(order_no)).await?;
         let created_at = Instant::now();
         let answered_at = rig.spy.order_answered_at(&id).ok_or_else(|| {
             CliError::Failed(format!("Order {id} was stored, but no answer of the marketplace had it."))
@@ -79,24 +82,17 @@ pub async fn single_orders(config: &Config, dir: &Path) -> Result<Vec<Figure>, C
 pub async fn many_orders(config: &Config, dir: &Path) -> Result<Vec<Figure>, CliError> {
     let rig = Rig::start(config, dir, Duration::from_millis(50)).await?;
     rig.spy.forget();
-    let mut ids = Vec::with_capacity(MANY_COUNT);
     for _ in 0..MANY_COUNT {
-        ids.push(rig.sell()?);
+        rig.sell()?;
     }
     rig.engine.sync_now(rig.amazon).map_err(CliError::Failed)?;
-    for id in &ids {
-        let order_no = rig.wait(|| rig.find(id)).await?;
-        rig.wait(|| rig.is_created(order_no)).await?;
-    }
     let count = u64::try_from(MANY_COUNT).unwrap_or(u64::MAX);
+    rig.wait_for_calls("createOrder", count).await?;
     let creates = rig.spy.count(|seen| seen.operation == "createOrder");
     let probes = rig.spy.count(|seen| seen.is_probe);
     let time = rig.spy.time_of("createOrder");
     rig.ship_all()?;
-    rig.wait(|| async {
-        Ok((rig.spy.count(|seen| seen.operation == "confirmShipment") >= count).then_some(()))
-    })
-    .await?;
+    rig.wait_for_calls("confirmShipment", count).await?;
     let calls = rig.spy.count(|_| true);
     rig.stop().await?;
     Ok(vec![
@@ -155,7 +151,7 @@ impl Rig {
         let offers = world.connections(|platform| running.sims.get(platform).cloned().unwrap_or_default());
         let amazon = connect(&engine, offers).await?;
         let rig = Self { world, running, store, engine, amazon, spy, sku, stop, worker };
-        rig.wait(|| async {
+        rig.wait(COUNT_INTERVAL, || async {
             let is_read = |id: ConnectionId| rig.engine.live_status(id).complete_until.is_some();
             Ok(rig.engine.connections().iter().all(|known| is_read(known.id)).then_some(()))
         })
@@ -189,8 +185,17 @@ impl Rig {
         Ok(found.filter(|(_, held, _)| held.export_state == ExportState::Created).map(|_| ()))
     }
 
+    /// Waits until so many calls of an operation were answered.
+    async fn wait_for_calls(&self, operation: &str, count: u64) -> Result<(), CliError> {
+        self.wait(COUNT_INTERVAL, || async move {
+            Ok((self.spy.count(|seen| seen.operation == operation) >= count).then_some(()))
+        })
+        .await
+    }
+
     async fn wait<T, F: Future<Output = Result<Option<T>, StoreError>>>(
         &self,
+        interval: Duration,
         look: impl Fn() -> F,
     ) -> Result<T, CliError> {
         let started = Instant::now();
@@ -198,7 +203,7 @@ impl Rig {
             if let Some(found) = look().await.map_err(CliError::failed)? {
                 return Ok(found);
             }
-            SystemClock.sleep(LOOK_INTERVAL).await;
+            SystemClock.sleep(interval).await;
         }
         let trouble =
             self.engine.connections().iter().find_map(|known| self.engine.live_status(known.id).last_error);
