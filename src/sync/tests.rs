@@ -577,6 +577,17 @@ async fn a_cancellation_reaches_the_shop_also_while_the_create_is_in_doubt() {
 }
 
 #[tokio::test]
+async fn an_answer_that_cannot_be_read_is_asked_for_again() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.clock.advance(Duration::from_secs(40 * 60));
+    rig.fault("bigcommerce", "getOrders", "malformed", 3);
+    let id = rig.sell(1);
+    rig.pass(900).await;
+    assert_eq!(rig.export(&id).await, (ExportState::Created, None));
+    rig.assert_exactly_once().await;
+}
+
+#[tokio::test]
 async fn a_platform_that_refuses_everybody_for_a_while_needs_no_person() {
     let mut rig = Rig::new(quiet(), |_| ()).await;
     rig.fault("bigcommerce", "getOrders", "401", 2);

@@ -96,7 +96,12 @@ impl Demo {
     async fn wait(&self, what: &str, mut is_there: impl AsyncFnMut(&Self) -> bool) {
         let start = SystemClock.now();
         while !is_there(self).await {
-            assert!(SystemClock.now().duration_since(start) < PATIENCE.try_into().unwrap(), "no {what}");
+            if SystemClock.now().duration_since(start) > PATIENCE.try_into().unwrap() {
+                let (_, order) = self.page("/api/v1/orders?limit=1").await;
+                let (_, effects) = self.page("/api/v1/effects").await;
+                let (_, connections) = self.page("/api/v1/connections").await;
+                panic!("no {what}: {order}\n{effects}\n{connections}");
+            }
             SystemClock.sleep(Duration::from_millis(100)).await;
         }
     }

@@ -174,7 +174,7 @@ impl ShopOrders for BigCommerce {
             taken.iter().filter(|listed| map::is_own(&listed.order)).map(|listed| listed.raw).collect();
         let mut received = Vec::with_capacity(own.len());
         for orders in own.chunks(DETAILS_AT_ONCE) {
-            let details = orders.iter().map(|order| self.compose(order, Priority::Bulk));
+            let details = orders.iter().map(|order| self.compose_patiently(order));
             received.extend(try_join_all(details).await?);
         }
         Ok(ShopPage { summaries, own: received, cursor: step.cursor, has_more: step.has_more })
@@ -368,6 +368,19 @@ impl BigCommerce {
         let order: wire::Order =
             parse(outgoing, &body)?.ok_or_else(|| corrupt(outgoing, "the order is missing"))?;
         map::summary(&order).map_err(|error| corrupt(outgoing, &error.to_string()))
+    }
+
+    /// As [`Self::compose`], a few times over where calls fail in passing: a page holds many orders, and one
+    /// failed call would throw all of them away.
+    async fn compose_patiently(&self, order: &str) -> Result<Received, ChannelError> {
+        const TRIES: usize = 4;
+        for _ in 1..TRIES {
+            match self.compose(order, Priority::Bulk).await {
+                Err(ChannelError::Retry { throttled: false, .. } | ChannelError::Corrupt { .. }) => {}
+                ended => return ended,
+            }
+        }
+        self.compose(order, Priority::Bulk).await
     }
 
     /// The shop's order with its lines, addresses and parcels, as one payload.

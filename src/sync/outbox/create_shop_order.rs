@@ -354,6 +354,7 @@ async fn keep_created(
 ) -> Result<Outcome, EngineError> {
     let (id, order_no, shop, now) = (work.effect.id, work.effect.order_no, work.target.id, engine.now());
     let connector = engine.connector(shop)?;
+    let external_id = work.facts.external_id.clone();
     let kind =
         if outcome == EffectOutcome::Found { EventKind::ExportFound } else { EventKind::ExportCreated };
     let opened = engine
@@ -365,9 +366,12 @@ async fn keep_created(
             let rows = std::slice::from_ref(&row);
             let mut opened =
                 mirror::apply(tx, shop, rows, |status| is_shipped(&connector, status), now)?.effects;
-            // One that was found may have been shipped while we did not know that it is ours.
-            if is_shipped(&connector, row.status_id) || row.items_shipped > 0 {
-                opened.extend(effects::open(tx, order_no, &mirror::reading(shop, &row, now))?);
+            // It may have been shipped while we did not know that it is ours, also since we looked.
+            let held = mirror::find(tx, shop, &external_id)?.into_iter();
+            let newest = held.filter(|held| held.shop_order_id == row.shop_order_id).next_back();
+            let newest = newest.unwrap_or_else(|| row.clone());
+            if is_shipped(&connector, newest.status_id) || newest.items_shipped > 0 {
+                opened.extend(effects::open(tx, order_no, &mirror::reading(shop, &newest, now))?);
             }
             Ok(opened)
         })

@@ -175,7 +175,7 @@ impl Engine {
         let state = if in_doubt { EffectState::InDoubt } else { EffectState::Due };
         let outcome = match &channel {
             ChannelError::Retry { after, throttled, message, .. } => {
-                let attempts = if *throttled { 1 } else { current.attempts.max(1) };
+                let attempts = if *throttled { 1 } else { tries(&current, now) };
                 let due_at = retry::next_try(
                     now,
                     attempts,
@@ -197,14 +197,15 @@ impl Engine {
                 let due_at = retry::later(now, CONNECTION_WAIT);
                 Outcome::Postponed { due_at, state, reason: Some(reason), text: message.clone() }
             }
-            ChannelError::Corrupt { message, .. } if in_doubt => {
-                let due_at = retry::later(now, retry::BACKOFF_FIRST);
-                let reason = Some(Reason::with(ReasonCode::InDoubt, message.clone()));
+            // An answer that cannot be read says nothing of the order: it is asked for again.
+            ChannelError::Corrupt { message, .. } => {
+                let (first, longest) = (retry::BACKOFF_FIRST, retry::BACKOFF_MAX);
+                let due_at = retry::next_try(now, tries(&current, now), first, longest, None, self.entropy());
+                let code = if in_doubt { ReasonCode::InDoubt } else { ReasonCode::Retrying };
+                let reason = Some(Reason::with(code, message.clone()));
                 Outcome::Postponed { due_at, state, reason, text: message.clone() }
             }
-            ChannelError::Reject { message, .. }
-            | ChannelError::Corrupt { message, .. }
-            | ChannelError::Fatal { message } => {
+            ChannelError::Reject { message, .. } | ChannelError::Fatal { message } => {
                 let code = match effect.kind {
                     EffectKind::ConfirmShipment | EffectKind::RefreshOrder => ReasonCode::MarketplaceRejected,
                     _ => ReasonCode::ShopRejected,
@@ -240,6 +241,14 @@ impl Engine {
         self.with_queue(|queue| queue.put(called.clone()));
         Ok(called)
     }
+}
+
+/// How often an effect has been tried, as far as waiting is concerned: its calls, or, where it fails before any
+/// call of its own, how long it has been owed.
+fn tries(effect: &Effect, now: Timestamp) -> u32 {
+    let seconds = now.duration_since(effect.created_at).as_secs().unsigned_abs();
+    let by_age = (seconds / retry::BACKOFF_FIRST.as_secs()).checked_ilog2().unwrap_or(0);
+    effect.attempts.max(by_age).max(1)
 }
 
 fn unavailable_code(kind: EffectKind) -> ReasonCode {
