@@ -367,8 +367,8 @@ async fn keep_created(
             let mut opened =
                 mirror::apply(tx, shop, rows, |status| is_shipped(&connector, status), now)?.effects;
             // It may have been shipped while we did not know that it is ours, also since we looked.
-            let held = mirror::find(tx, shop, &external_id)?.into_iter();
-            let newest = held.filter(|held| held.shop_order_id == row.shop_order_id).next_back();
+            let mut held = mirror::find(tx, shop, &external_id)?.into_iter();
+            let newest = held.find(|held| held.shop_order_id == row.shop_order_id);
             let newest = newest.unwrap_or_else(|| row.clone());
             if is_shipped(&connector, newest.status_id) || newest.items_shipped > 0 {
                 opened.extend(effects::open(tx, order_no, &mirror::reading(shop, &newest, now))?);
