@@ -5,6 +5,9 @@
 //! `packages[].shipFrom`. [`cut`] replaces the value at each place by `null`-safe marker text and returns the
 //! values; [`restore`] is its inverse.
 
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -32,25 +35,25 @@ pub enum PersonError {
     ValueMissing(usize),
 }
 
-/// Cuts the values at `paths` out of `payload`. A step is a member's name; `[]` after it goes through an
-/// array's elements. Values that are absent or `null` stay as they are.
+/// Cuts the values at `paths` out of `payload`, in one pass over it. A step is a member's name; `[]` after it goes
+/// through an array's elements. Values that are absent or `null` stay as they are; a member that stands twice in its
+/// object is cut twice.
 ///
 /// # Errors
 /// Where the payload is no JSON.
 pub fn cut(payload: &str, paths: &[&str]) -> Result<Cut, PersonError> {
-    let root: &RawValue = serde_json::from_str(payload)?;
-    let mut ranges = Vec::new();
+    let mut places = Place::default();
     for path in paths {
-        let steps: Vec<&str> = path.split('.').collect();
-        collect(payload, root, &steps, &mut ranges)?;
+        places.add(path);
     }
-    ranges.sort_unstable();
-    ranges.dedup();
+    let mut ranges = Vec::new();
+    let mut reader = serde_json::Deserializer::from_str(payload);
+    Search { whole: payload, place: &places, ranges: &mut ranges }.deserialize(&mut reader)?;
+    reader.end()?;
     let mut kept = String::with_capacity(payload.len());
-    let mut values = Vec::new();
+    let mut values = Vec::with_capacity(ranges.len());
     let mut at = 0;
     for (start, end) in ranges {
-        // A range inside one that was already cut goes with it.
         let (Some(before), Some(value)) = (payload.get(at..start), payload.get(start..end)) else { continue };
         kept.push_str(before);
         kept.push_str(MARKER_PREFIX);
@@ -92,45 +95,139 @@ pub fn restore(payload: &str, values: &[String]) -> Result<String, PersonError> 
     Ok(whole)
 }
 
-fn collect(
-    whole: &str,
-    value: &RawValue,
-    steps: &[&str],
-    ranges: &mut Vec<(usize, usize)>,
-) -> Result<(), PersonError> {
-    let text = value.get();
-    let Some((step, rest)) = steps.split_first() else {
-        if text != "null" {
-            // `text` borrows from `whole`, so the difference of their addresses is its place.
-            let start = (text.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
-            ranges.push((start, start + text.len()));
-        }
-        return Ok(());
-    };
-    let name = step.trim_end_matches("[]");
-    let Some(member) = member(text, name)? else { return Ok(()) };
-    if !step.ends_with("[]") {
-        return collect(whole, member, rest, ranges);
-    }
-    if member.get().starts_with('[') {
-        for element in serde_json::from_str::<Vec<&RawValue>>(member.get())? {
-            collect(whole, element, rest, ranges)?;
-        }
-    }
-    Ok(())
+/// The paths as a tree. A place without members is cut whole.
+#[derive(Debug, Default)]
+struct Place<'p> {
+    members: Vec<(&'p str, Place<'p>)>,
+    /// The value is an array, and this is what is meant in each of its elements.
+    each: Option<Box<Place<'p>>>,
 }
 
-/// The member `name` of the object `text`; an empty name is the value itself, for a payload that is an array.
-fn member<'a>(text: &'a str, name: &str) -> Result<Option<&'a RawValue>, PersonError> {
-    if name.is_empty() {
-        return Ok(Some(serde_json::from_str(text)?));
+impl<'p> Place<'p> {
+    fn add(&mut self, path: &'p str) {
+        let mut place = self;
+        for step in path.split('.') {
+            let name = step.trim_end_matches("[]");
+            // An empty name is the value itself, for a payload that is an array.
+            if !name.is_empty() {
+                let known = place.members.iter().position(|(member, _)| *member == name);
+                let at = known.unwrap_or_else(|| {
+                    place.members.push((name, Place::default()));
+                    place.members.len() - 1
+                });
+                let Some((_, next)) = place.members.get_mut(at) else { return };
+                place = next;
+            }
+            if step.ends_with("[]") {
+                place = place.each.get_or_insert_default();
+            }
+        }
     }
-    if !text.starts_with('{') {
-        return Ok(None);
+}
+
+/// Looks for a place's values in what it reads and notes where they lie.
+struct Search<'w, 'p> {
+    whole: &'w str,
+    place: &'w Place<'p>,
+    ranges: &'w mut Vec<(usize, usize)>,
+}
+
+impl<'w, 'p> Search<'w, 'p> {
+    fn at<'s>(&'s mut self, place: &'s Place<'p>) -> Search<'s, 'p>
+    where
+        'w: 's,
+    {
+        Search { whole: self.whole, place, ranges: self.ranges }
     }
-    let mut members: std::collections::HashMap<std::borrow::Cow<'a, str>, &'a RawValue> =
-        serde_json::from_str(text)?;
-    Ok(members.remove(name))
+}
+
+impl<'de> DeserializeSeed<'de> for Search<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        if self.place.each.is_some() || !self.place.members.is_empty() {
+            return deserializer.deserialize_any(self);
+        }
+        let text = <&RawValue>::deserialize(deserializer)?.get();
+        if text != "null" {
+            // `text` borrows from `whole`, so the difference of their addresses is its place.
+            let start = (text.as_ptr() as usize).saturating_sub(self.whole.as_ptr() as usize);
+            self.ranges.push((start, start + text.len()));
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Visitor<'de> for Search<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        let members = &self.place.members;
+        while let Some(place) = map.next_key_seed(Named(members))? {
+            match place {
+                Some(place) => map.next_value_seed(self.at(place))?,
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
+        let Some(element) = &self.place.each else { return IgnoredAny.visit_seq(elements).map(drop) };
+        while elements.next_element_seed(self.at(element))?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// Reads a member's name and says which of these it is.
+struct Named<'w, 'p>(&'w [(&'p str, Place<'p>)]);
+
+impl<'de, 'w, 'p> DeserializeSeed<'de> for Named<'w, 'p> {
+    type Value = Option<&'w Place<'p>>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'w, 'p> Visitor<'_> for Named<'w, 'p> {
+    type Value = Option<&'w Place<'p>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(self.0.iter().find(|(member, _)| *member == name).map(|(_, place)| place))
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +247,21 @@ mod tests {
         }
         assert!(serde_json::from_str::<serde_json::Value>(&cut.payload).is_ok());
         assert_eq!(restore(&cut.payload, &cut.values).unwrap(), payload);
+    }
+
+    #[test]
+    fn a_member_that_stands_twice_is_cut_twice() {
+        let cut = cut(r#"{"buyer":"Ada","buyer":{"name":"Bo"}}"#, PATHS).unwrap();
+        assert_eq!(cut.values, [r#""Ada""#, r#"{"name":"Bo"}"#]);
+    }
+
+    #[test]
+    fn a_payload_that_is_an_array_is_cut_in_each_element() {
+        let cut = cut(r#"[{"phone":"1"},{"phone":null},7]"#, &["[].phone"]).unwrap();
+        assert_eq!(
+            (cut.payload.as_str(), cut.values),
+            (r#"[{"phone":{"$person":0}},{"phone":null},7]"#, vec![r#""1""#.to_owned()])
+        );
     }
 
     #[test]
