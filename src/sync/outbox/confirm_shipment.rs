@@ -1,5 +1,7 @@
 //! Tells the marketplace of a parcel that the shop shipped. The parcel's number makes a repeat the same parcel.
 
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+
 use super::{Outcome, Work, is_already_done};
 use crate::channels::error::ChannelError;
 use crate::channels::{Fulfilment, FulfilmentOrder};
@@ -28,7 +30,8 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     let fulfilment = connector.fulfilment().ok_or_else(|| ChannelError::Fatal {
         message: format!("{} takes no shipments", work.target.alias),
     })?;
-    let draft = match draft(&parcel, &work.owner.settings, fulfilment, engine.now()) {
+    let shipped_at = shipped_at(parcel.shipped_at.unwrap_or(engine.now()), work.facts.placed_at);
+    let draft = match draft(&parcel, &work.owner.settings, fulfilment, shipped_at) {
         Ok(draft) => draft,
         Err(reason) => return Ok(Outcome::held(reason, engine.now())),
     };
@@ -53,7 +56,7 @@ fn draft(
     parcel: &HeldParcel,
     settings: &ConnectionSettings,
     fulfilment: &dyn Fulfilment,
-    now: jiff::Timestamp,
+    shipped_at: Timestamp,
 ) -> Result<ShipmentDraft, Reason> {
     let tracking = parcel.tracking.clone().filter(|text| !text.trim().is_empty());
     if tracking.is_none() && fulfilment.needs_tracking() {
@@ -67,9 +70,16 @@ fn draft(
         carrier: Some(carrier(parcel, settings, fulfilment)?),
         service: parcel.service.clone(),
         tracking,
-        shipped_at: parcel.shipped_at.unwrap_or(now),
+        shipped_at,
         lines: parcel.lines.clone(),
     })
+}
+
+/// When it was shipped, in whole seconds. Marketplaces refuse a parcel that is older than its order, and a shop tells
+/// of seconds only, by a clock of its own.
+fn shipped_at(shipped_at: Timestamp, placed_at: Timestamp) -> Timestamp {
+    let up = TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Ceil);
+    shipped_at.max(placed_at.round(up).unwrap_or(placed_at))
 }
 
 fn carrier(
@@ -162,4 +172,18 @@ async fn read_back(
     }
     let reason = Reason::with(ReasonCode::MarketplaceRejected, error.to_string());
     Ok(Outcome::held(reason, engine.now()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_parcel_is_never_older_than_its_order() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let placed = at("2026-03-02T09:00:44.175Z");
+        assert_eq!(shipped_at(at("2026-03-02T09:00:44Z"), placed), at("2026-03-02T09:00:45Z"));
+        assert_eq!(shipped_at(at("2026-03-02T08:00:00Z"), placed), at("2026-03-02T09:00:45Z"));
+        assert_eq!(shipped_at(at("2026-03-02T10:00:00Z"), placed), at("2026-03-02T10:00:00Z"));
+    }
 }
