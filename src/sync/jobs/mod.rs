@@ -7,6 +7,7 @@ mod poll_shop;
 mod read_listings;
 mod read_profile;
 
+pub use poll_orders::GATHERED_ORDERS_MAX;
 pub(super) use poll_shop::{is_shipped, mirror_row};
 
 use std::time::Duration;
