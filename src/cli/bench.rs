@@ -10,6 +10,7 @@ mod pages;
 mod payloads;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use serde_json::json;
@@ -60,7 +61,7 @@ pub async fn run(place: &Place, args: BenchArgs) -> Result<(), CliError> {
 
 async fn measure(config: &Config, scratch: &Path, order_count: u64) -> Result<Vec<Figure>, CliError> {
     terminal::say(&format!("Measuring in {} on {} cores.", scratch.display(), machine::cores()));
-    let payloads = Payloads::record().await?;
+    let payloads = Arc::new(Payloads::record().await?);
     let mut figures = import::bare(config, &payloads, order_count).await?;
     let filled = import::fill(config, &payloads, order_count, &mut figures).await?;
     figures.extend(pages::from_store(&filled).await?);

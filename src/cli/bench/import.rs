@@ -1,7 +1,10 @@
 //! Import: how fast payloads become orders, empty and full, beside what the bare Appender does with the same rows.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use futures_util::future::try_join_all;
 
 use super::super::{CliError, data, terminal};
 use super::figure::{Figure, Limit, per_second};
@@ -16,22 +19,29 @@ use crate::store::connections::NewConnection;
 use crate::store::orders::{ImportBatch, ImportItem};
 use crate::store::{Store, StoreError, WriteLane, connections, orders};
 use crate::sync::inbox;
+use crate::sync::jobs::GATHERED_ORDERS_MAX;
 
-/// Orders of one commit: what the writer takes together at most.
-const BATCH_ORDERS: u64 = 10_000;
+/// Orders of one write.
+const BATCH_ORDERS: u64 = GATHERED_ORDERS_MAX as u64;
+
+/// Orders whose payloads are made at a time.
+const MADE_ORDERS: u64 = 20_000;
+
+/// Connections that import side by side: while one's orders are written, another's are read.
+const CONNECTION_COUNT: u64 = 2;
 
 /// Orders of one rate: the backlog of the design.
 const MEASURED_ORDERS_MAX: u64 = 100_000;
 
 /// Orders that are added to a full file to see what they cost there.
-const ADDED_ORDERS_MAX: u64 = 50_000;
+const ADDED_ORDERS_MAX: u64 = 100_000;
 
 /// A file with orders in it.
 pub struct Filled {
     /// The store.
     pub store: Store,
-    /// Its one connection.
-    pub connection: Connection,
+    /// Its connections.
+    pub connections: Vec<Connection>,
     /// Orders in it.
     pub order_count: u64,
 }
@@ -42,7 +52,7 @@ pub async fn bare(config: &Config, payloads: &Payloads, order_count: u64) -> Res
     let count = order_count.min(MEASURED_ORDERS_MAX);
     let source = payloads.source()?;
     let (mut read_time, mut time) = (Duration::ZERO, Duration::ZERO);
-    for (from, to) in batches(0, count) {
+    for (from, to) in steps(0, count, BATCH_ORDERS) {
         let texts = payloads.between(from, to);
         let started = Instant::now();
         let items = read(source, texts);
@@ -64,20 +74,24 @@ pub async fn bare(config: &Config, payloads: &Payloads, order_count: u64) -> Res
 /// Imports `order_count` orders into an empty file, then some more, and leaves the file open.
 pub async fn fill(
     config: &Config,
-    payloads: &Payloads,
+    payloads: &Arc<Payloads>,
     order_count: u64,
     figures: &mut Vec<Figure>,
 ) -> Result<Filled, CliError> {
     let store = data::open_store(config).await.map_err(CliError::failed)?;
-    let connection = connection(&store).await?;
-    let source = payloads.source()?;
+    // Buyers are told apart by a key, as under `serve`.
+    store.set_report_key([1; 32]);
+    let mut connections = Vec::new();
+    for number in 1..=CONNECTION_COUNT {
+        connections.push(connection(&store, number).await?);
+    }
     let bare = figures.first().cloned();
     let first = order_count.min(MEASURED_ORDERS_MAX);
-    let at_empty = import(&store, &connection, source, payloads, (0, first)).await?;
-    import(&store, &connection, source, payloads, (first, order_count)).await?;
-    let added = (order_count / 2).clamp(1, ADDED_ORDERS_MAX);
+    let at_empty = import(&store, &connections, payloads, (0, first)).await?;
+    import(&store, &connections, payloads, (first, order_count)).await?;
+    let added = order_count.clamp(1, ADDED_ORDERS_MAX);
     let end = order_count.saturating_add(added);
-    let at_full = import(&store, &connection, source, payloads, (order_count, end)).await?;
+    let at_full = import(&store, &connections, payloads, (order_count, end)).await?;
     let least = Some(Limit::AtLeast(20_000_000));
     figures.push(Figure::rate("import at 0 orders in the file", first, at_empty, "orders/s", least));
     figures.push(Figure::rate(format!("import at {order_count} orders"), added, at_full, "orders/s", least));
@@ -92,7 +106,7 @@ pub async fn fill(
     ));
     let kept = percent(full_rate, empty_rate);
     figures.push(Figure::whole("rate kept in the full file", kept, "%", Some(Limit::AtLeast(70_000))));
-    Ok(Filled { store, connection, order_count: end })
+    Ok(Filled { store, connections, order_count: end })
 }
 
 async fn open(config: &Config, name: &str) -> Result<Store, CliError> {
@@ -101,17 +115,17 @@ async fn open(config: &Config, name: &str) -> Result<Store, CliError> {
     data::open_store(&config).await.map_err(CliError::failed)
 }
 
-/// One Amazon connection that went live now: what is imported is a backlog of history. It is paused, so that no
-/// engine calls anybody on its behalf.
-async fn connection(store: &Store) -> Result<Connection, CliError> {
+/// An Amazon connection that went live now: what is imported is a backlog of history. It is paused, so that no engine
+/// calls anybody on its behalf.
+async fn connection(store: &Store, number: u64) -> Result<Connection, CliError> {
     let now = SystemClock.now();
     let made = store.write(WriteLane::Interactive, move |tx| {
         let id = connections::insert(
             tx,
             &NewConnection {
                 channel: ChannelName::from(AMAZON),
-                alias: "Amazon".to_owned(),
-                account: "BENCH".to_owned(),
+                alias: format!("Amazon {number}"),
+                account: format!("BENCH{number}"),
                 base_url: None,
                 settings: ConnectionSettings { go_live: Some(now), ..ConnectionSettings::default() },
                 now,
@@ -123,31 +137,26 @@ async fn connection(store: &Store) -> Result<Connection, CliError> {
     made.await.map_err(CliError::failed)
 }
 
-/// Imports the orders with these numbers; says how long reading, deciding and writing took. Making the payloads is
-/// the platform's work and does not count.
+/// Imports the orders with these numbers, the connections side by side; says how long reading, deciding and writing
+/// took. Making the payloads is the platform's work and does not count.
 async fn import(
     store: &Store,
-    connection: &Connection,
-    source: &dyn OrderSource,
-    payloads: &Payloads,
+    connections: &[Connection],
+    payloads: &Arc<Payloads>,
     (from, to): (u64, u64),
 ) -> Result<Duration, CliError> {
     let mut time = Duration::ZERO;
-    for (from, to) in batches(from, to) {
-        let texts = payloads.between(from, to);
+    for (from, to) in steps(from, to, MADE_ORDERS) {
+        let made: Vec<Vec<String>> =
+            steps(from, to, BATCH_ORDERS).map(|(from, to)| payloads.between(from, to)).collect();
+        let waiting = Arc::new(Mutex::new(made));
         let started = Instant::now();
-        let batch = ImportBatch {
-            connection: connection.clone(),
-            orders: read(source, texts),
-            stream: None,
-            is_bulk: true,
-            now: SystemClock.now(),
-            actor: "bench".to_owned(),
-        };
-        let imported = store.write(WriteLane::Bulk, move |tx| orders::import(tx, &batch)).await;
+        let side_by_side = connections.iter().map(|connection| {
+            drain(store.clone(), connection.clone(), Arc::clone(payloads), Arc::clone(&waiting))
+        });
+        let new: u64 = try_join_all(side_by_side).await?.into_iter().sum();
         time += started.elapsed();
-        let new = imported.map_err(CliError::failed)?.new;
-        if u64::try_from(new).ok() != Some(to.saturating_sub(from)) {
+        if new != to.saturating_sub(from) {
             return Err(CliError::Failed(format!(
                 "Of orders {from} to {to}, {new} were taken for new ones."
             )));
@@ -159,6 +168,32 @@ async fn import(
     Ok(time)
 }
 
+/// One connection takes batches as long as there are any; how many orders were new.
+async fn drain(
+    store: Store,
+    connection: Connection,
+    payloads: Arc<Payloads>,
+    waiting: Arc<Mutex<Vec<Vec<String>>>>,
+) -> Result<u64, CliError> {
+    let mut new = 0;
+    loop {
+        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let Some(texts) = next else { return Ok(new) };
+        let source = Arc::clone(&payloads);
+        let read = tokio::task::spawn_blocking(move || Ok::<_, CliError>(read(source.source()?, texts)));
+        let batch = ImportBatch {
+            connection: connection.clone(),
+            orders: read.await.map_err(CliError::failed)??,
+            stream: None,
+            is_bulk: true,
+            now: SystemClock.now(),
+            actor: "bench".to_owned(),
+        };
+        let imported = store.write(WriteLane::Bulk, move |tx| orders::import(tx, &batch)).await;
+        new += u64::try_from(imported.map_err(CliError::failed)?.new).unwrap_or(u64::MAX);
+    }
+}
+
 fn read(source: &dyn OrderSource, texts: Vec<String>) -> Vec<ImportItem> {
     let paths = source.person_paths();
     let received = |payload: String| {
@@ -168,7 +203,7 @@ fn read(source: &dyn OrderSource, texts: Vec<String>) -> Vec<ImportItem> {
     texts.into_iter().map(|text| inbox::import_item(received(text), paths)).collect()
 }
 
-fn batches(from: u64, to: u64) -> impl Iterator<Item = (u64, u64)> {
-    let step = usize::try_from(BATCH_ORDERS).unwrap_or(usize::MAX);
-    (from..to).step_by(step).map(move |start| (start, start.saturating_add(BATCH_ORDERS).min(to)))
+fn steps(from: u64, to: u64, step: u64) -> impl Iterator<Item = (u64, u64)> {
+    let width = usize::try_from(step).unwrap_or(usize::MAX);
+    (from..to).step_by(width).map(move |start| (start, start.saturating_add(step).min(to)))
 }

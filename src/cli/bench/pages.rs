@@ -63,7 +63,10 @@ pub async fn from_store(filled: &Filled) -> Result<Vec<Figure>, CliError> {
         ),
         (
             "page of one connection",
-            OrderFilter { connection: Some(filled.connection.id), ..OrderFilter::default() },
+            OrderFilter {
+                connection: filled.connections.first().map(|first| first.id),
+                ..OrderFilter::default()
+            },
         ),
     ];
     let mut figures = Vec::new();
@@ -101,7 +104,7 @@ pub async fn let_in(filled: &Filled, config: &Config) -> Result<Visitor, CliErro
     Ok(Visitor {
         cookie: format!("{SESSION_COOKIE}={token}"),
         order_no: OrderNo(i64::try_from(filled.order_count / 2).unwrap_or(1)),
-        connection: filled.connection.id.to_string(),
+        connection: filled.connections.first().map(|first| first.id.to_string()).unwrap_or_default(),
         order_count: filled.order_count,
     })
 }
