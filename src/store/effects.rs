@@ -3,7 +3,7 @@
 //!
 //! At most one effect is open per (order, kind, revision): whoever asks for a second joins the first.
 
-use duckdb::{Row, params};
+use duckdb::{Connection, Row, params};
 use jiff::Timestamp;
 
 use super::error::StoreError;
@@ -89,14 +89,13 @@ pub fn steps(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<EffectStep>, Stor
 /// # Errors
 /// What the database says.
 pub fn open(tx: &mut Tx<'_>, order_no: OrderNo, new: &NewEffect) -> Result<Option<Effect>, StoreError> {
-    let is_open = of_orders(tx, &[order_no.0])?
-        .iter()
-        .any(|effect| effect.kind == new.kind && effect.revision == new.revision);
+    let is_open =
+        tx.pending().open_of(order_no).any(|open| open.kind == new.kind && open.revision == new.revision);
     if is_open {
         return Ok(None);
     }
     let effect = draw(tx, order_no, new);
-    append(tx, std::slice::from_ref(&effect))?;
+    tx.pending().add(vec![effect.clone()]);
     Ok(Some(effect))
 }
 
@@ -119,12 +118,16 @@ pub(super) fn draw(tx: &mut Tx<'_>, order_no: OrderNo, new: &NewEffect) -> Effec
     }
 }
 
-/// Writes effects that were drawn.
-pub(super) fn append(tx: &Tx<'_>, effects: &[Effect]) -> Result<(), StoreError> {
-    if effects.is_empty() {
+/// Appends effects to the open table.
+pub(super) fn append_rows<'e>(
+    connection: &Connection,
+    effects: impl Iterator<Item = &'e Effect>,
+) -> Result<(), StoreError> {
+    let mut effects = effects.peekable();
+    if effects.peek().is_none() {
         return Ok(());
     }
-    let mut appender = tx.connection().appender_to_db("effect_open", "main")?;
+    let mut appender = connection.appender_to_db("effect_open", "main")?;
     for effect in effects {
         appender.append_row(params![
             effect.id.0,
@@ -143,9 +146,7 @@ pub(super) fn append(tx: &Tx<'_>, effects: &[Effect]) -> Result<(), StoreError> 
             time(effect.created_at),
         ])?;
     }
-    appender.flush()?;
-    tx.pending().add(effects);
-    Ok(())
+    Ok(appender.flush()?)
 }
 
 /// Makes the intent of a call durable: the call may go out once this is committed.

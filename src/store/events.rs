@@ -1,6 +1,6 @@
 //! The timeline: what happened to an order or a connection, who did it, when, and with which payload.
 
-use duckdb::{Row, params};
+use duckdb::{Connection, Row, params};
 use jiff::Timestamp;
 
 use super::error::StoreError;
@@ -60,15 +60,16 @@ pub fn add(
         actor: actor.to_owned(),
         payload,
     };
-    append(tx, &[row])
+    tx.pending().add_event(row);
+    Ok(())
 }
 
 /// Adds events whose ids were drawn already.
-pub(super) fn append(tx: &Tx<'_>, events: &[EventRow]) -> Result<(), StoreError> {
+pub(super) fn append_rows(connection: &Connection, events: &[EventRow]) -> Result<(), StoreError> {
     if events.is_empty() {
         return Ok(());
     }
-    let mut appender = tx.connection().appender_to_db("event", "main")?;
+    let mut appender = connection.appender_to_db("event", "main")?;
     for event in events {
         appender.append_row(params![
             event.event_id.0,

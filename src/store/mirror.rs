@@ -3,9 +3,10 @@
 //!
 //! A row is never moved by an older one.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use duckdb::{Row, params};
+use duckdb::{Connection, Row, params};
 use jiff::Timestamp;
 
 use super::connections;
@@ -39,6 +40,34 @@ pub struct MirrorRow {
     pub currency: String,
     /// Units shipped.
     pub items_shipped: i64,
+}
+
+/// The shop's answer to a create of ours, on its way into the mirror.
+pub(super) struct Created {
+    shop: ConnectionId,
+    row: MirrorRow,
+    is_shipped: Arc<dyn Fn(u16) -> bool + Send + Sync>,
+    now: Timestamp,
+    /// The reading of its parcels, should it have been shipped meanwhile.
+    pub(super) effect: Effect,
+    /// Who is told that this reading is owed.
+    pub(super) opened: Opened,
+}
+
+/// Says, once the write is acknowledged, which effect a create's answer opened.
+#[derive(Debug, Clone, Default)]
+pub struct Opened(Arc<Mutex<Option<Effect>>>);
+
+impl Opened {
+    pub(super) fn set(&self, effect: Effect) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(effect);
+    }
+
+    /// The effect, if there is one.
+    #[must_use]
+    pub fn take(&self) -> Option<Effect> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
 }
 
 /// What a page of the shop's list brought.
@@ -107,19 +136,81 @@ pub fn apply(
     Ok(outcome)
 }
 
-/// The shop's orders that carry this marketplace id, oldest first.
+/// Keeps the shop's answer to a create of an order of ours. It may have been shipped while we did not know that it is
+/// ours: its parcels are owed a reading then, which `opened` tells of after the commit.
+pub fn keep_created(
+    tx: &mut Tx<'_>,
+    shop: ConnectionId,
+    order_no: OrderNo,
+    row: &MirrorRow,
+    is_shipped: Arc<dyn Fn(u16) -> bool + Send + Sync>,
+    opened: &Opened,
+    now: Timestamp,
+) {
+    // What an attempt that was undone said does not count.
+    drop(opened.take());
+    // The number may stay unused: gaps are fine.
+    let effect = effects::draw(tx, order_no, &reading(shop, row, now));
+    let created = Created { shop, row: row.clone(), is_shipped, now, effect, opened: opened.clone() };
+    tx.pending().add_created(created);
+}
+
+/// Writes the answers into the mirror, unless a page of the shop's list brought them before. What comes back was
+/// shipped, as of the newest that we know.
+pub(super) fn add_created(
+    connection: &Connection,
+    created: Vec<Created>,
+) -> Result<Vec<Created>, StoreError> {
+    let read = Read::new(connection, usize::MAX);
+    let mut by_shop: BTreeMap<ConnectionId, Vec<Created>> = BTreeMap::new();
+    for one in created {
+        by_shop.entry(one.shop).or_default().push(one);
+    }
+    let mut shipped = Vec::new();
+    for (shop, mut answers) in by_shop {
+        let rows: Vec<MirrorRow> = answers.iter().map(|one| one.row.clone()).collect();
+        let mut held = held(&read, shop, &rows)?;
+        let mut new = Vec::new();
+        for one in &mut answers {
+            match held.get(&one.row.shop_order_id) {
+                Some(known) if one.row.updated_at < known.updated_at || one.row == *known => {
+                    one.row = known.clone();
+                }
+                Some(_) => update(&read, shop, &one.row, one.now)?,
+                None => new.push(one.row.clone()),
+            }
+            held.insert(one.row.shop_order_id.clone(), one.row.clone());
+        }
+        let now = answers.iter().map(|one| one.now).max().unwrap_or_default();
+        append(&read, shop, &new.iter().collect::<Vec<_>>(), now)?;
+        shipped.extend(answers.into_iter().filter(|one| {
+            let row = &one.row;
+            (one.is_shipped)(row.status_id) || row.items_shipped > 0
+        }));
+    }
+    for one in &mut shipped {
+        one.effect.revision = reading(one.shop, &one.row, one.now).revision;
+    }
+    Ok(shipped)
+}
+
+/// The shop's orders that carry one of these marketplace ids, oldest first.
 ///
 /// # Errors
 /// What the database says.
-pub fn find(
+pub fn find_all(
     read: &Read<'_>,
     shop: ConnectionId,
-    external_order_id: &str,
+    external_order_ids: &[String],
 ) -> Result<Vec<MirrorRow>, StoreError> {
+    let keys = key_list(external_order_ids.iter().map(|id| external_key(shop, id)));
     let sql = format!(
-        "{COLUMNS} WHERE external_key = ? AND connection_id = ? AND external_order_id = ? ORDER BY created_at"
+        "{COLUMNS} WHERE external_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) AND connection_id = ?
+        ORDER BY created_at"
     );
-    read.rows(&sql, params![external_key(shop, external_order_id), shop.0, external_order_id], mirror_row)
+    let mut found = read.rows(&sql, params![keys, shop.0], mirror_row)?;
+    found.retain(|row| row.external_order_id.as_ref().is_some_and(|id| external_order_ids.contains(id)));
+    Ok(found)
 }
 
 fn newest_of_each(page: &[MirrorRow]) -> Vec<&MirrorRow> {
@@ -133,7 +224,7 @@ fn newest_of_each(page: &[MirrorRow]) -> Vec<&MirrorRow> {
 }
 
 fn held(
-    tx: &Tx<'_>,
+    read: &Read<'_>,
     shop: ConnectionId,
     page: &[MirrorRow],
 ) -> Result<HashMap<String, MirrorRow>, StoreError> {
@@ -141,12 +232,12 @@ fn held(
     let sql = format!(
         "{COLUMNS} WHERE shop_order_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) AND connection_id = ?"
     );
-    let found = tx.rows(&sql, params![keys, shop.0], mirror_row)?;
+    let found = read.rows(&sql, params![keys, shop.0], mirror_row)?;
     Ok(found.into_iter().map(|row| (row.shop_order_id.clone(), row)).collect())
 }
 
-fn update(tx: &Tx<'_>, shop: ConnectionId, row: &MirrorRow, now: Timestamp) -> Result<(), StoreError> {
-    tx.execute(
+fn update(read: &Read<'_>, shop: ConnectionId, row: &MirrorRow, now: Timestamp) -> Result<(), StoreError> {
+    read.execute(
         UPDATE_SQL,
         params![
             row.external_order_id,
@@ -166,11 +257,16 @@ fn update(tx: &Tx<'_>, shop: ConnectionId, row: &MirrorRow, now: Timestamp) -> R
     Ok(())
 }
 
-fn append(tx: &Tx<'_>, shop: ConnectionId, rows: &[&MirrorRow], now: Timestamp) -> Result<(), StoreError> {
+fn append(
+    read: &Read<'_>,
+    shop: ConnectionId,
+    rows: &[&MirrorRow],
+    now: Timestamp,
+) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
-    let mut appender = tx.connection().appender_to_db("shop_mirror", "main")?;
+    let mut appender = read.connection().appender_to_db("shop_mirror", "main")?;
     for row in rows {
         appender.append_row(params![
             shop.0,

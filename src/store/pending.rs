@@ -1,8 +1,9 @@
 //! Small changes of one commit, gathered and written as sets.
 //!
-//! An effect's steps and an order's export state change hundreds of times a second, a row at a time, and each
-//! statement costs more than its row. So they are kept here until the commit, or until something in the same commit
-//! reads, and then go out in one statement per table. Open effects are few and are held in memory for that.
+//! An effect's steps, an order's export state, its events and the shop's answer to a create come hundreds of times a
+//! second, a row at a time, and each statement costs more than its row. So they are kept here until the commit, or
+//! until something in the same commit reads, and then go out in one statement per table. Open effects are few and are
+//! held in memory for that.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -12,6 +13,8 @@ use jiff::Timestamp;
 
 use super::effects;
 use super::error::StoreError;
+use super::events::{self, EventRow};
+use super::mirror::{self, Created};
 use super::reader::Read;
 use super::values::{id_list, time};
 use crate::domain::effect::{Effect, EffectOutcome};
@@ -66,6 +69,11 @@ struct ExportChange {
 #[derive(Default)]
 pub(super) struct Pending {
     open: HashMap<EffectId, Effect>,
+    open_by_order: HashMap<OrderNo, Vec<EffectId>>,
+    /// Open, and not in the file yet.
+    opened: Vec<EffectId>,
+    events: Vec<EventRow>,
+    created: Vec<Created>,
     changed: BTreeSet<EffectId>,
     ended: Vec<EffectId>,
     steps: Vec<Step>,
@@ -79,13 +87,37 @@ impl Pending {
     pub(super) fn reload(&mut self, connection: &Connection) -> Result<(), StoreError> {
         *self = Self::default();
         let open = effects::open_effects(&Read::new(connection, usize::MAX))?;
-        self.open = open.into_iter().map(|effect| (effect.id, effect)).collect();
+        self.keep_open(open);
         Ok(())
     }
 
-    /// Effects that were just written.
-    pub(super) fn add(&mut self, effects: &[Effect]) {
-        self.open.extend(effects.iter().map(|effect| (effect.id, effect.clone())));
+    /// The open effects of an order, oldest first.
+    pub(super) fn open_of(&self, order_no: OrderNo) -> impl Iterator<Item = &Effect> {
+        let ids = self.open_by_order.get(&order_no).into_iter().flatten();
+        ids.filter_map(|id| self.open.get(id))
+    }
+
+    /// New effects, still to be written.
+    pub(super) fn add(&mut self, effects: Vec<Effect>) {
+        self.opened.extend(effects.iter().map(|effect| effect.id));
+        self.keep_open(effects);
+    }
+
+    fn keep_open(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            self.open_by_order.entry(effect.order_no).or_default().push(effect.id);
+            self.open.insert(effect.id, effect);
+        }
+    }
+
+    /// An event, still to be written.
+    pub(super) fn add_event(&mut self, event: EventRow) {
+        self.events.push(event);
+    }
+
+    /// What the shop answered to a create.
+    pub(super) fn add_created(&mut self, created: Created) {
+        self.created.push(created);
     }
 
     /// Changes an open effect, and logs the state that it has then, where `log` says so.
@@ -119,8 +151,18 @@ impl Pending {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let effect = self.open.remove(&id).ok_or(StoreError::NotFound)?;
+        if let Some(ids) = self.open_by_order.get_mut(&effect.order_no) {
+            ids.retain(|open| *open != id);
+            if ids.is_empty() {
+                self.open_by_order.remove(&effect.order_no);
+            }
+        }
         self.changed.remove(&id);
-        self.ended.push(id);
+        // One that was opened in this very commit never gets into the file.
+        match self.opened.iter().position(|opened| *opened == id) {
+            Some(place) => drop(self.opened.swap_remove(place)),
+            None => self.ended.push(id),
+        }
         self.steps.push(Step { effect, at, state: outcome.as_str(), text: Some(text.to_owned()) });
         Ok(())
     }
@@ -149,8 +191,10 @@ impl Pending {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
+        self.write_created(connection)?;
         self.write_effects(connection)?;
         self.write_exports(connection)?;
+        events::append_rows(connection, &std::mem::take(&mut self.events))?;
         if self.steps.is_empty() {
             return Ok(());
         }
@@ -171,7 +215,25 @@ impl Pending {
         Ok(appender.flush()?)
     }
 
+    /// The shop's answers enter the mirror. What was shipped meanwhile has its parcels read.
+    fn write_created(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        for created in mirror::add_created(connection, std::mem::take(&mut self.created))? {
+            let is_same = |effect: &Effect| {
+                effect.kind == created.effect.kind && effect.revision == created.effect.revision
+            };
+            let is_open = self.open_of(created.effect.order_no).any(is_same);
+            if !is_open {
+                created.opened.set(created.effect.clone());
+                self.add(vec![created.effect]);
+            }
+        }
+        Ok(())
+    }
+
     fn write_effects(&mut self, connection: &Connection) -> Result<(), StoreError> {
+        let opened = std::mem::take(&mut self.opened);
+        self.changed.retain(|id| !opened.contains(id));
+        effects::append_rows(connection, opened.iter().filter_map(|id| self.open.get(id)))?;
         let changed: Vec<&Effect> = self.changed.iter().filter_map(|id| self.open.get(id)).collect();
         if let (Some(first), Some(last)) = (changed.first(), changed.last()) {
             let reason = |effect: &&Effect| effect.reason.clone();

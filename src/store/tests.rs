@@ -740,7 +740,7 @@ async fn the_mirror_is_not_moved_by_older_rows_and_sees_others() {
         [EffectKind::ReadShopShipments]
     );
     assert_eq!(apply(vec![row("70", 10, 0, &us)]).await.effects, []);
-    let held = bench.store.read(move |read| mirror::find(read, shop, "A")).await.unwrap();
+    let held = bench.store.read(move |read| mirror::find_all(read, shop, &["A".to_owned()])).await.unwrap();
     assert_eq!(held, [row("70", 20, 1, &us)]);
     let older = mirror::MirrorRow { created_at: at(-10), ..row("71", 30, 0, "other") };
     let before_us = apply(vec![older]).await;

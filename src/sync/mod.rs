@@ -110,6 +110,7 @@ struct Inner {
     live: Mutex<HashMap<ConnectionId, Live>>,
     connections: Mutex<HashMap<ConnectionId, Connection>>,
     wake: Notify,
+    looks: outbox::Looks,
 }
 
 /// The engine. Cheap to clone.
@@ -143,6 +144,7 @@ impl Engine {
                 live: Mutex::new(HashMap::new()),
                 connections: Mutex::new(HashMap::new()),
                 wake: Notify::new(),
+                looks: outbox::Looks::default(),
             }),
         };
         for (shop, found) in variants {

@@ -1,5 +1,7 @@
 //! One order with everything that is known of it, and the payloads it came from.
 
+use std::collections::HashMap;
+
 use duckdb::types::Value;
 use duckdb::{Row, params};
 use jiff::Timestamp;
@@ -19,7 +21,7 @@ use crate::store::events::{self, EventRow};
 use crate::store::reader::Read;
 use crate::store::shipments::{self, ShipmentRow};
 use crate::store::values::{
-    external_key, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, time,
+    external_key, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, id_list, time,
 };
 use crate::store::writer::Tx;
 
@@ -112,15 +114,20 @@ const MORE_SQL: &str = "SELECT o.shop_connection_id, o.shop_address_id, s.order_
     WHERE o.order_no = ?";
 const FACTS_SQL: &str = "SELECT external_id, placed_at, platform_updated_at, status, is_paid, fulfilled_by, currency,
         total_minor, shipping_method, payment_method, site, ship_by, deliver_by, platform_status, connection_id,
-        is_history, export_state, export_reason, is_picked, person_id
-    FROM main.orders WHERE order_no = ?";
+        is_history, export_state, export_reason, is_picked, person_id, order_no
+    FROM main.orders
+    WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
 const LINES_SQL: &str =
     "SELECT external_id, sku, product_id, title, quantity, quantity_shipped, quantity_cancelled,
-        unit_price, options
-    FROM main.order_line WHERE order_no = ? ORDER BY line_no";
-const AMOUNTS_SQL: &str = "SELECT line_no, kind, minor FROM main.order_amount WHERE order_no = ?
-    ORDER BY line_no NULLS LAST, kind, minor";
-const PEOPLE_SQL: &str = "SELECT people FROM main.person WHERE person_id = ? AND erased_at IS NULL";
+        unit_price, options, order_no
+    FROM main.order_line
+    WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[]))) ORDER BY order_no, line_no";
+const AMOUNTS_SQL: &str = "SELECT line_no, kind, minor, order_no FROM main.order_amount
+    WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[])))
+    ORDER BY order_no, line_no NULLS LAST, kind, minor";
+const PEOPLE_SQL: &str = "SELECT people, person_id FROM main.person
+    WHERE person_id BETWEEN ? AND ? AND person_id IN (SELECT unnest(CAST(? AS BIGINT[])))
+        AND people IS NOT NULL AND erased_at IS NULL";
 const PAYLOADS_SQL: &str = "SELECT payload_id, kind, received_at FROM raw.payload
     WHERE order_no = ? ORDER BY payload_id DESC LIMIT ?";
 const PAYLOAD_SQL: &str = "SELECT p.payload, h.cuts, h.erased_at FROM raw.payload AS p
@@ -146,9 +153,9 @@ pub fn detail(read: &Read<'_>, order_no: OrderNo) -> Result<Option<OrderDetail>,
     else {
         return Ok(None);
     };
-    detail.people = people(read, person_id)?;
-    detail.lines = lines(read, order_no)?;
-    detail.amounts = amounts(read, order_no)?;
+    detail.people = people(read, person_id.into_iter())?.into_values().next();
+    detail.lines = lines(read, &[order_no.0])?.remove(&order_no).unwrap_or_default();
+    detail.amounts = amounts(read, &[order_no.0])?.remove(&order_no).unwrap_or_default();
     detail.shipments = shipments::of_order(read, order_no)?;
     detail.events = events::of_order(read, order_no)?;
     detail.effects = effects::of_orders(read, &[order_no.0])?;
@@ -214,25 +221,37 @@ pub fn payload(read: &Read<'_>, id: PayloadId, with_person: bool) -> Result<Opti
 }
 
 /// An order's facts as last believed, what decisions need, and its connection. Parcels are not among the facts.
+pub type HeldFacts = (OrderFacts, HeldOrder, ConnectionId);
+
+/// One order's [`HeldFacts`].
 ///
 /// # Errors
 /// What the database says.
-pub fn facts(
-    read: &Read<'_>,
-    order_no: OrderNo,
-) -> Result<Option<(OrderFacts, HeldOrder, ConnectionId)>, StoreError> {
-    let found = read.first(FACTS_SQL, params![order_no.0], |row| facts_row(order_no, row))?;
-    let Some((mut facts, held, connection, person_id)) = found else { return Ok(None) };
-    facts.lines = lines(read, order_no)?;
-    facts.amounts = amounts(read, order_no)?;
-    facts.people = people(read, person_id)?;
-    Ok(Some((facts, held, connection)))
+pub fn facts(read: &Read<'_>, order_no: OrderNo) -> Result<Option<HeldFacts>, StoreError> {
+    Ok(facts_of(read, &[order_no])?.remove(&order_no))
 }
 
-fn facts_row(
-    order_no: OrderNo,
-    row: &Row<'_>,
-) -> Result<(OrderFacts, HeldOrder, ConnectionId, Option<i64>), StoreError> {
+/// The [`HeldFacts`] of some orders, in as many statements as of one.
+///
+/// # Errors
+/// What the database says.
+pub fn facts_of(read: &Read<'_>, orders: &[OrderNo]) -> Result<HashMap<OrderNo, HeldFacts>, StoreError> {
+    let found = of_ids(read, FACTS_SQL, orders.iter().map(|order| order.0), facts_row)?;
+    let people = people(read, found.iter().filter_map(|(_, person_id)| *person_id))?;
+    let numbers: Vec<i64> = found.iter().map(|((_, held, _), _)| held.order_no.0).collect();
+    let mut lines = lines(read, &numbers)?;
+    let mut amounts = amounts(read, &numbers)?;
+    let whole = |((mut facts, held, connection), person_id): (HeldFacts, Option<i64>)| {
+        facts.lines = lines.remove(&held.order_no).unwrap_or_default();
+        facts.amounts = amounts.remove(&held.order_no).unwrap_or_default();
+        facts.people = person_id.and_then(|person_id| people.get(&person_id).cloned());
+        (held.order_no, (facts, held, connection))
+    };
+    Ok(found.into_iter().map(whole).collect())
+}
+
+/// The order without its lines, amounts and people, and whose it is.
+fn facts_row(row: &Row<'_>) -> Result<(HeldFacts, Option<i64>), StoreError> {
     let facts = OrderFacts {
         external_id: get(row, 0)?,
         placed_at: get_time(row, 1)?,
@@ -255,7 +274,7 @@ fn facts_row(
         platform_status: get(row, 13)?,
     };
     let held = HeldOrder {
-        order_no,
+        order_no: OrderNo(get(row, 20)?),
         status: facts.status,
         updated_at: facts.updated_at,
         is_paid: facts.is_paid,
@@ -264,7 +283,7 @@ fn facts_row(
         export_reason: get_word_or_null(row, 17)?,
         is_picked: get(row, 18)?,
     };
-    Ok((facts, held, ConnectionId(get(row, 14)?), get(row, 19)?))
+    Ok(((facts, held, ConnectionId(get(row, 14)?)), get(row, 19)?))
 }
 
 /// Our number of a platform's order, if we hold it.
@@ -337,15 +356,30 @@ pub fn shop_lines(read: &Read<'_>, order_no: OrderNo) -> Result<ShopLines, Store
     Ok(ShopLines { lines, address_id })
 }
 
-fn people(read: &Read<'_>, person_id: Option<i64>) -> Result<Option<People>, StoreError> {
-    let Some(person_id) = person_id else { return Ok(None) };
-    let found: Option<Option<String>> = read.first(PEOPLE_SQL, params![person_id], |row| get(row, 0))?;
-    found.flatten().map(|people| from_json(&people)).transpose()
+/// Rows of the orders or people with these numbers: `sql` takes the lowest, the highest and all of them.
+fn of_ids<T>(
+    read: &Read<'_>,
+    sql: &str,
+    ids: impl Iterator<Item = i64>,
+    map: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let ids: Vec<i64> = ids.collect();
+    let (Some(first), Some(last)) = (ids.iter().min().copied(), ids.iter().max().copied()) else {
+        return Ok(Vec::new());
+    };
+    read.rows(sql, params![first, last, id_list(ids)], map)
 }
 
-fn lines(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<LineFacts>, StoreError> {
-    read.rows(LINES_SQL, params![order_no.0], |row| {
-        Ok(LineFacts {
+fn people(read: &Read<'_>, people: impl Iterator<Item = i64>) -> Result<HashMap<i64, People>, StoreError> {
+    let found = of_ids(read, PEOPLE_SQL, people, |row| {
+        Ok((get::<i64>(row, 1)?, from_json::<People>(&get::<String>(row, 0)?)?))
+    })?;
+    Ok(found.into_iter().collect())
+}
+
+fn lines(read: &Read<'_>, orders: &[i64]) -> Result<HashMap<OrderNo, Vec<LineFacts>>, StoreError> {
+    let found = of_ids(read, LINES_SQL, orders.iter().copied(), |row| {
+        let line = LineFacts {
             external_id: get(row, 0)?,
             sku: get(row, 1)?,
             product_id: get(row, 2)?,
@@ -355,8 +389,18 @@ fn lines(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<LineFacts>, StoreErro
             quantity_cancelled: get(row, 6)?,
             unit_price: price(row, 7)?,
             options: get(row, 8)?,
-        })
-    })
+        };
+        Ok((OrderNo(get(row, 9)?), line))
+    })?;
+    Ok(by_order(found))
+}
+
+fn by_order<T>(found: Vec<(OrderNo, T)>) -> HashMap<OrderNo, Vec<T>> {
+    let mut grouped: HashMap<OrderNo, Vec<T>> = HashMap::new();
+    for (order_no, one) in found {
+        grouped.entry(order_no).or_default().push(one);
+    }
+    grouped
 }
 
 fn price(row: &Row<'_>, column: usize) -> Result<Option<Decimal>, StoreError> {
@@ -370,9 +414,10 @@ fn price(row: &Row<'_>, column: usize) -> Result<Option<Decimal>, StoreError> {
     }
 }
 
-fn amounts(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<Amount>, StoreError> {
-    read.rows(AMOUNTS_SQL, params![order_no.0], |row| {
+fn amounts(read: &Read<'_>, orders: &[i64]) -> Result<HashMap<OrderNo, Vec<Amount>>, StoreError> {
+    let found = of_ids(read, AMOUNTS_SQL, orders.iter().copied(), |row| {
         let line = get::<Option<i32>>(row, 0)?.and_then(|line| usize::try_from(line).ok());
-        Ok(Amount { line, kind: get_word(row, 1)?, minor: get(row, 2)? })
-    })
+        Ok((OrderNo(get(row, 3)?), Amount { line, kind: get_word(row, 1)?, minor: get(row, 2)? }))
+    })?;
+    Ok(by_order(found))
 }

@@ -233,7 +233,10 @@ impl<'b> Run<'b> {
         let known: Vec<i64> = works.iter().map(|(work, _)| work.marks.order_no).collect();
         let by_id = works.iter().enumerate().map(|(place, (_, id))| (id.clone(), place)).collect();
         let mut works: Vec<Working<'b>> = works.into_iter().map(|(work, _)| work).collect();
-        let open = effects::of_orders(tx, &known)?;
+        let open: Vec<Effect> = {
+            let pending = tx.pending();
+            known.iter().flat_map(|order_no| pending.open_of(OrderNo(*order_no)).cloned()).collect()
+        };
         if batch.connection.settings.shop.is_some() {
             let mut parcels: HashMap<i64, Vec<HeldParcel>> = HashMap::new();
             for (order_no, parcel) in shipments::of_orders(tx, &known)? {
@@ -523,8 +526,8 @@ impl<'b> Run<'b> {
         self.outcome.orders.sort_unstable();
         self.append_payloads(tx, &context)?;
         shipments::append(tx, &self.new_parcels, self.batch.now)?;
-        events::append(tx, &self.events)?;
-        effects::append(tx, &self.opened)?;
+        events::append_rows(tx.connection(), &self.events)?;
+        tx.pending().add(self.opened.clone());
         effects::drop_all(tx, &self.dropped, "No longer owed.", self.batch.now)?;
         self.outcome.effects = std::mem::take(&mut self.opened);
         Ok(())

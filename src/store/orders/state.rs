@@ -77,7 +77,7 @@ pub fn pick(tx: &mut Tx<'_>, order_no: OrderNo, actor: &str) -> Result<Vec<Effec
     }
     due_now(tx, order_no, &[EffectKind::CreateShopOrder], now)?;
     effects::open(tx, order_no, &create_effect(shop, now))?;
-    open_of(tx, order_no)
+    Ok(open_of(tx, order_no))
 }
 
 /// Everything that this order waits for is tried now; an export that failed begins anew. Calls in doubt and calls
@@ -97,7 +97,7 @@ pub fn retry(tx: &mut Tx<'_>, order_no: OrderNo, actor: &str) -> Result<Vec<Effe
             effects::open(tx, order_no, &create_effect(shop, now))?;
         }
     }
-    open_of(tx, order_no)
+    Ok(open_of(tx, order_no))
 }
 
 /// Keeps which of the shop's lines stands for which of the marketplace's, and the shop's address on the order.
@@ -125,7 +125,7 @@ fn due_now(
     kinds: &[EffectKind],
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    for effect in open_of(tx, order_no)? {
+    for effect in open_of(tx, order_no) {
         let may_move = matches!(effect.state, EffectState::Due | EffectState::Held);
         if may_move && kinds.contains(&effect.kind) {
             effects::postpone(
@@ -141,8 +141,8 @@ fn due_now(
     Ok(())
 }
 
-fn open_of(tx: &Tx<'_>, order_no: OrderNo) -> Result<Vec<Effect>, StoreError> {
-    effects::of_orders(tx, &[order_no.0])
+fn open_of(tx: &Tx<'_>, order_no: OrderNo) -> Vec<Effect> {
+    tx.pending().open_of(order_no).cloned().collect()
 }
 
 fn say(

@@ -20,9 +20,9 @@ use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::plan::{EventKind, NewEvent};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::store::incidents::NewIncident;
-use crate::store::mirror::{self, MirrorRow};
-use crate::store::{StoreError, WriteLane, connections, effects, events, incidents, orders};
-use crate::sync::jobs::{Job, is_shipped, mirror_row};
+use crate::store::mirror::{self, MirrorRow, Opened};
+use crate::store::{StoreError, WriteLane, effects, events, incidents, orders};
+use crate::sync::jobs::{self, mirror_row};
 use crate::sync::{Engine, EngineError, retry};
 
 /// A SKU that the shop did not have is asked for again after so long.
@@ -79,8 +79,8 @@ async fn look_first(
     source: &ExternalSource,
 ) -> Result<Option<Outcome>, EngineError> {
     let is_in_doubt = doubt::is_in_doubt(&work.effect);
-    let (known, is_complete) = mirror_of(engine, work).await?;
-    if let Some(outcome) = found(engine, work, source, known).await? {
+    let is_complete = is_mirror_complete(engine, work);
+    if let Some(outcome) = found(engine, work, source, work.mirrored.rows.clone()).await? {
         return Ok(Some(outcome));
     }
     if is_complete && !is_in_doubt {
@@ -129,19 +129,10 @@ pub(super) async fn keep_first_empty(
     Ok(())
 }
 
-/// What the mirror knows of the order, and whether it would know if the shop had it: it must be complete from
-/// before the order was placed to less than one poll ago, and the order must be of this epoch.
-async fn mirror_of(engine: &Engine, work: &Work) -> Result<(Vec<MirrorRow>, bool), EngineError> {
-    let (shop, external_id) = (work.target.id, work.facts.external_id.clone());
-    let stream = Job::PollShop.stream();
-    let (rows, state) = engine
-        .store()
-        .read(move |read| {
-            Ok((mirror::find(read, shop, &external_id)?, connections::stream(read, shop, stream)?))
-        })
-        .await?;
+/// Whether the mirror would know if the shop had the order: it must be complete from before the order was placed to
+/// less than one poll ago, and the order must be of this epoch.
+fn is_mirror_complete(engine: &Engine, work: &Work) -> bool {
     let placed_at = work.facts.placed_at;
-    let installation = engine.store().installation();
     let interval = work
         .target
         .settings
@@ -149,12 +140,11 @@ async fn mirror_of(engine: &Engine, work: &Work) -> Result<(Vec<MirrorRow>, bool
         .map_or(engine.settings().shop_poll_interval, |seconds| Duration::from_secs(u64::from(seconds)));
     let is_recent =
         |until: Timestamp| retry::later(until, interval + interval / 10 + MIRROR_GRACE) >= engine.now();
-    let is_complete = placed_at > installation.epoch_since
-        && state.is_some_and(|state| {
+    placed_at > engine.store().installation().epoch_since
+        && work.mirrored.stream.as_ref().is_some_and(|state| {
             let reaches_back = state.complete_since.is_none_or(|since| since < placed_at);
             reaches_back && state.complete_until.is_some_and(is_recent)
-        });
-    Ok((rows, is_complete))
+        })
 }
 
 /// Settles the order where the shop holds it.
@@ -354,29 +344,23 @@ async fn keep_created(
 ) -> Result<Outcome, EngineError> {
     let (id, order_no, shop, now) = (work.effect.id, work.effect.order_no, work.target.id, engine.now());
     let connector = engine.connector(shop)?;
-    let external_id = work.facts.external_id.clone();
+    let is_shipped: Arc<dyn Fn(u16) -> bool + Send + Sync> =
+        Arc::new(move |status| jobs::is_shipped(&connector, status));
     let kind =
         if outcome == EffectOutcome::Found { EventKind::ExportFound } else { EventKind::ExportCreated };
-    let opened = engine
+    let opened = Opened::default();
+    let told = opened.clone();
+    engine
         .store()
         .write(WriteLane::Interactive, move |tx| {
             orders::set_created(tx, order_no, &row.shop_order_id, now)?;
             effects::finish(tx, id, outcome, &text)?;
             events::add(tx, Some(order_no), None, &NewEvent::new(kind, text.clone()), "eider", None, now)?;
-            let rows = std::slice::from_ref(&row);
-            let mut opened =
-                mirror::apply(tx, shop, rows, |status| is_shipped(&connector, status), now)?.effects;
-            // It may have been shipped while we did not know that it is ours, also since we looked.
-            let mut held = mirror::find(tx, shop, &external_id)?.into_iter();
-            let newest = held.find(|held| held.shop_order_id == row.shop_order_id);
-            let newest = newest.unwrap_or_else(|| row.clone());
-            if is_shipped(&connector, newest.status_id) || newest.items_shipped > 0 {
-                opened.extend(effects::open(tx, order_no, &mirror::reading(shop, &newest, now))?);
-            }
-            Ok(opened)
+            mirror::keep_created(tx, shop, order_no, &row, Arc::clone(&is_shipped), &told, now);
+            Ok(())
         })
         .await?;
-    engine.enqueue(opened);
+    engine.enqueue(opened.take().into_iter().collect());
     engine.with_queue(|queue| queue.hasten(order_no, now));
     Ok(Outcome::Written(None))
 }

@@ -5,6 +5,7 @@ mod cancel_shop_order;
 mod confirm_shipment;
 mod create_shop_order;
 mod doubt;
+mod look;
 mod read_shop_shipments;
 mod refresh_order;
 mod ship_shop_order;
@@ -22,6 +23,9 @@ use crate::domain::order::{ExportState, OrderFacts};
 use crate::domain::plan::{EventKind, HeldOrder, NewEvent};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::store::{StoreError, Tx, WriteLane, effects, events, orders};
+
+pub(super) use look::Looks;
+use look::{Look, Mirrored};
 
 /// How long an effect waits for a connection that does not work; it is hastened when the connection does.
 const CONNECTION_WAIT: Duration = Duration::from_secs(300);
@@ -57,6 +61,8 @@ struct Work {
     owner: Connection,
     facts: OrderFacts,
     held: HeldOrder,
+    /// What the mirror of the shop knows of an order that is to be created there.
+    mirrored: Mirrored,
 }
 
 impl Engine {
@@ -85,9 +91,8 @@ impl Engine {
     }
 
     async fn execute(&self, effect: &Effect) -> Result<Outcome, EngineError> {
-        let order_no = effect.order_no;
-        let loaded = self.store().read(move |read| orders::facts(read, order_no)).await?;
-        let Some((facts, held, owner)) = loaded else {
+        let looked = self.inner.looks.look(self.store(), effect).await?;
+        let Some(Look { facts: (facts, held, owner), mirrored }) = looked else {
             return Ok(Outcome::Finished(EffectOutcome::Dropped, "The order does not exist.".to_owned()));
         };
         let now = self.now();
@@ -107,7 +112,7 @@ impl Engine {
                 reason: Some(reason),
             });
         }
-        let work = Work { effect: effect.clone(), target, owner, facts, held };
+        let work = Work { effect: effect.clone(), target, owner, facts, held, mirrored };
         match effect.kind {
             EffectKind::CreateShopOrder => create_shop_order::run(self, work).await,
             EffectKind::CancelShopOrder => cancel_shop_order::run(self, work).await,
