@@ -194,6 +194,9 @@ pub enum ConnectionState {
 }
 
 impl ConnectionState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Paused, Self::NeedsReauthorisation, Self::Failing];
+
     /// The word as stored.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -222,7 +225,7 @@ impl FromStr for ConnectionState {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Active, Self::Paused, Self::NeedsReauthorisation, Self::Failing]
+        Self::ALL
             .into_iter()
             .find(|state| state.as_str() == text)
             .ok_or_else(|| format!("“{text}” is no state of a connection"))
