@@ -50,6 +50,18 @@ pub fn moment(at: Timestamp, zone: &TimeZone) -> Moment {
     Moment { text, iso: at.to_string() }
 }
 
+/// A platform's own word as people write it: `PARTIALLY_SHIPPED` becomes `Partially shipped`; others stay.
+#[must_use]
+pub fn platform_word(word: &str) -> String {
+    let is_code = word.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_') && word.len() > 3;
+    if !is_code {
+        return word.to_owned();
+    }
+    let text = word.replace('_', " ").to_lowercase();
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
 /// What a role may do, in a few words.
 #[must_use]
 pub fn role(role: Role) -> &'static str {
@@ -248,6 +260,19 @@ mod tests {
         assert_eq!(money(1_234_567, "JPY"), "1,234,567 JPY");
         assert_eq!(money(1_500, "KWD"), "1.500 KWD");
         assert_eq!(money(999, "USD"), "9.99 USD");
+    }
+
+    #[test]
+    fn a_platforms_code_is_shown_as_words() {
+        let cases = [
+            ("PARTIALLY_SHIPPED", "Partially shipped"),
+            ("UPS", "UPS"),
+            ("Std US D2D", "Std US D2D"),
+            ("", ""),
+        ];
+        for (code, words) in cases {
+            assert_eq!(platform_word(code), words);
+        }
     }
 
     #[test]

@@ -291,7 +291,7 @@ async fn connects_amazon(merchant: &Merchant) {
     ]);
     let running = merchant.waits_for("/connections/2", "Quota: searchOrders").await;
     running.says(&["Last success", "Behind the platform", "Next run"]);
-    merchant.opens("/orders").await.says(&["Amazon US: ended on"]);
+    merchant.opens("/orders").await.says(&["Amazon US: The app's client secret ended on"]);
     let history = merchant.waits_for("/orders?history=true", "History").await;
     assert!(history.texts("#orders tbody tr").len() > 1, "{}", history.main());
 }

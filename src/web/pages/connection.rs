@@ -21,15 +21,17 @@ struct ConnectionPage {
     shell: Shell,
     connection: ConnectionView,
     may_manage: bool,
+    may_work: bool,
     is_owner: bool,
     form: FormView,
     report: Option<TestReport>,
 }
 
+/// What a test found, alone: both forms swap it in.
 #[derive(Template)]
 #[template(path = "parts/test_report.html", config = ".askama.toml")]
-struct ReportPart {
-    report: Option<TestReport>,
+pub(super) struct ReportPart {
+    pub(super) report: Option<TestReport>,
 }
 
 /// The page.
@@ -226,6 +228,7 @@ fn page<A: crate::web::auth::Access>(
         shell: visit.shell(who, connection.alias.clone(), "connections"),
         connection: super::connections::view(connection, all, status, &state.zone, state.clock.now()),
         may_manage: who.role().may_manage(),
+        may_work: who.role().may_work_orders(),
         is_owner,
         form: FormView::new(channel(connection)?, &fields, all, is_owner, problem),
         report,

@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, web};
 use askama::Template;
 
+use super::connection::ReportPart;
 use super::connection_form::{self, FieldProblem, Fields, FormView};
 use super::{Choice, Shell, Visit, done};
 use crate::channels::registry::{self, ChannelInfo};
@@ -25,12 +26,6 @@ struct ConnectionNewPage {
     history_from: String,
     go_live: String,
     has_shop: bool,
-    report: Option<TestReport>,
-}
-
-#[derive(Template)]
-#[template(path = "parts/test_report.html", config = ".askama.toml")]
-struct ReportPart {
     report: Option<TestReport>,
 }
 

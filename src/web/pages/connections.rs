@@ -37,6 +37,7 @@ struct ConnectionsPage {
 #[template(path = "parts/connection_list.html", config = ".askama.toml")]
 struct ConnectionsPart {
     may_manage: bool,
+    may_work: bool,
     connections: Vec<ConnectionView>,
 }
 
@@ -87,8 +88,9 @@ pub(super) struct ConnectionView {
 
 /// What stops working on a day unless somebody acts (FEATURES A3).
 pub(super) struct DeadlineView {
-    pub(super) what: &'static str,
-    pub(super) when: String,
+    /// What ends when, as a sentence.
+    pub(super) text: String,
+    pub(super) next_step: &'static str,
     pub(super) is_near: bool,
 }
 
@@ -121,14 +123,14 @@ pub async fn list(
             view(connection, &all, status, &state.zone, now)
         })
         .collect();
-    let may_manage = who.role().may_manage();
+    let (may_manage, may_work) = (who.role().may_manage(), who.role().may_work_orders());
     if visit.wants_fragment {
-        return error::html(&ConnectionsPart { may_manage, connections: views });
+        return error::html(&ConnectionsPart { may_manage, may_work, connections: views });
     }
     visit.page(&ConnectionsPage {
         shell: visit.shell(&who, "Connections", "connections"),
         may_manage,
-        may_work: who.role().may_work_orders(),
+        may_work,
         incidents: open.iter().map(|incident| incident_view(incident, &state.zone)).collect(),
         parked: parked.iter().map(|one| parked_view(one, &all, &state.zone)).collect(),
         connections: views,
@@ -236,12 +238,12 @@ fn deadline_views(connection: &Connection, today: Date) -> Vec<DeadlineView> {
     deadlines(&connection.settings, life, today)
         .into_iter()
         .map(|deadline| DeadlineView {
-            what: deadline.what,
-            when: match deadline.days_left {
-                ..0 => format!("ended on {}", deadline.on),
-                0 => "ends today".to_owned(),
-                days => format!("ends on {}, in {days} days", deadline.on),
+            text: match deadline.days_left {
+                ..0 => format!("{} ended on {}.", deadline.what, deadline.on),
+                0 => format!("{} ends today.", deadline.what),
+                days => format!("{} ends on {}, in {days} days.", deadline.what, deadline.on),
             },
+            next_step: deadline.next_step,
             is_near: deadline.days_left <= WARNING_DAYS,
         })
         .collect()

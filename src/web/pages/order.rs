@@ -224,7 +224,7 @@ fn view(detail: OrderDetail, may_work: bool, zone: &TimeZone, now: Timestamp) ->
         channel_title: channel_title.clone(),
         letter,
         status: shown::status(row.status),
-        platform_status: detail.platform_status.clone(),
+        platform_status: shown::platform_word(&detail.platform_status),
         shipper: shown::shipper(detail.fulfilled_by, &row.channel),
         is_platform_fulfilled: detail.fulfilled_by == FulfilledBy::Platform,
         is_history: row.is_history,
@@ -235,7 +235,7 @@ fn view(detail: OrderDetail, may_work: bool, zone: &TimeZone, now: Timestamp) ->
         imported: moment(row.imported_at),
         ship_by: detail.ship_by.map(moment),
         deliver_by: detail.deliver_by.map(moment),
-        shipping_method: detail.shipping_method.clone().unwrap_or_default(),
+        shipping_method: detail.shipping_method.as_deref().map(shown::platform_word).unwrap_or_default(),
         payment_method: detail.payment_method.clone().unwrap_or_default(),
         lines: lines(&detail, currency),
         amounts: amounts(&detail.amounts, currency, AmountKind::is_paid_by_buyer),
@@ -308,7 +308,10 @@ fn lines(detail: &OrderDetail, currency: &str) -> Vec<LineView> {
                 sku: line.sku.clone().unwrap_or_default(),
                 quantity: line.quantity,
                 shipped: shipped(line),
-                unit_price: line.unit_price.map(|price| price.normalize().to_string()).unwrap_or_default(),
+                unit_price: line
+                    .unit_price
+                    .map(|price| format!("{} {currency}", price.normalize()))
+                    .unwrap_or_default(),
                 total: shown::money(total, currency),
             }
         })

@@ -326,8 +326,8 @@ fn banners(all: &[Connection], open: &[Incident], today: Date) -> Vec<Banner> {
     let ending = all.iter().flat_map(|connection| {
         super::connections::near_deadlines(connection, today).into_iter().map(|deadline| Banner {
             address: routes::connection(connection.id),
-            title: format!("{}: {}.", connection.alias, deadline.when),
-            text: deadline.what.to_owned(),
+            title: format!("{}: {}", connection.alias, deadline.text),
+            text: deadline.next_step.to_owned(),
             tone: "wait",
         })
     });

@@ -1,10 +1,12 @@
 //! What the pages say of connections, and what their forms ask of the engine.
 
 use actix_web::http::StatusCode;
+use actix_web::test::TestRequest;
 
 use super::site::{Site, now};
 use crate::domain::connection::ConnectionState;
 use crate::domain::id::ConnectionId;
+use crate::domain::user::Role;
 use crate::store::incidents::{self, NewIncident};
 use crate::store::orders::{ImportBatch, ImportItem};
 use crate::store::{WriteLane, connections, orders};
@@ -133,7 +135,7 @@ async fn what_ends_soon_is_a_banner_on_the_orders_page() {
     }
     assert_eq!(card.attribute("[name=secret_made_on]", "value").as_deref(), Some("2025-09-10"));
     let banners = site.get("/orders").await.texts("main > .notice").join(" ");
-    assert!(banners.contains("Amazon US: ends on 2026-03-09"), "{banners}");
+    assert!(banners.contains("Amazon US: The app's client secret ends on 2026-03-09"), "{banners}");
     assert!(!banners.contains("2027"), "{banners}");
 }
 
@@ -160,6 +162,16 @@ async fn every_state_of_a_connection_is_said_with_its_reason_and_since_when() {
         }
         let banner = site.get("/orders").await.texts("main > .notice").join(" ");
         assert!(banner.contains(words) && banner.contains("The note."), "{banner}");
+    }
+}
+
+#[actix_web::test]
+async fn staff_may_sync_and_are_shown_no_more() {
+    let site = Site::new().await;
+    let cookie = site.session(site.add_user("bob", Role::Staff)).await;
+    for path in ["/connections", "/connections/1"] {
+        let page = site.send(TestRequest::get().uri(path).cookie(cookie.clone())).await;
+        assert_eq!(page.texts("main button"), ["Sync now"], "{path}");
     }
 }
 
