@@ -11,12 +11,14 @@ use serde::Deserialize;
 
 use super::{Choice, Shell, Visit, done};
 use crate::domain::connection::{Connection, ConnectionState};
+use crate::domain::effect::{Effect, EffectKind, EffectState};
 use crate::domain::id::ConnectionId;
 use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::reason::ReasonCode;
-use crate::store::connections;
+use crate::domain::user::Role;
 use crate::store::incidents::{self, Incident};
 use crate::store::orders::{self, OrderCursor, OrderFilter, OrderPage, OrderRow};
+use crate::store::{connections, effects};
 use crate::web::auth::{AnyRole, CanReadOrders, CanWorkOrders, Signed};
 use crate::web::error::{self, WebError};
 use crate::web::shown::{self, Badge, Moment};
@@ -227,6 +229,8 @@ struct RowView {
     is_history: bool,
     export: Badge,
     why: Option<(String, &'static str)>,
+    /// What else waits for a person, why, and what to do.
+    held: Option<(&'static str, String, &'static str)>,
     shop_order: Option<(String, String)>,
     is_late: bool,
 }
@@ -252,7 +256,7 @@ pub async fn list(
     let query = query.into_inner();
     let place = query.place()?;
     let wanted = query.clone();
-    let (all, open, page) = state
+    let (all, open, page, owed) = state
         .store
         .read(move |read| {
             let all = connections::all(read)?;
@@ -261,11 +265,12 @@ pub async fn list(
                 Err(error) => return Ok(Err(error)),
             };
             let page = orders::page(read, &filter, place.as_ref(), ROWS_PER_PAGE)?;
-            Ok(Ok((all, incidents::open_incidents(read)?, page)))
+            let numbers: Vec<i64> = page.rows.iter().map(|row| row.order_no.0).collect();
+            let owed = effects::of_orders(read, &numbers)?;
+            Ok(Ok((all, incidents::open_incidents(read)?, page, owed)))
         })
         .await??;
-    let may_work = who.role().may_work_orders();
-    let list = order_list(&query, page, !all.is_empty(), may_work, &state.zone, state.clock.now());
+    let list = order_list(&query, page, &owed, !all.is_empty(), who.role(), &state.zone, state.clock.now());
     if visit.wants_fragment {
         return error::html(&OrderListPart { list });
     }
@@ -349,8 +354,9 @@ fn banners(all: &[Connection], open: &[Incident], today: Date) -> Vec<Banner> {
 fn order_list(
     query: &OrdersQuery,
     page: OrderPage,
+    owed: &[Effect],
     has_connections: bool,
-    may_work: bool,
+    role: Role,
     zone: &TimeZone,
     now: Timestamp,
 ) -> OrderList {
@@ -363,9 +369,9 @@ fn order_list(
         previous: page.previous.as_ref().map(|cursor| query.address(Some(cursor))),
         next: page.next.as_ref().map(|cursor| query.address(Some(cursor))),
         retry: reason
-            .filter(|_| may_work && !page.rows.is_empty())
+            .filter(|code| role.may_work_orders() && !page.rows.is_empty() && is_retried(*code))
             .map(|code| (code.as_str(), shown::reason(code))),
-        rows: page.rows.iter().map(|row| row_view(row, zone, now)).collect(),
+        rows: page.rows.iter().map(|row| row_view(row, owed, zone, now)).collect(),
     }
 }
 
@@ -404,8 +410,21 @@ fn empty(query: &OrdersQuery, has_connections: bool) -> Empty {
     }
 }
 
-fn row_view(row: &OrderRow, zone: &TimeZone, now: Timestamp) -> RowView {
+/// False where the order waits for a payment or a choice, so that trying again changes nothing.
+fn is_retried(code: ReasonCode) -> bool {
+    !matches!(
+        code,
+        ReasonCode::Unpaid | ReasonCode::ExportOff | ReasonCode::PlatformFulfilled | ReasonCode::Cancelled
+    )
+}
+
+fn row_view(row: &OrderRow, owed: &[Effect], zone: &TimeZone, now: Timestamp) -> RowView {
     let (channel_title, letter) = shown::channel(&row.channel);
+    let held = owed.iter().find(|effect| {
+        effect.order_no == row.order_no
+            && effect.state == EffectState::Held
+            && effect.kind != EffectKind::CreateShopOrder
+    });
     let is_open = matches!(row.status, OrderStatus::Open | OrderStatus::PartShipped);
     RowView {
         address: routes::order(row.order_no),
@@ -424,6 +443,10 @@ fn row_view(row: &OrderRow, zone: &TimeZone, now: Timestamp) -> RowView {
         is_history: row.is_history,
         export: shown::export(row.export_state, row.reason.as_ref()),
         why: row.reason.as_ref().map(|reason| (reason.what(), reason.next_step())),
+        held: held.and_then(|effect| {
+            let reason = effect.reason.as_ref()?;
+            Some((shown::effect(effect.kind), reason.what(), reason.next_step()))
+        }),
         shop_order: row.shop_order_id.clone().map(|id| (id, routes::order_in_shop(row.order_no))),
         is_late: is_open && !row.is_history && row.ship_by.is_some_and(|by| by < now),
     }

@@ -5,7 +5,7 @@ use actix_web::test::TestRequest;
 
 use super::site::{Site, now, order};
 use crate::domain::customer::Address;
-use crate::domain::effect::{EffectKind, Lane, NewEffect};
+use crate::domain::effect::{EffectKind, EffectOutcome, Lane, NewEffect};
 use crate::domain::id::ConnectionId;
 use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy};
 use crate::domain::reason::{Reason, ReasonCode};
@@ -55,9 +55,20 @@ async fn every_reason_that_holds_a_parcel_is_on_the_orders_page_with_its_next_st
             .write(WriteLane::Interactive, move |tx| effects::open(tx, no, &held).map(drop))
             .await
             .unwrap();
-        let work = site.get(&format!("/orders/{no}")).await.texts(".work li").join(" ");
-        assert!(work.contains(&drawn_together(&reason.what())), "{code}: {work}");
-        assert!(work.contains(&drawn_together(reason.next_step())), "{code}: {work}");
+        for (path, place) in
+            [(format!("/orders/{no}"), ".work li"), (format!("/orders?reason={code}"), "#orders tr")]
+        {
+            let text = site.get(&path).await.texts(place).join(" ");
+            assert!(text.contains(&drawn_together(&reason.what())), "{code} on {path}: {text}");
+            assert!(text.contains(&drawn_together(reason.next_step())), "{code} on {path}: {text}");
+        }
+        let finish = move |tx: &mut crate::store::Tx<'_>| {
+            for effect in effects::of_orders(tx, &[no.0])? {
+                effects::finish(tx, effect.id, EffectOutcome::Dropped, "The next one's turn.")?;
+            }
+            Ok(())
+        };
+        site.state.store.write(WriteLane::Interactive, finish).await.unwrap();
     }
 }
 
