@@ -3,7 +3,6 @@
 //! Nothing is decided here. Whoever starts an [`App`] waits for [`App::run`], which ends when it is told to, or
 //! when the database can no longer go on: then the process must exit and be started again.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -19,9 +18,9 @@ use crate::config::{Config, process_environment};
 use crate::control;
 use crate::domain::id::{ConnectionId, OrderNo, UserId};
 use crate::domain::reason::ReasonCode;
-use crate::http::{HttpTransport, Transport, TransportError};
+use crate::http::{CallCounts, CountedTransport, HttpTransport, Transport, TransportError};
 use crate::store::{Store, StoreError, StoreOptions};
-use crate::sync::commands::{ConnectionUpdate, NewConnectionRequest, Refused};
+use crate::sync::commands::{ConnectionUpdate, Found, NewConnectionRequest, Refused};
 use crate::sync::{Engine, EngineParts, EngineSettings};
 use crate::vault::{KeySource, Vault, VaultError};
 use crate::web::auth::{Network, SignInLimit, SignInLinks};
@@ -104,7 +103,9 @@ impl App {
         let vault =
             Arc::new(Vault::open(&config.data.dir, &KeySource::from_environment(&process_environment())?)?);
         store.set_report_key(vault.read(|document| document.report_key));
-        let transport: Arc<dyn Transport> = Arc::new(HttpTransport::new(config.network.http_settings())?);
+        let calls = CallCounts::default();
+        let door = Arc::new(HttpTransport::new(config.network.http_settings())?);
+        let transport: Arc<dyn Transport> = Arc::new(CountedTransport::new(door, calls.clone()));
         let engine = Engine::start(EngineParts {
             store: store.clone(),
             vault: Arc::clone(&vault),
@@ -122,6 +123,7 @@ impl App {
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             base_url: url.clone(),
+            setup_path: web::setup_path,
             row_cap: row_cap(&config),
         };
         let state = Data::new(AppState {
@@ -130,6 +132,7 @@ impl App {
             vault: Arc::clone(&vault),
             clock,
             entropy,
+            calls,
             zone: config.merchant.time_zone.zone().clone(),
             network: Network {
                 public_url: config.public_url.as_ref().map(|url| url.as_url().clone()),
@@ -259,10 +262,6 @@ fn row_cap(config: &Config) -> usize {
     usize::try_from(config.store.row_cap.get()).unwrap_or(usize::MAX)
 }
 
-fn refused(refused: Refused) -> asked::ConnectionRefused {
-    asked::ConnectionRefused { field: refused.field, message: refused.message }
-}
-
 fn report(report: ProbeReport) -> asked::TestReport {
     let lines = report.lines.into_iter();
     asked::TestReport {
@@ -290,8 +289,8 @@ impl asked::Engine for Engine {
         Self::sync_now(self, connection)
     }
 
-    async fn test_connection(&self, draft: asked::ConnectionDraft) -> asked::TestReport {
-        report(self.test_new(&request(draft)).await)
+    async fn test_connection(&self, request: NewConnectionRequest) -> asked::TestReport {
+        report(self.test_new(&request).await)
     }
 
     async fn test_existing(&self, connection: ConnectionId) -> Result<asked::TestReport, String> {
@@ -300,21 +299,19 @@ impl asked::Engine for Engine {
 
     async fn add_connection(
         &self,
-        draft: asked::ConnectionDraft,
+        request: NewConnectionRequest,
         actor: &str,
-    ) -> Result<ConnectionId, asked::ConnectionRefused> {
-        Self::add_connection(self, request(draft), actor).await.map_err(refused)
+    ) -> Result<ConnectionId, Refused> {
+        Self::add_connection(self, request, actor).await
     }
 
     async fn change_connection(
         &self,
         connection: ConnectionId,
-        change: asked::ConnectionChange,
+        update: ConnectionUpdate,
         actor: &str,
-    ) -> Result<(), asked::ConnectionRefused> {
-        let asked::ConnectionChange { alias, settings, credentials, base_url } = change;
-        let update = ConnectionUpdate { alias, settings, credentials, base_url };
-        Self::change_connection(self, connection, update, actor).await.map_err(refused)
+    ) -> Result<(), Refused> {
+        Self::change_connection(self, connection, update, actor).await
     }
 
     async fn pause(&self, connection: ConnectionId, actor: &str) -> Result<(), String> {
@@ -337,18 +334,8 @@ impl asked::Engine for Engine {
         Self::retry_reason(self, reason, actor).await
     }
 
-    async fn find_order(
-        &self,
-        connection: Option<ConnectionId>,
-        external_id: &str,
-        actor: &str,
-    ) -> asked::FoundOrder {
-        let found = Self::find_order(self, connection, external_id, actor).await;
-        asked::FoundOrder {
-            order_no: found.order_no,
-            explanation: found.explanation,
-            next_step: found.next_step,
-        }
+    async fn find_order(&self, connection: Option<ConnectionId>, external_id: &str, actor: &str) -> Found {
+        Self::find_order(self, connection, external_id, actor).await
     }
 
     fn connection_status(&self, connection: ConnectionId) -> asked::ConnectionStatus {
@@ -366,10 +353,4 @@ impl asked::Engine for Engine {
             last_error: status.last_error,
         }
     }
-}
-
-fn request(draft: asked::ConnectionDraft) -> NewConnectionRequest {
-    let asked::ConnectionDraft { channel, alias, base_url, credentials, settings } = draft;
-    let credentials: BTreeMap<_, _> = credentials;
-    NewConnectionRequest { channel, alias, base_url, credentials, settings }
 }

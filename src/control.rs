@@ -45,6 +45,8 @@ pub struct Parts {
     pub entropy: Arc<Entropy>,
     /// Where people reach the appliance, ending in a slash.
     pub base_url: String,
+    /// The path of a setup link, without its first slash, for its token: pages know their own addresses.
+    pub setup_path: fn(&str) -> String,
     /// Rows that a query gives at most.
     pub row_cap: usize,
 }

@@ -7,6 +7,7 @@
 //! whether to try again: whoever called knows what a second call would do.
 
 mod address;
+mod counted;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -17,6 +18,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 
 use address::{BlockedAddress, CheckedResolver};
+pub use counted::{CallCounts, CallLabels, CountedTransport};
 
 /// How long a call may take in all, unless its caller says otherwise.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);

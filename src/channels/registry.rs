@@ -37,6 +37,8 @@ pub struct ChannelInfo {
     pub steps: &'static [&'static str],
     /// The account that these credentials stand for (seller id, store hash); never a secret.
     pub account: fn(&std::collections::BTreeMap<String, String>) -> Option<String>,
+    /// Reads the credentials out of the text file that the platform hands out, where it hands one out.
+    pub credentials_file: Option<fn(&str) -> std::collections::BTreeMap<String, String>>,
     /// How long credentials stay good.
     pub life: CredentialLife,
     /// Builds a connector.

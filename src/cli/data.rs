@@ -84,6 +84,7 @@ async fn answer_here(config: &Config, store: Store, request: Request) -> Result<
                 clock: Arc::new(SystemClock),
                 entropy: Arc::new(Entropy::from_os()),
                 base_url: base_url(config),
+                setup_path: crate::web::setup_path,
                 row_cap: usize::try_from(config.store.row_cap.get()).unwrap_or(usize::MAX),
             };
             parts.answer(request).await.map_err(CliError::Failed)

@@ -151,7 +151,7 @@ impl Parts {
 
     fn link_reply(&self, token: &str, what: &str) -> Reply {
         let hours = SETUP_LINK_LIFE.as_hours();
-        Reply::text(format!("{}setup/{token}\n", self.base_url))
+        Reply::text(format!("{}{}\n", self.base_url, (self.setup_path)(token)))
             .with_note(format!("{what}. The link works once, for {} days.", hours / 24))
     }
 

@@ -29,7 +29,8 @@ fn parts(dir: &Path) -> Parts {
     .unwrap();
     let vault = Arc::new(Vault::open(dir, &KeySource::DataFolder).unwrap());
     let base_url = "http://127.0.0.1:8080/".to_owned();
-    Parts { store, vault, clock: Arc::new(SystemClock), entropy, base_url, row_cap: 100 }
+    let setup_path = |token: &str| format!("setup/{token}");
+    Parts { store, vault, clock: Arc::new(SystemClock), entropy, base_url, setup_path, row_cap: 100 }
 }
 
 fn add_user(name: &str) -> Request {

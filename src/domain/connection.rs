@@ -127,8 +127,10 @@ pub struct CredentialLife {
 /// Something that stops working on a day unless a person does something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deadline {
-    /// What ends and what to do.
+    /// What ends.
     pub what: &'static str,
+    /// What to do before that.
+    pub next_step: &'static str,
     /// The day.
     pub on: Date,
     /// Days from today; negative once it has passed.
@@ -138,18 +140,20 @@ pub struct Deadline {
 /// What ends when, for a connection with these settings.
 #[must_use]
 pub fn deadlines(settings: &ConnectionSettings, life: CredentialLife, today: Date) -> Vec<Deadline> {
-    let ends = |what, since: Option<Date>, days: Option<i16>| {
+    let ends = |what, next_step, since: Option<Date>, days: Option<i16>| {
         let on = since?.checked_add(Span::new().days(days?)).ok()?;
         let days_left = today.until(on).ok()?.get_days();
-        Some(Deadline { what, on, days_left })
+        Some(Deadline { what, next_step, on, days_left })
     };
     let secret = ends(
-        "The app's client secret: make a new one in the platform's developer console and enter it here.",
+        "The app's client secret",
+        "Make a new one in the platform's developer console and enter it in the connection.",
         settings.secret_made_on,
         life.secret_days,
     );
     let authorisation = ends(
-        "The authorisation: authorise the app again in the seller account and enter the new token here.",
+        "The authorisation",
+        "Authorise the app again in the seller account and enter the new token in the connection.",
         settings.authorised_on,
         life.authorisation_days,
     );
@@ -194,6 +198,9 @@ pub enum ConnectionState {
 }
 
 impl ConnectionState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Paused, Self::NeedsReauthorisation, Self::Failing];
+
     /// The word as stored.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -222,7 +229,7 @@ impl FromStr for ConnectionState {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Active, Self::Paused, Self::NeedsReauthorisation, Self::Failing]
+        Self::ALL
             .into_iter()
             .find(|state| state.as_str() == text)
             .ok_or_else(|| format!("“{text}” is no state of a connection"))

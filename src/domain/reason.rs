@@ -177,7 +177,7 @@ impl Reason {
                 "Add the tracking number to the shipment in the shop: it is sent by itself."
             }
             ReasonCode::CarrierMissing => {
-                "Choose a carrier on the shipment in the shop, or set a default carrier in the connection."
+                "Choose a carrier on the shipment in the shop, or set one under Carriers in the connection, then press Retry."
             }
             ReasonCode::LinesUnknown => {
                 "Confirm this shipment on the marketplace by hand, or correct the shipment in the shop."

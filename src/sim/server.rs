@@ -27,6 +27,9 @@ use crate::clock::{Clock as _, SystemClock};
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long a connection that gets no answer is held before it is closed.
 const SILENCE: Duration = Duration::from_secs(120);
+/// How long an unused connection stays open: longer than clients keep theirs, so that a call never meets one that
+/// is just being closed.
+const KEEP_ALIVE: Duration = Duration::from_secs(90);
 /// How long a cut body waits before its connection breaks.
 const FLUSH: Duration = Duration::from_millis(50);
 /// Threads that serve one listener.
@@ -129,6 +132,7 @@ fn listen(
     };
     let server = HttpServer::new(app)
         .on_connect(keep_socket)
+        .keep_alive(KEEP_ALIVE)
         .workers(WORKERS)
         .disable_signals()
         .shutdown_timeout(1)

@@ -10,7 +10,10 @@ use super::error::StoreError;
 use super::values::{count, time};
 
 /// Every migration, in order. Once released, a file here is never edited.
-const MIGRATIONS: &[(&str, &str)] = &[("0001_first", include_str!("migrations/0001_first.sql"))];
+const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_first", include_str!("migrations/0001_first.sql")),
+    ("0002_session_agent", include_str!("migrations/0002_session_agent.sql")),
+];
 
 const HAS_VERSION_SQL: &str =
     "SELECT count(*) FROM duckdb_tables() WHERE schema_name = 'main' AND table_name = 'schema_version'";

@@ -29,11 +29,12 @@ use std::future::Future;
 use std::io::{Read as _, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use duckdb::{Connection, params};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use prometheus_client::metrics::histogram::Histogram;
 
 use crate::clock::{Entropy, SharedClock};
 use migrate::EngineLimits;
@@ -54,6 +55,8 @@ const LOCK_NAME: &str = "eider.lock";
 const TEMP_NAME: &str = "tmp";
 /// Random characters of an installation's id.
 const INSTALLATION_ID_BYTES: usize = 9;
+/// Where the counts of write times are parted, in seconds.
+const WRITE_SECONDS_BUCKETS: [f64; 10] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
 
 /// How a store is opened.
 #[derive(Debug, Clone)]
@@ -100,6 +103,7 @@ pub struct Store {
 struct Inner {
     shared: Arc<Shared>,
     writer: Writer,
+    write_seconds: Histogram,
     readers: Arc<ReaderPool>,
     consoles: Arc<ReaderPool>,
     installation: RwLock<Installation>,
@@ -158,6 +162,7 @@ impl Store {
         let inner = Inner {
             shared,
             writer,
+            write_seconds: Histogram::new(WRITE_SECONDS_BUCKETS),
             readers,
             consoles,
             installation: RwLock::new(installation),
@@ -181,7 +186,10 @@ impl Store {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        self.inner.writer.write(lane, work).await
+        let started = Instant::now();
+        let written = self.inner.writer.write(lane, work).await;
+        self.inner.write_seconds.observe(started.elapsed().as_secs_f64());
+        written
     }
 
     /// Reads, in one transaction, with the deadline.
@@ -207,6 +215,18 @@ impl Store {
         row_cap: usize,
     ) -> Result<QueryResult, StoreError> {
         self.inner.consoles.run(move |read| query::run(read, &sql, &params, row_cap)).await
+    }
+
+    /// How long writes took, in seconds, from asking to the answer after COMMIT.
+    #[must_use]
+    pub fn write_seconds(&self) -> Histogram {
+        self.inner.write_seconds.clone()
+    }
+
+    /// Bytes of the log that is not folded into the file yet.
+    #[must_use]
+    pub fn wal_bytes(&self) -> u64 {
+        self.inner.shared.wal_bytes()
     }
 
     /// Who this data folder is.

@@ -1,6 +1,6 @@
 //! Sessions of people who signed in: hashes only.
 
-use duckdb::params;
+use duckdb::{Row, params};
 use jiff::Timestamp;
 
 use super::error::StoreError;
@@ -22,18 +22,24 @@ pub struct Session {
     pub last_seen_at: Timestamp,
     /// It ends then.
     pub expires_at: Timestamp,
+    /// The browser and system that it began in, in a few words.
+    pub agent: Option<String>,
 }
+
+const COLUMNS: &str =
+    "SELECT session_hash, user_id, created_at, last_seen_at, expires_at, agent FROM main.session";
 
 /// Begins a session.
 ///
 /// # Errors
 /// What the database says.
 pub fn insert(tx: &mut Tx<'_>, session: &Session) -> Result<(), StoreError> {
-    let sql = "INSERT INTO main.session (session_hash, user_id, created_at, last_seen_at, expires_at) VALUES (?, ?, ?, ?, ?)";
-    let Session { session_hash, user, created_at, last_seen_at, expires_at } = session;
+    let sql = "INSERT INTO main.session (session_hash, user_id, created_at, last_seen_at, expires_at, agent)
+        VALUES (?, ?, ?, ?, ?, ?)";
+    let Session { session_hash, user, created_at, last_seen_at, expires_at, agent } = session;
     tx.execute(
         sql,
-        params![session_hash, user.0, time(*created_at), time(*last_seen_at), time(*expires_at)],
+        params![session_hash, user.0, time(*created_at), time(*last_seen_at), time(*expires_at), agent],
     )?;
     Ok(())
 }
@@ -43,16 +49,28 @@ pub fn insert(tx: &mut Tx<'_>, session: &Session) -> Result<(), StoreError> {
 /// # Errors
 /// What the database says.
 pub fn find(read: &Read<'_>, session_hash: &str, now: Timestamp) -> Result<Option<Session>, StoreError> {
-    let sql = "SELECT session_hash, user_id, created_at, last_seen_at, expires_at FROM main.session
-        WHERE session_hash = ? AND expires_at > ?";
-    read.first(sql, params![session_hash, time(now)], |row| {
-        Ok(Session {
-            session_hash: get(row, 0)?,
-            user: UserId(get(row, 1)?),
-            created_at: get_time(row, 2)?,
-            last_seen_at: get_time(row, 3)?,
-            expires_at: get_time(row, 4)?,
-        })
+    let sql = format!("{COLUMNS} WHERE session_hash = ? AND expires_at > ?");
+    read.first(&sql, params![session_hash, time(now)], session_row)
+}
+
+/// A person's sessions that have not ended, the last used first.
+///
+/// # Errors
+/// What the database says.
+pub fn of_user(read: &Read<'_>, user: UserId, now: Timestamp) -> Result<Vec<Session>, StoreError> {
+    let sql =
+        format!("{COLUMNS} WHERE user_id = ? AND expires_at > ? ORDER BY last_seen_at DESC, session_hash");
+    read.rows(&sql, params![user.0, time(now)], session_row)
+}
+
+fn session_row(row: &Row<'_>) -> Result<Session, StoreError> {
+    Ok(Session {
+        session_hash: get(row, 0)?,
+        user: UserId(get(row, 1)?),
+        created_at: get_time(row, 2)?,
+        last_seen_at: get_time(row, 3)?,
+        expires_at: get_time(row, 4)?,
+        agent: get(row, 5)?,
     })
 }
 
@@ -77,6 +95,16 @@ pub fn touch(
 /// What the database says.
 pub fn remove(tx: &mut Tx<'_>, session_hash: &str) -> Result<(), StoreError> {
     tx.execute("DELETE FROM main.session WHERE session_hash = ?", params![session_hash])?;
+    Ok(())
+}
+
+/// Ends one session of a person; nobody else's.
+///
+/// # Errors
+/// What the database says.
+pub fn remove_one_of(tx: &mut Tx<'_>, user: UserId, session_hash: &str) -> Result<(), StoreError> {
+    let sql = "DELETE FROM main.session WHERE user_id = ? AND session_hash = ?";
+    tx.execute(sql, params![user.0, session_hash])?;
     Ok(())
 }
 

@@ -33,6 +33,14 @@ pub struct Status {
     pub streams: Vec<StreamState>,
 }
 
+/// How many orders are held. Without a condition the database knows the count without looking.
+///
+/// # Errors
+/// What the database says.
+pub fn order_count(read: &Read<'_>) -> Result<i64, StoreError> {
+    Ok(read.first("SELECT count(*) FROM main.orders", [], |row| get(row, 0))?.unwrap_or_default())
+}
+
 /// Reads the state of affairs.
 ///
 /// # Errors

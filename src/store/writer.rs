@@ -97,7 +97,7 @@ impl Shared {
         Ok(())
     }
 
-    fn wal_bytes(&self) -> u64 {
+    pub(super) fn wal_bytes(&self) -> u64 {
         let mut name = self.file.as_os_str().to_owned();
         name.push(".wal");
         std::fs::metadata(name).map(|meta| meta.len()).unwrap_or(0)

@@ -18,7 +18,7 @@ use crate::domain::effect::{EffectKind, Lane, NewEffect};
 use crate::domain::id::{ChannelName, ConnectionId, OrderNo};
 use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::plan::{EventKind, NewEvent};
-use crate::domain::reason::ReasonCode;
+use crate::domain::reason::{Reason, ReasonCode};
 use crate::secret::Secret;
 use crate::store::connections::NewConnection;
 use crate::store::{StoreError, WriteLane, connections, effects, events, orders};
@@ -566,17 +566,29 @@ impl Engine {
     ) -> Result<Found, String> {
         let loaded = self.store().read(move |read| orders::facts(read, order_no)).await;
         let (facts, held, _) = loaded.map_err(|error| error.to_string())?.ok_or("The order is gone.")?;
-        let (why, next_step) = if held.is_history {
-            (
-                "It was placed before go-live, so it is history and is not exported.",
-                "Press Export to send it anyway.",
-            )
-        } else if !facts.is_paid {
-            ("It is not paid yet.", "Nothing to do: it goes into the shop once it is paid.")
-        } else if held.export_state == ExportState::Created {
-            ("It is in the shop.", "Nothing to do.")
-        } else {
-            ("", "Open the order to see what it waits for.")
+        let reason = held.export_reason.map(Reason::of);
+        let (why, next_step) = match reason {
+            _ if held.is_history => (
+                "It was placed before go-live, so it is history and is not exported.".to_owned(),
+                "Press Export on the order to send it anyway.",
+            ),
+            _ if held.export_state == ExportState::Created => {
+                ("It is in the shop.".to_owned(), "Nothing to do.")
+            }
+            Some(reason) => (reason.what(), reason.next_step()),
+            None if !facts.is_paid => {
+                let unpaid = Reason::of(ReasonCode::Unpaid);
+                (unpaid.what(), unpaid.next_step())
+            }
+            None if registry::channel(&connection.channel).is_some_and(|info| info.is_shop) => (
+                "It is the shop's own order: it is kept and reported, and never exported.".to_owned(),
+                "Nothing to do.",
+            ),
+            None if connection.settings.shop.is_none() => (
+                "Its connection names no shop, so it is kept and reported only.".to_owned(),
+                "Choose a shop in the connection's settings if it should go into one.",
+            ),
+            None => (String::new(), "Open the order to see what happens to it."),
         };
         Ok(Found {
             order_no: Some(order_no),

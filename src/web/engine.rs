@@ -3,54 +3,13 @@
 //! Everything here is a wish or a question in the words of the trade. It must never name a channel's wire
 //! format, never touch the store, and never give a credential back.
 
-use std::collections::BTreeMap;
-
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use url::Url;
 
-use crate::domain::connection::ConnectionSettings;
-use crate::domain::id::{ChannelName, ConnectionId, OrderNo};
+use crate::domain::id::{ConnectionId, OrderNo};
 use crate::domain::reason::ReasonCode;
-use crate::secret::Secret;
-
-/// A connection that a person wants to add.
-#[derive(Debug, Clone)]
-pub struct ConnectionDraft {
-    /// The platform.
-    pub channel: ChannelName,
-    /// What the merchant calls it.
-    pub alias: String,
-    /// Replaces scheme and host of every call, where set.
-    pub base_url: Option<Url>,
-    /// Credentials by the registry's field names.
-    pub credentials: BTreeMap<String, Secret>,
-    /// How it is to be run.
-    pub settings: ConnectionSettings,
-}
-
-/// What a person changes on a connection. What is `None`, or absent from the credentials, stays.
-#[derive(Debug, Clone, Default)]
-pub struct ConnectionChange {
-    /// A new alias.
-    pub alias: Option<String>,
-    /// New settings, whole.
-    pub settings: Option<ConnectionSettings>,
-    /// Credentials to replace.
-    pub credentials: BTreeMap<String, Secret>,
-    /// `Some(None)` takes the base URL away. Any change of it clears the credentials that are not given here.
-    pub base_url: Option<Option<Url>>,
-}
-
-/// Why a connection was not added or changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConnectionRefused {
-    /// The form's field that has to be mended, if it is one.
-    pub field: Option<String>,
-    /// What is wrong and what to do.
-    pub message: String,
-}
+pub use crate::sync::commands::{ConnectionUpdate, Found, NewConnectionRequest, Refused};
 
 /// One line of a connection's test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -117,39 +76,25 @@ pub struct ConnectionStatus {
     pub last_error: Option<String>,
 }
 
-/// What became of a search for one order at its platform (FEATURES B13).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundOrder {
-    /// Our number of it, if it is here now.
-    pub order_no: Option<OrderNo>,
-    /// Why it is or is not here.
-    pub explanation: String,
-    /// What to do next.
-    pub next_step: String,
-}
-
 /// The engine, as the pages see it. Every method is safe to call twice.
 #[async_trait]
 pub trait Engine: Send + Sync {
     /// Reads the connection's orders now instead of at the next run.
     async fn sync_now(&self, connection: ConnectionId) -> Result<(), String>;
     /// Tests credentials that are not saved yet: ten seconds at most, never an error.
-    async fn test_connection(&self, draft: ConnectionDraft) -> TestReport;
+    async fn test_connection(&self, draft: NewConnectionRequest) -> TestReport;
     /// Tests a connection that exists.
     async fn test_existing(&self, connection: ConnectionId) -> Result<TestReport, String>;
     /// Adds a connection and starts it.
-    async fn add_connection(
-        &self,
-        draft: ConnectionDraft,
-        actor: &str,
-    ) -> Result<ConnectionId, ConnectionRefused>;
+    async fn add_connection(&self, draft: NewConnectionRequest, actor: &str)
+    -> Result<ConnectionId, Refused>;
     /// Changes a connection; new credentials take it out of *needs re-authorisation*.
     async fn change_connection(
         &self,
         connection: ConnectionId,
-        change: ConnectionChange,
+        change: ConnectionUpdate,
         actor: &str,
-    ) -> Result<(), ConnectionRefused>;
+    ) -> Result<(), Refused>;
     /// Stops all calls of a connection.
     async fn pause(&self, connection: ConnectionId, actor: &str) -> Result<(), String>;
     /// Lets a paused connection go on.
@@ -161,12 +106,7 @@ pub trait Engine: Send + Sync {
     /// Retries every order that waits for this reason; says how many.
     async fn retry_reason(&self, reason: ReasonCode, actor: &str) -> Result<usize, String>;
     /// Fetches one order from its platform now and says why it is or is not here.
-    async fn find_order(
-        &self,
-        connection: Option<ConnectionId>,
-        external_id: &str,
-        actor: &str,
-    ) -> FoundOrder;
+    async fn find_order(&self, connection: Option<ConnectionId>, external_id: &str, actor: &str) -> Found;
     /// How the connection is doing.
     fn connection_status(&self, connection: ConnectionId) -> ConnectionStatus;
 }

@@ -187,7 +187,7 @@ pub async fn render<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
-    let is_api = request.path().starts_with("/api/");
+    let is_api = routes::takes_tokens(request.path());
     let is_fragment = htmx::Htmx::of(request.headers()).wants_fragment;
     let wanted = request.uri().path_and_query().map(|target| target.as_str().to_owned());
     let is_read = request.method().is_safe();
@@ -331,6 +331,15 @@ pub fn asset(media_type: &str, content: Vec<u8>) -> HttpResponse {
         .insert_header((header::CACHE_CONTROL, "public, max-age=31536000, immutable"))
         .content_type(media_type)
         .body(content)
+}
+
+/// Metrics in the OpenMetrics text format.
+#[must_use]
+pub fn metrics(text: String) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+        .body(text)
 }
 
 /// Plain text.

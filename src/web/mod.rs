@@ -24,6 +24,7 @@ use jiff::tz::TimeZone;
 
 use crate::clock::{Entropy, SharedClock};
 use crate::domain::id::UserId;
+use crate::http::CallCounts;
 use crate::store::Store;
 use crate::vault::Vault;
 use auth::{Network, SignInLimit, SignInLinks};
@@ -53,6 +54,8 @@ pub struct AppState {
     pub clock: SharedClock,
     /// Randomness.
     pub entropy: Arc<Entropy>,
+    /// Calls that went out since the start.
+    pub calls: CallCounts,
     /// The zone in which times are shown.
     pub zone: TimeZone,
     /// Where this site is.
@@ -100,6 +103,12 @@ pub fn setup_link(state: &AppState) -> Result<Option<String>, WebError> {
         return Ok(None);
     }
     Ok(Some(state.network.link(&routes::setup(&auth::issue_setup(state)?))))
+}
+
+/// The path of a setup link, to be put behind an address that ends in a slash.
+#[must_use]
+pub fn setup_path(token: &str) -> String {
+    routes::setup(token).trim_start_matches('/').to_owned()
 }
 
 /// A single-use sign-in link for `user`.

@@ -9,7 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::auth::Guarded;
 use super::{api, assets, pages};
-use crate::domain::id::{ConnectionId, OrderNo, PayloadId};
+use crate::domain::id::{ConnectionId, OrderNo, PayloadId, UserId};
 
 /// One address.
 pub struct Address {
@@ -50,6 +50,7 @@ pub fn all() -> Vec<Address> {
 
 fn page_addresses() -> Vec<Address> {
     vec![
+        guarded(Method::GET, METRICS, pages::metrics::show),
         guarded(Method::GET, "/", pages::orders::home),
         guarded(Method::POST, "/logout", pages::login::logout),
         guarded(Method::GET, "/orders", pages::orders::list),
@@ -70,9 +71,15 @@ fn page_addresses() -> Vec<Address> {
         guarded(Method::POST, "/connections/{id}/test", pages::connection::test),
         guarded(Method::POST, "/connections/{id}/settings", pages::connection::settings),
         guarded(Method::POST, "/connections/{id}/authorise", pages::connection::authorise),
+        guarded(Method::POST, "/incidents/{id}/close", pages::connections::close_incident),
         guarded(Method::GET, "/settings", pages::settings::show),
         guarded(Method::POST, "/settings/tokens", pages::settings::create_token),
         guarded(Method::POST, "/settings/tokens/{id}/revoke", pages::settings::revoke_token),
+        guarded(Method::POST, "/settings/users", pages::settings::add_user),
+        guarded(Method::POST, "/settings/users/{id}/role", pages::settings::set_role),
+        guarded(Method::POST, "/settings/users/{id}/password", pages::settings::reset_password),
+        guarded(Method::POST, "/settings/users/{id}/remove", pages::settings::remove_user),
+        guarded(Method::POST, "/settings/sessions/end", pages::settings::end_session),
         guarded(Method::POST, "/settings/sign-out-everywhere", pages::settings::sign_out_everywhere),
     ]
 }
@@ -104,9 +111,11 @@ fn api_addresses() -> Vec<Address> {
 /// True where API tokens are taken.
 #[must_use]
 pub fn takes_tokens(path: &str) -> bool {
-    path.starts_with("/api/")
+    path.starts_with("/api/") || path == METRICS
 }
 
+/// Counts and times for Prometheus.
+pub const METRICS: &str = "/metrics";
 /// The list of orders.
 pub const ORDERS: &str = "/orders";
 /// The list of connections.
@@ -136,6 +145,18 @@ pub fn payload(no: OrderNo, payload: PayloadId) -> String {
 #[must_use]
 pub fn connection(id: ConnectionId) -> String {
     format!("/connections/{id}")
+}
+
+/// Where an incident is closed.
+#[must_use]
+pub fn incident_close(id: i64) -> String {
+    format!("/incidents/{id}/close")
+}
+
+/// One user's address in the settings.
+#[must_use]
+pub fn user(id: UserId) -> String {
+    format!("/settings/users/{id}")
 }
 
 /// The form that adds a connection.

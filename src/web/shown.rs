@@ -8,8 +8,9 @@ use crate::domain::connection::ConnectionState;
 use crate::domain::effect::{EffectKind, EffectState};
 use crate::domain::id::ChannelName;
 use crate::domain::money::{Currency, Money};
-use crate::domain::order::{AmountKind, ExportState, OrderStatus};
+use crate::domain::order::{AmountKind, ExportState, FulfilledBy, OrderStatus};
 use crate::domain::reason::{Reason, ReasonCode};
+use crate::domain::user::Role;
 
 /// An amount with its currency's digits and code, thousands apart: `1,234.50 USD`.
 #[must_use]
@@ -47,6 +48,36 @@ pub struct Moment {
 pub fn moment(at: Timestamp, zone: &TimeZone) -> Moment {
     let text = at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string();
     Moment { text, iso: at.to_string() }
+}
+
+/// A platform's own word as people write it: `PARTIALLY_SHIPPED` becomes `Partially shipped`; others stay.
+#[must_use]
+pub fn platform_word(word: &str) -> String {
+    let is_code = word.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_') && word.len() > 3;
+    if !is_code {
+        return word.to_owned();
+    }
+    let text = word.replace('_', " ").to_lowercase();
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// What a role may do, in a few words.
+#[must_use]
+pub fn role(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "everything",
+        Role::Manager => "everything but users, tokens and credentials",
+        Role::Staff => "works on orders",
+        Role::Warehouse => "sees orders",
+        Role::Analyst => "reports and SQL, no buyers",
+    }
+}
+
+/// The zone's name, for people.
+#[must_use]
+pub fn zone(zone: &TimeZone) -> String {
+    zone.iana_name().unwrap_or("UTC").to_owned()
 }
 
 /// How long, in the largest unit that says enough: `12 s`, `5 min`, `3 h`, `2 days`.
@@ -170,8 +201,8 @@ pub fn amount(kind: AmountKind) -> &'static str {
         AmountKind::PlatformDiscount => "Marketplace discount",
         AmountKind::ShippingDiscount => "Discount on shipping",
         AmountKind::Other => "Other charges",
-        AmountKind::WithheldTax => "Tax kept by the marketplace",
-        AmountKind::Fee => "Marketplace fee",
+        AmountKind::WithheldTax => "Of it, tax that the marketplace pays over",
+        AmountKind::Fee => "Marketplace fee, not part of the total",
     }
 }
 
@@ -200,6 +231,15 @@ pub fn effect_state(state: EffectState) -> Badge {
     Badge { text, tone }
 }
 
+/// Who ships an order of this channel.
+#[must_use]
+pub fn shipper(by: FulfilledBy, name: &ChannelName) -> String {
+    match by {
+        FulfilledBy::Seller => "by you".to_owned(),
+        FulfilledBy::Platform => format!("by {}, from its own warehouse", channel(name).0),
+    }
+}
+
 /// A channel's title for people, and the letter of its mark.
 #[must_use]
 pub fn channel(name: &ChannelName) -> (String, String) {
@@ -220,6 +260,19 @@ mod tests {
         assert_eq!(money(1_234_567, "JPY"), "1,234,567 JPY");
         assert_eq!(money(1_500, "KWD"), "1.500 KWD");
         assert_eq!(money(999, "USD"), "9.99 USD");
+    }
+
+    #[test]
+    fn a_platforms_code_is_shown_as_words() {
+        let cases = [
+            ("PARTIALLY_SHIPPED", "Partially shipped"),
+            ("UPS", "UPS"),
+            ("Std US D2D", "Std US D2D"),
+            ("", ""),
+        ];
+        for (code, words) in cases {
+            assert_eq!(platform_word(code), words);
+        }
     }
 
     #[test]

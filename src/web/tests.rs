@@ -1,5 +1,8 @@
 //! The pages and the API through their handlers, over a real store and vault; only the engine is a recorder.
 
+mod metrics;
+mod people;
 mod rules;
+mod shown_connections;
 mod shown_orders;
 mod site;

@@ -87,14 +87,17 @@ def foreign_requests(browser, own_host):
 
 
 def pages(browser, base):
-    """Every page, with one order and one connection."""
+    """Every page, with one order and every connection."""
     browser.open(f"{base}/orders")
     order = browser.run("return document.querySelector('#orders td.lead a')?.getAttribute('href')")
     browser.open(f"{base}/connections")
-    connection = browser.run("return document.querySelector('#connections h2 a')?.getAttribute('href')")
+    connections = browser.run(
+        "return [...document.querySelectorAll('#connections h2 a')].map(a => a.getAttribute('href'))"
+    )
     new = browser.run("return [...document.querySelectorAll('.head a.button')].map(a => a.getAttribute('href'))")
     named = {"orders": "/orders", "waiting": "/orders?export_state=waiting", "nothing": "/orders?q=zzzz"}
-    named |= {"order": order, "connections": "/connections", "connection": connection, "settings": "/settings"}
+    named |= {"order": order, "connections": "/connections", "settings": "/settings"}
+    named |= {f"connection-{path.rsplit('/', 1)[1]}": path for path in connections}
     named |= {f"new-{path.rsplit('/', 1)[1]}": path for path in new}
     named |= {"missing": "/orders/999999999", "login": "/login"}
     return {name: path for name, path in named.items() if path}

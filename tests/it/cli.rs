@@ -1,7 +1,10 @@
 //! The program as it is typed: what it prints where, and its exit codes.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Runs the program in an empty folder, without the tester's own settings.
 fn eider(dir: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
@@ -98,4 +101,23 @@ fn an_idle_folder_answers_sql_and_knows_its_people() {
     assert!(stdout(&succeeded(run(&["verify"]))).contains("agrees with itself"));
     assert!(stdout(&succeeded(run(&["migrate"]))).contains("is up to date"));
     assert!(stdout(&succeeded(run(&["doctor"]))).contains("ok    data: database and vault open"));
+}
+
+#[test]
+fn a_signal_that_comes_twice_at_once_is_one_wish_to_stop() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_eider"))
+        .args(["simulate", "--listen", "127.0.0.1:0", "--orders", "1", "--rate", "0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let process = Pid::from_child(&child);
+    kill_process(process, Signal::TERM).unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(said.any(|line| line.starts_with("Stopping")), "the first one was taken");
+    // The process may be gone already: then there was nothing left to interrupt.
+    drop(kill_process(process, Signal::TERM));
+    assert_eq!(child.wait().unwrap().code(), Some(0), "it drained and ended well");
 }

@@ -9,4 +9,6 @@ mod config;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod merchant;
+#[cfg(test)]
 mod tidy;

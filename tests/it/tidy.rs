@@ -237,6 +237,16 @@ fn every_setting_is_documented() {
 }
 
 #[test]
+fn every_reason_is_documented_in_the_words_of_the_pages() {
+    let documentation = text_of(Path::new("docs/orders.md"));
+    for code in eider::domain::reason::ReasonCode::ALL {
+        let reason = eider::domain::reason::Reason::of(*code);
+        let row = format!("| `{code}` | {} | {} |", reason.what(), reason.next_step());
+        assert!(documentation.lines().any(|line| line == row), "docs/orders.md lacks: {row}");
+    }
+}
+
+#[test]
 fn migrations_are_numbered_without_gaps_and_released_ones_are_frozen() {
     let migrations = files("src/store/migrations", "sql");
     for (path, number) in migrations.iter().zip(1..) {

@@ -47,6 +47,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     credentials: config::CREDENTIALS,
     steps: config::STEPS,
     account: config::account,
+    credentials_file: None,
     // The secret must be rotated every 180 days (*Rotating your app's LWA credentials*); sellers authorise for a
     // year.
     life: CredentialLife { secret_days: Some(180), authorisation_days: Some(365) },

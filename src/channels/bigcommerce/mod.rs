@@ -43,7 +43,6 @@ use crate::domain::listing::ShopVariant;
 use crate::domain::order::OrderFacts;
 use crate::domain::shipment::{ShipmentDraft, ShipmentFacts};
 use client::{Client, Outgoing, corrupt, parse};
-pub use config::parse_credentials_file;
 
 /// The channel.
 pub const INFO: ChannelInfo = ChannelInfo {
@@ -53,6 +52,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     credentials: config::CREDENTIALS,
     steps: config::STEPS,
     account: config::account,
+    credentials_file: Some(config::parse_credentials_file),
     // A store-level API account does not end.
     life: CredentialLife { secret_days: None, authorisation_days: None },
     connect,

@@ -528,7 +528,7 @@ async fn a_test_names_the_scope_that_is_missing() {
 fn credentials_are_found_in_what_bigcommerce_hands_out() {
     let text = "ACCESS TOKEN: tok\r\nCLIENT NAME: X\r\nCLIENT ID: cid\r\nCLIENT SECRET:\r\n  sec\r\n\
                 NAME: eider\r\nAPI PATH: https://api.bigcommerce.com/stores/AbC9/v3/\r\n";
-    let found = parse_credentials_file(text);
+    let found = config::parse_credentials_file(text);
     let expected =
         [("access_token", "tok"), ("client_id", "cid"), ("client_secret", "sec"), ("store_hash", "abc9")];
     assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());

@@ -25,15 +25,13 @@ use crate::store::WriteLane;
 use crate::store::orders::{self, OrderFilter};
 use crate::store::sessions::{self, Session};
 use crate::vault::hash_token;
+use crate::web::auth::SESSION_COOKIE;
 
 /// Times that each page is asked for.
 const ROUNDS: usize = 200;
 
 /// Rows of a page.
 const PAGE_ROWS: usize = 50;
-
-/// The name of the cookie that pages take.
-const SESSION_COOKIE: &str = "eider_session";
 
 /// A server that is not up by then never will be.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
@@ -98,6 +96,7 @@ pub async fn let_in(filled: &Filled, config: &Config) -> Result<Visitor, CliErro
         created_at: now,
         last_seen_at: now,
         expires_at: shifted(now, SignedDuration::from_hours(24)),
+        agent: None,
     };
     let begun = filled.store.write(WriteLane::Interactive, move |tx| sessions::insert(tx, &session)).await;
     begun.map_err(CliError::failed)?;

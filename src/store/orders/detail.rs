@@ -12,7 +12,7 @@ use crate::domain::customer::People;
 use crate::domain::effect::Effect;
 use crate::domain::id::{ConnectionId, OrderNo, PayloadId};
 use crate::domain::money::Currency;
-use crate::domain::order::{Amount, LineFacts, OrderFacts, Origin};
+use crate::domain::order::{Amount, FulfilledBy, LineFacts, OrderFacts, Origin};
 use crate::domain::person;
 use crate::domain::plan::HeldOrder;
 use crate::store::effects;
@@ -87,6 +87,8 @@ pub struct OrderDetail {
     pub facts_version: i64,
     /// A person asked for its export.
     pub is_picked: bool,
+    /// Who ships.
+    pub fulfilled_by: FulfilledBy,
     /// The platform's own word for the status.
     pub platform_status: String,
     /// When the platform last changed it.
@@ -109,7 +111,7 @@ pub struct OrderDetail {
 
 const MORE_SQL: &str = "SELECT o.shop_connection_id, o.shop_address_id, s.order_page, o.created_in_shop_at, o.facts_version,
         o.is_picked, o.platform_status, o.platform_updated_at, o.shipping_method, o.payment_method, o.site, o.deliver_by,
-        o.buyer_order_number, o.previous_order_no, o.person_id
+        o.buyer_order_number, o.previous_order_no, o.person_id, o.fulfilled_by
     FROM main.orders AS o LEFT JOIN main.connection AS s ON s.connection_id = o.shop_connection_id
     WHERE o.order_no = ?";
 const FACTS_SQL: &str = "SELECT external_id, placed_at, platform_updated_at, status, is_paid, fulfilled_by, currency,
@@ -186,6 +188,7 @@ fn more_of(row: OrderRow, more: &Row<'_>) -> Result<(OrderDetail, Option<i64>), 
         created_in_shop_at: get_time_or_null(more, 3)?,
         facts_version: get(more, 4)?,
         is_picked: get(more, 5)?,
+        fulfilled_by: get_word(more, 15)?,
         platform_status: get(more, 6)?,
         platform_updated_at: get_time(more, 7)?,
         shipping_method: get(more, 8)?,

@@ -32,7 +32,7 @@ pub struct OrderFilter {
     pub status: Option<OrderStatus>,
     /// This export state.
     pub export_state: Option<ExportState>,
-    /// Not in the shop for this reason.
+    /// Not in the shop, or work on it waits, for this reason.
     pub reason: Option<ReasonCode>,
     /// From this connection.
     pub connection: Option<ConnectionId>,
@@ -225,7 +225,9 @@ fn restrict(
         equals(" AND export_state = ?", word(state.as_str()));
     }
     if let Some(reason) = filter.reason {
-        equals(" AND export_reason = ?", word(reason.as_str()));
+        equals(" AND (export_reason = ?", word(reason.as_str()));
+        let owed = " OR order_no IN (SELECT order_no FROM main.effect_open WHERE reason = ?))";
+        equals(owed, word(reason.as_str()));
     }
     if let Some(connection) = filter.connection {
         equals(" AND connection_id = ?", Value::BigInt(connection.0));

@@ -18,7 +18,7 @@ use crate::store::connections;
 use crate::web::AppState;
 use crate::web::auth::{CanManage, CanReadOrders, CanWorkOrders, Signed};
 use crate::web::engine::{
-    ConnectionChange, ConnectionDraft, ConnectionRefused, ImportProgress, QuotaText, TestReport,
+    ConnectionUpdate, ImportProgress, NewConnectionRequest, QuotaText, Refused, TestReport,
 };
 use crate::web::error::{self, WebError};
 use crate::web::pages::orders::connection_named;
@@ -128,7 +128,7 @@ pub async fn add(
     let base_url = input.base_url.as_deref().map(url).transpose()?;
     owner_for_base_url(&who, base_url.is_some())?;
     let all = state.store.read(connections::all).await?;
-    let draft = ConnectionDraft {
+    let draft = NewConnectionRequest {
         channel: ChannelName::from(info.name),
         alias: input.alias,
         base_url,
@@ -166,7 +166,7 @@ pub async fn change(
     let all = state.store.read(connections::all).await?;
     let is_changed = !input.settings.is_empty();
     let settings = settings(&connection.settings, input.settings, &all)?;
-    let change = ConnectionChange {
+    let change = ConnectionUpdate {
         alias: input.alias,
         settings: is_changed.then_some(settings),
         credentials: credentials(info, &input.credentials)?,
@@ -266,7 +266,7 @@ fn body(connection: &Connection, state: &AppState) -> ConnectionBody {
     }
 }
 
-fn refused(refused: ConnectionRefused) -> WebError {
+fn refused(refused: Refused) -> WebError {
     let message = match refused.field {
         Some(field) => format!("{field}: {}", refused.message),
         None => refused.message,

@@ -9,7 +9,8 @@ use super::{Done, ListQuery, Page};
 use crate::domain::id::OrderNo;
 use crate::store::connections;
 use crate::store::events::{self, EventRow};
-use crate::store::orders::{self, OrderDetail, OrderRow};
+use crate::store::orders::{self, OrderDetail};
+use crate::store::shipments::ShipmentRow;
 use crate::web::AppState;
 use crate::web::auth::{CanReadOrders, CanWorkOrders, Signed};
 use crate::web::error::{self, WebError};
@@ -38,6 +39,8 @@ pub struct OrderBody {
     /// `pending`, `open`, `part_shipped`, `shipped`, `cancelled`.
     status: &'static str,
     history: bool,
+    /// Who ships: `seller`, or `platform` from its own warehouse.
+    fulfilled_by: &'static str,
     /// `none`, `waiting`, `creating`, `created`, `failed`.
     export_state: &'static str,
     export_reason: Option<ReasonBody>,
@@ -146,8 +149,7 @@ pub async fn list(
             let mut rows = Vec::with_capacity(page.rows.len());
             for row in page.rows {
                 // A page's rows lie side by side in the file: each detail is a short look.
-                let detail = orders::detail(read, row.order_no)?;
-                rows.push(detail.map_or_else(|| body(&row), |detail| detail_body(&detail)));
+                rows.extend(orders::detail(read, row.order_no)?.as_ref().map(body));
             }
             Ok(Ok(Page { data: rows, next_cursor: page.next.map(|cursor| cursor.encode()) }))
         })
@@ -169,7 +171,7 @@ pub async fn get(
     let no = *no;
     let detail = state.store.read(move |read| orders::detail(read, no)).await?;
     let detail = detail.ok_or_else(|| WebError::no_order(no))?;
-    Ok(error::json(&detail_body(&detail)))
+    Ok(error::json(&body(&detail)))
 }
 
 /// The order's history, newest last.
@@ -226,7 +228,8 @@ pub async fn retry(
     Ok(error::json(&Done { message }))
 }
 
-fn body(row: &OrderRow) -> OrderBody {
+fn body(detail: &OrderDetail) -> OrderBody {
+    let row = &detail.row;
     OrderBody {
         order_no: row.order_no.0,
         connection: row.alias.clone(),
@@ -235,6 +238,7 @@ fn body(row: &OrderRow) -> OrderBody {
         external_id: row.external_id.clone(),
         status: row.status.as_str(),
         history: row.is_history,
+        fulfilled_by: detail.fulfilled_by.as_str(),
         export_state: row.export_state.as_str(),
         export_reason: row.reason.as_ref().map(|reason| ReasonBody {
             code: reason.code.as_str(),
@@ -248,12 +252,12 @@ fn body(row: &OrderRow) -> OrderBody {
         total_minor: row.total_minor,
         ship_by: row.ship_by,
         unit_count: row.unit_count,
-        lines: Vec::new(),
-        shipments: Vec::new(),
+        lines: line_bodies(detail),
+        shipments: detail.shipments.iter().map(shipment_body).collect(),
     }
 }
 
-fn detail_body(detail: &OrderDetail) -> OrderBody {
+fn line_bodies(detail: &OrderDetail) -> Vec<LineBody> {
     let lines = detail.lines.iter().enumerate().map(|(index, line)| LineBody {
         line_id: line.external_id.clone(),
         sku: line.sku.clone(),
@@ -271,7 +275,12 @@ fn detail_body(detail: &OrderDetail) -> OrderBody {
             .map(|amount| AmountBody { kind: amount.kind.as_str(), amount_minor: amount.minor })
             .collect(),
     });
-    let shipments = detail.shipments.iter().map(|row| ShipmentBody {
+    lines.collect()
+}
+
+fn shipment_body(row: &ShipmentRow) -> ShipmentBody {
+    let lines = row.parcel.lines.iter();
+    ShipmentBody {
         parcel: row.parcel.parcel,
         origin: row.parcel.origin.as_str(),
         carrier: row.parcel.carrier.clone(),
@@ -280,14 +289,10 @@ fn detail_body(detail: &OrderDetail) -> OrderBody {
         shipped_at: row.parcel.shipped_at,
         told_at: row.told_at,
         gone: row.parcel.is_gone,
-        lines: row
-            .parcel
-            .lines
-            .iter()
+        lines: lines
             .map(|line| ShippedLineBody { line_id: line.external_line_id.clone(), quantity: line.quantity })
             .collect(),
-    });
-    OrderBody { lines: lines.collect(), shipments: shipments.collect(), ..body(&detail.row) }
+    }
 }
 
 fn event_body(event: &EventRow) -> EventBody {

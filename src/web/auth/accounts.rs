@@ -31,10 +31,14 @@ pub struct Account {
 /// A user as listed.
 #[derive(Debug, Clone)]
 pub struct UserRow {
+    /// The id.
+    pub id: UserId,
     /// The name.
     pub name: String,
     /// The role.
     pub role: Role,
+    /// False until the person has set a password.
+    pub has_password: bool,
 }
 
 /// An API token as listed: never the token itself.
@@ -53,6 +57,15 @@ pub struct TokenRow {
 /// A new token's text: shown once.
 #[derive(Debug)]
 pub struct TokenText(pub String);
+
+/// A link by which somebody sets a password: shown once, and good for a week.
+#[derive(Debug)]
+pub struct PasswordLink {
+    /// Whom it lets in.
+    pub name: String,
+    /// What stands in the link.
+    pub token: String,
+}
 
 /// Whom a setup link is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +91,12 @@ pub fn has_owner(state: &AppState) -> bool {
 /// All users.
 #[must_use]
 pub fn users(state: &AppState) -> Vec<UserRow> {
-    let row = |user: &User| UserRow { name: user.name.clone(), role: user.role };
+    let row = |user: &User| UserRow {
+        id: UserId(user.id),
+        name: user.name.clone(),
+        role: user.role,
+        has_password: user.password_hash.is_some(),
+    };
     state.vault.read(|document| document.users.iter().map(row).collect())
 }
 
@@ -182,6 +200,109 @@ fn setup_of(document: &Document, user_id: Option<i64>) -> Option<SetupFor> {
     let Some(id) = user_id else { return Some(SetupFor::FirstOwner) };
     let user = document.users.iter().find(|user| user.id == id)?;
     Some(SetupFor::User { id: UserId(id), name: user.name.clone() })
+}
+
+/// Adds a user, who sets a password by the link.
+///
+/// # Errors
+/// Where the name is taken or the vault cannot be written.
+pub async fn add_user(state: &AppState, name: String, role: Role) -> Result<PasswordLink, WebError> {
+    let (token, now) = (state.entropy.token(32), state.clock.now());
+    change_users(state, move |document| {
+        let id = document.add_user(&name, role, now).ok_or_else(|| {
+            format!("There is a user “{name}” already. Choose another name, or send that one a new link.")
+        })?;
+        document.add_setup_token(&token, Some(id), now, shifted(now, SETUP_AGE_MAX));
+        Ok(PasswordLink { name, token })
+    })
+    .await
+}
+
+/// A link by which a user sets a new password. The old password is worthless from now on, unless `keeps_password`:
+/// then it is once the link is used. Older links are worthless in any case.
+///
+/// # Errors
+/// Where there is no such user or the vault cannot be written.
+pub async fn password_link(
+    state: &AppState,
+    id: UserId,
+    keeps_password: bool,
+) -> Result<PasswordLink, WebError> {
+    let (token, now) = (state.entropy.token(32), state.clock.now());
+    change_users(state, move |document| {
+        document.setup_tokens.retain(|known| known.user_id != Some(id.0));
+        document.add_setup_token(&token, Some(id.0), now, shifted(now, SETUP_AGE_MAX));
+        let user = user_of(document, id)?;
+        if !keeps_password {
+            user.password_hash = None;
+        }
+        Ok(PasswordLink { name: user.name.clone(), token })
+    })
+    .await
+}
+
+/// Gives a user another role. Returns the name.
+///
+/// # Errors
+/// Where there is no such user, nobody would own this installation, or the vault cannot be written.
+pub async fn set_role(state: &AppState, id: UserId, role: Role) -> Result<String, WebError> {
+    change_users(state, move |document| {
+        let user = user_of(document, id)?;
+        user.role = role;
+        Ok(user.name.clone())
+    })
+    .await
+}
+
+/// Removes a user; safe to repeat. What the user did keeps the name.
+///
+/// # Errors
+/// Where nobody would own this installation, or the vault cannot be written.
+pub async fn remove_user(state: &AppState, id: UserId) -> Result<(), WebError> {
+    change_users(state, move |document| {
+        document.users.retain(|user| user.id != id.0);
+        document.setup_tokens.retain(|known| known.user_id != Some(id.0));
+        Ok(())
+    })
+    .await
+}
+
+fn user_of(document: &mut Document, id: UserId) -> Result<&mut User, String> {
+    let found = document.users.iter_mut().find(|user| user.id == id.0);
+    found.ok_or_else(|| "There is no such user any more.".to_owned())
+}
+
+/// Whether somebody can own this installation after a change: an owner with a password, or any where nobody had one
+/// before, as in a demo.
+fn is_still_owned(before: &Document, after: &Document) -> bool {
+    let has_owner = |document: &Document, needs_password: bool| {
+        let is_owner =
+            |user: &User| user.role.is_owner() && (user.password_hash.is_some() || !needs_password);
+        document.users.iter().any(is_owner)
+    };
+    has_owner(after, has_owner(before, true))
+}
+
+/// Changes the document, or leaves it as it is where `change` says why not, or nobody would own the installation.
+async fn change_users<T: Send + 'static>(
+    state: &AppState,
+    change: impl FnOnce(&mut Document) -> Result<T, String> + Send + 'static,
+) -> Result<T, WebError> {
+    let vault = Arc::clone(&state.vault);
+    let changed = blocking(move || {
+        vault.update(|document| {
+            let mut next = document.clone();
+            let answer = change(&mut next)?;
+            if !is_still_owned(document, &next) {
+                return Err(
+                    "Nobody would own this installation. Make somebody else an owner first.".to_owned()
+                );
+            }
+            *document = next;
+            Ok(answer)
+        })
+    });
+    changed.await?.map_err(WebError::Refused)
 }
 
 /// All API tokens.

@@ -9,13 +9,15 @@ mod links;
 mod origin;
 mod session;
 
-pub use accounts::{Account, SetupFor, TokenRow, TokenText, UserRow};
-pub use accounts::{create_token, has_owner, issue_setup, revoke_token, set_up, setup_for, tokens};
-pub use accounts::{user_by_password, users};
+pub use accounts::{Account, PasswordLink, SetupFor, TokenRow, TokenText, UserRow};
+pub use accounts::{
+    add_user, create_token, has_owner, issue_setup, password_link, remove_user, revoke_token,
+};
+pub use accounts::{set_role, set_up, setup_for, tokens, user_by_password, users};
 pub use limit::SignInLimit;
 pub use links::SignInLinks;
 pub use origin::{Network, guard};
-pub use session::{sign_in, sign_out, sign_out_everywhere};
+pub use session::{SESSION_COOKIE, end_session, sessions_of, sign_in, sign_out, sign_out_everywhere};
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -105,6 +107,30 @@ impl<A: Access> FromRequest for Signed<A> {
     }
 }
 
+/// A program that may read the metrics: one on this machine that no proxy stands before, or any token's holder.
+#[derive(Debug)]
+pub struct Scraper(());
+
+/// What a proxy adds to a request. Where one is there, the peer's address says nothing.
+const PROXY_HEADERS: [&str; 5] = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via"];
+
+impl FromRequest for Scraper {
+    type Error = WebError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, WebError>>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let is_near = request.peer_addr().is_some_and(|peer| peer.ip().to_canonical().is_loopback());
+            let is_forwarded = PROXY_HEADERS.iter().any(|name| request.headers().contains_key(*name));
+            if is_near && !is_forwarded {
+                return Ok(Self(()));
+            }
+            account_of(&request).await?.map(|_| Self(())).ok_or(WebError::SignInNeeded)
+        })
+    }
+}
+
 /// The bearer token's holder on the API, else the session's.
 async fn account_of(request: &HttpRequest) -> Result<Option<Account>, WebError> {
     let state = request
@@ -127,7 +153,7 @@ fn bearer(request: &HttpRequest) -> Option<&str> {
 }
 
 /// The first argument of a handler that asks for a role. Implemented for argument lists that begin with
-/// [`Signed`], so that the router can refuse all others.
+/// [`Signed`] or [`Scraper`], so that the router can refuse all others.
 pub trait Guarded {
     /// What the handler needs, in words.
     const NEEDED: &'static str;
@@ -140,6 +166,10 @@ macro_rules! guarded {
         }
     };
 }
+impl<B> Guarded for (Scraper, B) {
+    const NEEDED: &'static str = "sign in, or run on this machine";
+}
+
 guarded!();
 guarded!(B);
 guarded!(B, C);

@@ -3,15 +3,15 @@
 use actix_web::{HttpResponse, web};
 use askama::Template;
 
-use super::connection_form::{self, CredentialView, FieldProblem, Fields, SettingsView};
+use super::connection_form::{self, FieldProblem, Fields, FormView};
 use super::connections::ConnectionView;
 use super::{Shell, Visit, done};
-use crate::channels::registry;
+use crate::channels::registry::{self, ChannelInfo};
 use crate::domain::connection::Connection;
 use crate::domain::id::ConnectionId;
 use crate::store::connections;
 use crate::web::auth::{CanManage, CanReadOrders, CanWorkOrders, IsOwner, Signed};
-use crate::web::engine::{ConnectionChange, ConnectionRefused, TestReport};
+use crate::web::engine::{ConnectionUpdate, TestReport};
 use crate::web::error::{self, WebError};
 use crate::web::{AppState, routes};
 
@@ -21,20 +21,17 @@ struct ConnectionPage {
     shell: Shell,
     connection: ConnectionView,
     may_manage: bool,
+    may_work: bool,
     is_owner: bool,
-    base_url: String,
-    steps: &'static [&'static str],
-    has_file: bool,
-    credentials: Vec<CredentialView>,
-    settings: SettingsView,
-    problem: Option<FieldProblem>,
+    form: FormView,
     report: Option<TestReport>,
 }
 
+/// What a test found, alone: both forms swap it in.
 #[derive(Template)]
 #[template(path = "parts/test_report.html", config = ".askama.toml")]
-struct ReportPart {
-    report: Option<TestReport>,
+pub(super) struct ReportPart {
+    pub(super) report: Option<TestReport>,
 }
 
 /// The page.
@@ -49,7 +46,7 @@ pub async fn show(
 ) -> Result<HttpResponse, WebError> {
     let all = state.store.read(connections::all).await?;
     let connection = one(&all, *id)?;
-    visit.page(&page(&who, &visit, &state, connection, &all, None, None))
+    visit.page(&page(&who, &visit, &state, connection, &all, Form::stored(connection), None)?)
 }
 
 /// *Sync now*.
@@ -107,10 +104,10 @@ pub async fn test(
     if visit.wants_fragment {
         return error::html(&ReportPart { report });
     }
-    visit.page(&page(&who, &visit, &state, connection, &all, None, report))
+    visit.page(&page(&who, &visit, &state, connection, &all, Form::stored(connection), report)?)
 }
 
-/// Alias and settings.
+/// Alias and settings. The buttons beside the carriers show the form again and save nothing.
 ///
 /// # Errors
 /// Where there is no such connection.
@@ -123,19 +120,40 @@ pub async fn settings(
 ) -> Result<HttpResponse, WebError> {
     let all = state.store.read(connections::all).await?;
     let connection = one(&all, *id)?;
-    let is_shop = registry::channel(&connection.channel).is_some_and(|info| info.is_shop);
+    let info = channel(connection)?;
+    let fields = fields.into_inner();
+    if let Some(fields) = connection_form::with_carrier_rows_changed(&fields) {
+        let form = Form { fields, problem: None };
+        return error::html(&page(&who, &visit, &state, connection, &all, form, None)?);
+    }
+    let today = state.clock.now().to_zoned(state.zone.clone()).date();
     let parsed = connection_form::alias(&fields).and_then(|alias| {
-        let settings = connection_form::settings(is_shop, &fields, &connection.settings)?;
-        Ok(ConnectionChange { alias: Some(alias), settings: Some(settings), ..ConnectionChange::default() })
+        let settings = connection_form::settings(info, &fields, &connection.settings, today)?;
+        Ok(ConnectionUpdate { alias: Some(alias), settings: Some(settings), ..ConnectionUpdate::default() })
     });
     let problem = match parsed {
-        Ok(change) => match state.engine.change_connection(*id, change, who.actor()).await {
-            Ok(()) => return done(&routes::connection(*id), "Saved. It holds for orders from now on."),
-            Err(refused) => refusal(refused),
-        },
+        Ok(change) => {
+            let notice = saved(connection, &change);
+            match state.engine.change_connection(*id, change, who.actor()).await {
+                Ok(()) => return done(&routes::connection(*id), &notice),
+                Err(refused) => refused.into(),
+            }
+        }
         Err(problem) => problem,
     };
-    error::form_again(&page(&who, &visit, &state, connection, &all, Some(problem), None))
+    let form = Form { fields, problem: Some(problem) };
+    error::form_again(&page(&who, &visit, &state, connection, &all, form, None)?)
+}
+
+/// What the merchant is told after saving: who is the master of stock is said aloud when it changes.
+fn saved(before: &Connection, change: &ConnectionUpdate) -> String {
+    let is_master = change.settings.as_ref().is_some_and(|settings| settings.manage_stock);
+    let said = match (before.settings.manage_stock, is_master) {
+        (false, true) => format!(" Eider is now the master of stock on {}.", before.alias),
+        (true, false) => format!(" Eider leaves the stock on {} alone from now on.", before.alias),
+        (true, true) | (false, false) => String::new(),
+    };
+    format!("Saved. It holds for orders from now on.{said}")
 }
 
 /// New credentials; the settings stay. Changing the base URL forgets credentials that are not given again.
@@ -151,31 +169,47 @@ pub async fn authorise(
 ) -> Result<HttpResponse, WebError> {
     let all = state.store.read(connections::all).await?;
     let connection = one(&all, *id)?;
-    let info = registry::channel(&connection.channel).ok_or_else(|| WebError::no_connection(*id))?;
+    let info = channel(connection)?;
+    let fields = fields.into_inner();
     let problem = match connection_form::base_url(&fields) {
         Ok(base_url) => {
             let is_moved = base_url.as_ref().map(url::Url::as_str) != connection.base_url.as_deref();
-            let change = ConnectionChange {
+            let change = ConnectionUpdate {
                 credentials: connection_form::credentials(info, &fields),
                 base_url: is_moved.then_some(base_url),
-                ..ConnectionChange::default()
+                ..ConnectionUpdate::default()
             };
             match state.engine.change_connection(*id, change, who.actor()).await {
                 Ok(()) => return done(&routes::connection(*id), "Credentials replaced; settings kept."),
-                Err(refused) => refusal(refused),
+                Err(refused) => refused.into(),
             }
         }
         Err(problem) => problem,
     };
-    error::form_again(&page(&who, &visit, &state, connection, &all, Some(problem), None))
-}
-
-fn refusal(refused: ConnectionRefused) -> FieldProblem {
-    FieldProblem { field: refused.field.unwrap_or_default(), message: refused.message }
+    let mut shown = connection_form::fields_of(connection);
+    shown.extend(fields);
+    let form = Form { fields: shown, problem: Some(problem) };
+    error::form_again(&page(&who, &visit, &state, connection, &all, form, None)?)
 }
 
 fn one(all: &[Connection], id: ConnectionId) -> Result<&Connection, WebError> {
     all.iter().find(|connection| connection.id == id).ok_or_else(|| WebError::no_connection(id))
+}
+
+fn channel(connection: &Connection) -> Result<&'static ChannelInfo, WebError> {
+    registry::channel(&connection.channel).ok_or_else(|| WebError::no_connection(connection.id))
+}
+
+/// What the form is filled with.
+struct Form {
+    fields: Fields,
+    problem: Option<FieldProblem>,
+}
+
+impl Form {
+    fn stored(connection: &Connection) -> Self {
+        Self { fields: connection_form::fields_of(connection), problem: None }
+    }
 }
 
 fn page<A: crate::web::auth::Access>(
@@ -184,25 +218,19 @@ fn page<A: crate::web::auth::Access>(
     state: &AppState,
     connection: &Connection,
     all: &[Connection],
-    problem: Option<FieldProblem>,
+    form: Form,
     report: Option<TestReport>,
-) -> ConnectionPage {
-    let info = registry::channel(&connection.channel);
+) -> Result<ConnectionPage, WebError> {
+    let is_owner = who.role().is_owner();
     let status = state.engine.connection_status(connection.id);
-    let is_shop = info.is_some_and(|info| info.is_shop);
-    ConnectionPage {
+    let Form { fields, problem } = form;
+    Ok(ConnectionPage {
         shell: visit.shell(who, connection.alias.clone(), "connections"),
         connection: super::connections::view(connection, all, status, &state.zone, state.clock.now()),
         may_manage: who.role().may_manage(),
-        is_owner: who.role().is_owner(),
-        base_url: connection.base_url.clone().unwrap_or_default(),
-        steps: info.map(|info| info.steps).unwrap_or_default(),
-        has_file: info.is_some_and(connection_form::has_file),
-        credentials: info
-            .map(|info| connection_form::credential_views(info, &Fields::new()))
-            .unwrap_or_default(),
-        settings: connection_form::settings_view(is_shop, &connection.settings, all),
-        problem,
+        may_work: who.role().may_work_orders(),
+        is_owner,
+        form: FormView::new(channel(connection)?, &fields, all, is_owner, problem),
         report,
-    }
+    })
 }

@@ -1,4 +1,5 @@
-//! The fields of a connection's forms: credentials as the registry names them, and settings in both directions.
+//! The form of a connection, new or not: credentials as the registry names them, and settings in both directions.
+//! What was typed is shown again as it was typed, so that a mistake costs one field and not the form.
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,28 @@ pub type Fields = BTreeMap<String, String>;
 const ALIAS_CHARS_MAX: usize = 60;
 /// What a credential's field is called in the form.
 const CREDENTIAL_PREFIX: &str = "credential_";
+/// What a carrier's name in the shop is called in the form, before the row's number.
+const CARRIER_PREFIX: &str = "carrier_shop_";
+/// What the marketplace's code of that carrier is called.
+const CARRIER_CODE_PREFIX: &str = "carrier_code_";
+/// What the button that takes a carrier's row away sends, before the row's number.
+const REMOVE_CARRIER: &str = "remove_carrier_";
+/// Rows of carriers.
+const CARRIER_ROWS_MAX: usize = 200;
+/// Longest name or code of a carrier.
+const CARRIER_CHARS_MAX: usize = 100;
+/// Shortest and longest time between two looks, in seconds.
+const POLL_INTERVAL_S: std::ops::RangeInclusive<u32> = 1..=86_400;
+/// The shop's statuses that an order which has just been created can have.
+const CREATED_STATUSES: [(&str, &str); 7] = [
+    ("9", "Awaiting Shipment"),
+    ("11", "Awaiting Fulfillment"),
+    ("8", "Awaiting Pickup"),
+    ("7", "Awaiting Payment"),
+    ("12", "Manual Verification Required"),
+    ("1", "Pending"),
+    ("10", "Completed"),
+];
 
 /// A problem of one field.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +56,60 @@ pub struct FieldProblem {
 impl FieldProblem {
     fn new(field: &str, message: impl Into<String>) -> Self {
         Self { field: field.to_owned(), message: message.into() }
+    }
+}
+
+impl From<crate::sync::commands::Refused> for FieldProblem {
+    fn from(refused: crate::sync::commands::Refused) -> Self {
+        Self { field: refused.field.unwrap_or_default(), message: refused.message }
+    }
+}
+
+/// The whole form as shown.
+#[derive(Debug)]
+pub struct FormView {
+    /// The name.
+    pub alias: String,
+    /// What the platform wants to see.
+    pub credentials: Vec<CredentialView>,
+    /// True where the platform hands the credentials out as a text file.
+    pub has_file: bool,
+    /// That file's text as pasted.
+    pub pasted: String,
+    /// Whether who asks may send the calls elsewhere.
+    pub may_move: bool,
+    /// Where they go instead.
+    pub base_url: String,
+    /// The steps in the platform's own console.
+    pub steps: &'static [&'static str],
+    /// Everything else.
+    pub settings: SettingsView,
+    /// The field that has to be mended.
+    pub problem: Option<FieldProblem>,
+}
+
+impl FormView {
+    /// The form with these fields. `is_owner` may change where calls go.
+    #[must_use]
+    pub fn new(
+        info: &'static ChannelInfo,
+        fields: &Fields,
+        all: &[Connection],
+        is_owner: bool,
+        problem: Option<FieldProblem>,
+    ) -> Self {
+        let wrong = problem.as_ref().map_or("", |problem| problem.field.as_str());
+        Self {
+            alias: shown_text(fields, "alias"),
+            credentials: credential_views(info, fields),
+            has_file: info.credentials_file.is_some(),
+            pasted: shown_text(fields, "pasted"),
+            may_move: is_owner,
+            base_url: shown_text(fields, "base_url"),
+            steps: info.steps,
+            settings: settings_view(info, fields, all, wrong),
+            problem,
+        }
     }
 }
 
@@ -60,6 +137,8 @@ pub struct SettingsView {
     pub is_shop: bool,
     /// Orders are imported.
     pub import_orders: bool,
+    /// Stock and prices are managed.
+    pub manage_stock: bool,
     /// Orders go into the shop by themselves.
     pub export_orders: bool,
     /// Which shop.
@@ -74,19 +153,45 @@ pub struct SettingsView {
     pub email: Vec<Choice>,
     /// Its address or domain.
     pub email_text: String,
-    /// The shop's status id.
-    pub created_status_id: String,
+    /// The status of created orders.
+    pub created_statuses: Vec<Choice>,
     /// The carrier where the shop names none.
     pub default_carrier: String,
-    /// One `shop's name = marketplace's code` a line.
-    pub carrier_map: String,
+    /// The shop's carriers and the marketplace's codes; the last row is empty.
+    pub carriers: Vec<CarrierRow>,
     /// Seconds between two polls.
     pub poll_interval_s: String,
+    /// What ends some time after a day, and that day.
+    pub lives: Vec<LifeView>,
 }
 
-/// The credentials' fields.
-#[must_use]
-pub fn credential_views(info: &ChannelInfo, fields: &Fields) -> Vec<CredentialView> {
+/// One row of the carriers' table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CarrierRow {
+    /// The row's number in the form.
+    pub number: usize,
+    /// The shop's word.
+    pub shop: String,
+    /// The marketplace's code.
+    pub code: String,
+    /// Whether it has to be mended.
+    pub is_wrong: bool,
+}
+
+/// A day from which something stays good so long.
+#[derive(Debug)]
+pub struct LifeView {
+    /// The form's name.
+    pub name: &'static str,
+    /// The label.
+    pub label: &'static str,
+    /// For how many days.
+    pub days: i16,
+    /// The day.
+    pub value: String,
+}
+
+fn credential_views(info: &ChannelInfo, fields: &Fields) -> Vec<CredentialView> {
     info.credentials
         .iter()
         .map(|credential| {
@@ -103,41 +208,38 @@ pub fn credential_views(info: &ChannelInfo, fields: &Fields) -> Vec<CredentialVi
         .collect()
 }
 
-/// True where the platform hands the credentials out as a text file, as the hints of its fields say.
-#[must_use]
-pub fn has_file(info: &ChannelInfo) -> bool {
-    info.credentials.iter().any(|field| field.hint.contains(".txt"))
-}
-
 /// The credentials that were typed, or stand in the pasted file; empty ones left out.
 #[must_use]
 pub fn credentials(info: &ChannelInfo, fields: &Fields) -> BTreeMap<String, Secret> {
-    let pasted = pasted(fields.get("pasted").map_or("", String::as_str));
+    let pasted = info.credentials_file.map(|read| read(text(fields, "pasted"))).unwrap_or_default();
     info.credentials
         .iter()
         .filter_map(|credential| {
-            let typed =
-                fields.get(&format!("{CREDENTIAL_PREFIX}{}", credential.name)).map(|text| text.trim());
-            let value = typed
-                .filter(|text| !text.is_empty())
-                .or_else(|| pasted.get(credential.name).map(String::as_str))?;
+            let typed = text(fields, &format!("{CREDENTIAL_PREFIX}{}", credential.name));
+            let value = match typed {
+                "" => pasted.get(credential.name).map(String::as_str)?,
+                typed => typed,
+            };
             Some((credential.name.to_owned(), Secret::new(value)))
         })
         .collect()
 }
 
-/// Reads the file that a platform hands out: lines of `NAME: value`. A store's address gives its hash.
-fn pasted(text: &str) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    for (name, value) in text.lines().filter_map(|line| line.split_once(':')) {
-        let name = name.trim().to_lowercase().replace(' ', "_");
-        let value = value.trim().to_owned();
-        if let Some(hash) = value.split("/stores/").nth(1).and_then(|rest| rest.split('/').next()) {
-            found.insert("store_hash".to_owned(), hash.to_owned());
-        }
-        found.insert(name, value);
+/// The first credential that a new connection lacks.
+///
+/// # Errors
+/// That one.
+pub fn check_complete(
+    info: &ChannelInfo,
+    credentials: &BTreeMap<String, Secret>,
+) -> Result<(), FieldProblem> {
+    match info.credentials.iter().find(|field| field.is_required && !credentials.contains_key(field.name)) {
+        None => Ok(()),
+        Some(missing) => Err(FieldProblem::new(
+            &format!("{CREDENTIAL_PREFIX}{}", missing.name),
+            format!("{} is missing. Where to find it: {}.", missing.label, missing.hint),
+        )),
     }
-    found
 }
 
 /// The alias.
@@ -171,99 +273,221 @@ pub fn base_url(fields: &Fields) -> Result<Option<Url>, FieldProblem> {
         .ok_or_else(|| FieldProblem::new("base_url", "Enter a whole address such as https://example.com."))
 }
 
-/// The settings' fields with their present values.
+/// A connection's present alias, base URL and settings as the form's fields. Credentials are never given back.
 #[must_use]
-pub fn settings_view(is_shop: bool, settings: &ConnectionSettings, all: &[Connection]) -> SettingsView {
-    let chosen = settings.shop.map(|shop| shop.to_string()).unwrap_or_default();
-    let shops = all
-        .iter()
-        .filter(|connection| registry::channel(&connection.channel).is_some_and(|info| info.is_shop))
-        .map(|connection| Choice::new(connection.id.to_string(), connection.alias.clone(), &chosen));
+pub fn fields_of(connection: &Connection) -> Fields {
+    let mut fields = settings_fields(&connection.settings);
+    fields.insert("alias".to_owned(), connection.alias.clone());
+    fields.insert("base_url".to_owned(), connection.base_url.clone().unwrap_or_default());
+    fields
+}
+
+/// Settings as the form's fields.
+#[must_use]
+pub fn settings_fields(settings: &ConnectionSettings) -> Fields {
     let (email, email_text) = match &settings.customer_email {
         CustomerEmail::None => ("none", ""),
         CustomerEmail::Keep => ("keep", ""),
         CustomerEmail::Fixed(address) => ("fixed", address.as_str()),
         CustomerEmail::OrderIdAt(domain) => ("order_id_at", domain.as_str()),
     };
-    SettingsView {
-        is_shop,
-        import_orders: settings.import_orders,
-        export_orders: settings.export_orders,
-        shops: std::iter::once(Choice::new("", "None: only keep and report the orders", &chosen))
-            .chain(shops)
-            .collect(),
-        fulfilment: fulfilment_choices(settings.export_fulfilment),
-        unmatched: unmatched_choices(settings.unmatched_sku),
-        stock: stock_choices(settings.insufficient_stock),
-        email: vec![
-            Choice::new("none", "None (the shop mails nobody)", email),
-            Choice::new("keep", "The buyer’s, as the marketplace gives it", email),
-            Choice::new("fixed", "One fixed address", email),
-            Choice::new("order_id_at", "Order id @ a domain", email),
-        ],
-        email_text: email_text.to_owned(),
-        created_status_id: settings.created_status_id.to_string(),
-        default_carrier: settings.default_carrier.clone().unwrap_or_default(),
-        carrier_map: settings
-            .carrier_map
-            .iter()
-            .map(|(shop, code)| format!("{shop} = {code}"))
-            .collect::<Vec<_>>()
-            .join("\n"),
-        poll_interval_s: settings.poll_interval_s.map(|seconds| seconds.to_string()).unwrap_or_default(),
-    }
-}
-
-fn fulfilment_choices(chosen: ExportFulfilment) -> Vec<Choice> {
-    let chosen = match chosen {
+    let fulfilment = match settings.export_fulfilment {
         ExportFulfilment::Seller => "seller",
         ExportFulfilment::Platform => "platform",
         ExportFulfilment::Both => "both",
     };
-    vec![
-        Choice::new("seller", "Orders that you ship", chosen),
-        Choice::new("platform", "Orders that the marketplace ships", chosen),
-        Choice::new("both", "Both", chosen),
-    ]
-}
-
-fn unmatched_choices(chosen: UnmatchedSku) -> Vec<Choice> {
-    let chosen = match chosen {
+    let unmatched = match settings.unmatched_sku {
         UnmatchedSku::CustomLine => "custom_line",
         UnmatchedSku::Hold => "hold",
     };
-    vec![
-        Choice::new("custom_line", "Goes in as a custom line", chosen),
-        Choice::new("hold", "The order waits for a person", chosen),
-    ]
-}
-
-fn stock_choices(chosen: InsufficientStock) -> Vec<Choice> {
-    let chosen = match chosen {
+    let stock = match settings.insufficient_stock {
         InsufficientStock::Wait => "wait",
         InsufficientStock::CustomLine => "custom_line",
         InsufficientStock::Hold => "hold",
     };
-    vec![
-        Choice::new("wait", "Waits and tries again by itself", chosen),
-        Choice::new("custom_line", "Goes in with custom lines", chosen),
-        Choice::new("hold", "Waits for a person", chosen),
-    ]
+    let day = |day: Option<Date>| day.map(|day| day.to_string()).unwrap_or_default();
+    let texts = [
+        ("shop", settings.shop.map(|shop| shop.to_string()).unwrap_or_default()),
+        ("export_fulfilment", fulfilment.to_owned()),
+        ("unmatched_sku", unmatched.to_owned()),
+        ("insufficient_stock", stock.to_owned()),
+        ("customer_email", email.to_owned()),
+        ("customer_email_text", email_text.to_owned()),
+        ("created_status_id", settings.created_status_id.to_string()),
+        ("default_carrier", settings.default_carrier.clone().unwrap_or_default()),
+        ("poll_interval_s", settings.poll_interval_s.map(|seconds| seconds.to_string()).unwrap_or_default()),
+        ("secret_made_on", day(settings.secret_made_on)),
+        ("authorised_on", day(settings.authorised_on)),
+    ];
+    let boxes = [
+        ("import_orders", settings.import_orders),
+        ("manage_stock", settings.manage_stock),
+        ("export_orders", settings.export_orders),
+    ];
+    let carriers = settings.carrier_map.iter().enumerate().flat_map(|(number, (shop, code))| {
+        [
+            (format!("{CARRIER_PREFIX}{number}"), shop.clone()),
+            (format!("{CARRIER_CODE_PREFIX}{number}"), code.clone()),
+        ]
+    });
+    texts
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .chain(
+            boxes.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| (name.to_owned(), "on".to_owned())),
+        )
+        .chain(carriers)
+        .collect()
 }
 
-/// The settings that the form says, on top of `before`.
+/// The form after one of the buttons beside the carriers; none where another button was pressed.
+#[must_use]
+pub fn with_carrier_rows_changed(fields: &Fields) -> Option<Fields> {
+    let mut changed = fields.clone();
+    match text(fields, "do") {
+        "add_carrier" => {
+            let next = carrier_rows(fields).last().map_or(0, |row| row.number.saturating_add(1));
+            changed.insert(format!("{CARRIER_PREFIX}{next}"), String::new());
+        }
+        pressed => {
+            let number = pressed.strip_prefix(REMOVE_CARRIER)?;
+            changed.remove(&format!("{CARRIER_PREFIX}{number}"));
+            changed.remove(&format!("{CARRIER_CODE_PREFIX}{number}"));
+        }
+    }
+    Some(changed)
+}
+
+/// The rows of the carriers' table as sent, in their order.
+fn carrier_rows(fields: &Fields) -> Vec<CarrierRow> {
+    let mut rows: Vec<CarrierRow> = fields
+        .iter()
+        .filter_map(|(name, shop)| {
+            let number = name.strip_prefix(CARRIER_PREFIX)?.parse().ok()?;
+            let code = text(fields, &format!("{CARRIER_CODE_PREFIX}{number}"));
+            Some(CarrierRow { number, shop: shop.trim().to_owned(), code: code.to_owned(), is_wrong: false })
+        })
+        .collect();
+    rows.sort_by_key(|row| row.number);
+    rows
+}
+
+/// The rows, with an empty one to fill in.
+fn shown_carriers(fields: &Fields, wrong: &str) -> Vec<CarrierRow> {
+    let mut rows = carrier_rows(fields);
+    let is_open = rows.iter().any(|row| row.shop.is_empty() && row.code.is_empty());
+    if !is_open {
+        let number = rows.last().map_or(0, |row| row.number.saturating_add(1));
+        rows.push(CarrierRow { number, shop: String::new(), code: String::new(), is_wrong: false });
+    }
+    for row in &mut rows {
+        row.is_wrong = wrong == format!("{CARRIER_PREFIX}{}", row.number);
+    }
+    rows
+}
+
+fn settings_view(info: &ChannelInfo, fields: &Fields, all: &[Connection], wrong: &str) -> SettingsView {
+    let chosen = |name: &str| text(fields, name);
+    let shop = chosen("shop");
+    let shops = all
+        .iter()
+        .filter(|connection| registry::channel(&connection.channel).is_some_and(|info| info.is_shop))
+        .map(|connection| Choice::new(connection.id.to_string(), connection.alias.clone(), shop));
+    let life = |name, label, days: Option<i16>| {
+        days.map(|days| LifeView { name, label, days, value: shown_text(fields, name) })
+    };
+    SettingsView {
+        is_shop: info.is_shop,
+        import_orders: fields.contains_key("import_orders"),
+        manage_stock: fields.contains_key("manage_stock"),
+        export_orders: fields.contains_key("export_orders"),
+        shops: std::iter::once(Choice::new("", "None: only keep and report the orders", shop))
+            .chain(shops)
+            .collect(),
+        fulfilment: choices(
+            &[
+                ("seller", "Orders that you ship"),
+                ("platform", "Orders that the marketplace ships"),
+                ("both", "Both"),
+            ],
+            chosen("export_fulfilment"),
+        ),
+        unmatched: choices(
+            &[("custom_line", "Goes in as a custom line"), ("hold", "The order waits for a person")],
+            chosen("unmatched_sku"),
+        ),
+        stock: choices(
+            &[
+                ("wait", "Waits and tries again by itself"),
+                ("custom_line", "Goes in with custom lines"),
+                ("hold", "Waits for a person"),
+            ],
+            chosen("insufficient_stock"),
+        ),
+        email: choices(
+            &[
+                ("none", "None (the shop mails nobody)"),
+                ("keep", "The buyer’s, as the marketplace gives it"),
+                ("fixed", "One fixed address"),
+                ("order_id_at", "Order id @ a domain"),
+            ],
+            chosen("customer_email"),
+        ),
+        email_text: shown_text(fields, "customer_email_text"),
+        created_statuses: created_statuses(chosen("created_status_id")),
+        default_carrier: shown_text(fields, "default_carrier"),
+        carriers: shown_carriers(fields, wrong),
+        poll_interval_s: shown_text(fields, "poll_interval_s"),
+        lives: [
+            life("secret_made_on", "Client secret made on", info.life.secret_days),
+            life("authorised_on", "Authorised on", info.life.authorisation_days),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+    }
+}
+
+fn choices(all: &[(&str, &str)], chosen: &str) -> Vec<Choice> {
+    all.iter().map(|(value, label)| Choice::new(*value, *label, chosen)).collect()
+}
+
+/// The statuses to choose from, and the present one where it is another.
+fn created_statuses(chosen: &str) -> Vec<Choice> {
+    let mut all = choices(&CREATED_STATUSES, chosen);
+    if !chosen.is_empty() && all.iter().all(|choice| !choice.is_chosen) {
+        all.push(Choice::new(chosen, format!("Status {chosen}"), chosen));
+    }
+    all
+}
+
+/// The settings that the form says, on top of `before`. `today` is the merchant's.
 ///
 /// # Errors
 /// The field to mend.
 pub fn settings(
-    is_shop: bool,
+    info: &ChannelInfo,
     fields: &Fields,
     before: &ConnectionSettings,
+    today: Date,
 ) -> Result<ConnectionSettings, FieldProblem> {
     let mut settings = before.clone();
     settings.import_orders = fields.contains_key("import_orders");
-    settings.poll_interval_s = optional_number(fields, "poll_interval_s")?;
-    if is_shop {
+    settings.manage_stock = fields.contains_key("manage_stock");
+    settings.poll_interval_s = optional_number(fields, "poll_interval_s", "Seconds between two looks")?;
+    if settings.poll_interval_s.is_some_and(|seconds| !POLL_INTERVAL_S.contains(&seconds)) {
+        return Err(FieldProblem::new(
+            "poll_interval_s",
+            "Seconds between two looks: enter 1 to 86400, or nothing for as often as the quota allows.",
+        ));
+    }
+    if info.life.secret_days.is_some() {
+        settings.secret_made_on = past_day(fields, "secret_made_on", "Client secret made on", today)?;
+    }
+    if info.life.authorisation_days.is_some() {
+        settings.authorised_on = past_day(fields, "authorised_on", "Authorised on", today)?;
+    }
+    if info.is_shop {
         return Ok(settings);
     }
     settings.export_orders = fields.contains_key("export_orders");
@@ -286,12 +510,12 @@ pub fn settings(
         _ => InsufficientStock::Wait,
     };
     settings.customer_email = customer_email(fields)?;
-    if let Some(id) = optional_number(fields, "created_status_id")? {
+    if let Some(id) = optional_number(fields, "created_status_id", "Status of created orders")? {
         settings.created_status_id = id;
     }
     settings.default_carrier =
         Some(text(fields, "default_carrier").to_owned()).filter(|text| !text.is_empty());
-    settings.carrier_map = carrier_map(text(fields, "carrier_map"))?;
+    settings.carrier_map = carrier_map(fields)?;
     Ok(settings)
 }
 
@@ -364,28 +588,55 @@ fn customer_email(fields: &Fields) -> Result<CustomerEmail, FieldProblem> {
     }
 }
 
-fn carrier_map(text: &str) -> Result<BTreeMap<String, String>, FieldProblem> {
-    text.lines()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| match line.split_once('=') {
-            Some((shop, code)) if !shop.trim().is_empty() && !code.trim().is_empty() => {
-                Ok((shop.trim().to_owned(), code.trim().to_owned()))
-            }
-            _ => Err(FieldProblem::new(
-                "carrier_map",
-                format!(
-                    "“{}” is no pair: write the shop’s carrier, “=”, the marketplace’s code.",
-                    line.trim()
-                ),
-            )),
-        })
-        .collect()
+/// The carriers' table. Empty rows are passed over.
+fn carrier_map(fields: &Fields) -> Result<BTreeMap<String, String>, FieldProblem> {
+    let mut map: BTreeMap<String, String> = BTreeMap::new();
+    let rows = carrier_rows(fields);
+    if rows.len() > CARRIER_ROWS_MAX {
+        return Err(FieldProblem::new(CARRIER_PREFIX, format!("Carriers: at most {CARRIER_ROWS_MAX} rows.")));
+    }
+    for row in rows.into_iter().filter(|row| !row.shop.is_empty() || !row.code.is_empty()) {
+        let wrong = |message| Err(FieldProblem::new(&format!("{CARRIER_PREFIX}{}", row.number), message));
+        if row.shop.is_empty() {
+            return wrong(format!("Carriers: “{}” lacks the shop’s name of the carrier.", row.code));
+        }
+        if row.code.is_empty() {
+            return wrong(format!("Carriers: “{}” lacks the marketplace’s code.", row.shop));
+        }
+        if row.shop.chars().count().max(row.code.chars().count()) > CARRIER_CHARS_MAX {
+            return wrong(format!("Carriers: a name or code has at most {CARRIER_CHARS_MAX} characters."));
+        }
+        if map.keys().any(|known| known.eq_ignore_ascii_case(&row.shop)) {
+            return wrong(format!("Carriers: “{}” stands there twice. Remove one of the rows.", row.shop));
+        }
+        map.insert(row.shop, row.code);
+    }
+    Ok(map)
 }
 
-fn optional_number<T: std::str::FromStr>(fields: &Fields, name: &str) -> Result<Option<T>, FieldProblem> {
+fn optional_number<T: std::str::FromStr>(
+    fields: &Fields,
+    name: &str,
+    label: &str,
+) -> Result<Option<T>, FieldProblem> {
     match text(fields, name) {
         "" => Ok(None),
-        text => text.parse().map(Some).map_err(|_| FieldProblem::new(name, "Enter a whole number.")),
+        text => text
+            .parse()
+            .map(Some)
+            .map_err(|_| FieldProblem::new(name, format!("{label}: enter a whole number."))),
+    }
+}
+
+fn past_day(fields: &Fields, name: &str, label: &str, today: Date) -> Result<Option<Date>, FieldProblem> {
+    match text(fields, name) {
+        "" => Ok(None),
+        text => text.parse::<Date>().ok().filter(|day| *day <= today).map(Some).ok_or_else(|| {
+            FieldProblem::new(
+                name,
+                format!("{label}: enter a day that is not in the future, such as 2026-01-31."),
+            )
+        }),
     }
 }
 
@@ -393,48 +644,9 @@ fn text<'a>(fields: &'a Fields, name: &str) -> &'a str {
     fields.get(name).map_or("", |text| text.trim())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_handed_out_file_gives_its_credentials() {
-        let found = pasted(
-            "ACCESS TOKEN: tok123\nCLIENT ID: cid\nCLIENT SECRET: sec\nNAME: Eider\nAPI PATH: \
-             https://api.bigcommerce.com/stores/abc123/v3/",
-        );
-        assert_eq!(found["access_token"], "tok123");
-        assert_eq!(found["client_id"], "cid");
-        assert_eq!(found["store_hash"], "abc123");
-    }
-
-    #[test]
-    fn settings_survive_their_own_form() {
-        let mut fields = Fields::new();
-        for (name, value) in [
-            ("export_orders", "on"),
-            ("shop", "3"),
-            ("insufficient_stock", "hold"),
-            ("customer_email", "order_id_at"),
-            ("customer_email_text", "example.com"),
-            ("carrier_map", "Royal Mail = ROYAL_MAIL\n\nUPS=UPS"),
-            ("created_status_id", "11"),
-        ] {
-            fields.insert(name.to_owned(), value.to_owned());
-        }
-        let settings = settings(false, &fields, &ConnectionSettings::default()).unwrap();
-        assert!(!settings.import_orders);
-        assert_eq!(settings.carrier_map["Royal Mail"], "ROYAL_MAIL");
-        let view = settings_view(false, &settings, &[]);
-        assert_eq!(view.carrier_map, "Royal Mail = ROYAL_MAIL\nUPS = UPS");
-        assert_eq!(view.created_status_id, "11");
-        assert_eq!(view.email.iter().find(|choice| choice.is_chosen).unwrap().value, "order_id_at");
-    }
-
-    #[test]
-    fn a_wrong_field_is_named() {
-        let fields = Fields::from([("carrier_map".to_owned(), "UPS".to_owned())]);
-        let problem = settings(false, &fields, &ConnectionSettings::default()).unwrap_err();
-        assert_eq!(problem.field, "carrier_map");
-    }
+fn shown_text(fields: &Fields, name: &str) -> String {
+    text(fields, name).to_owned()
 }
+
+#[cfg(test)]
+mod tests;

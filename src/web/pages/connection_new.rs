@@ -3,14 +3,15 @@
 use actix_web::{HttpResponse, web};
 use askama::Template;
 
-use super::connection_form::{self, CredentialView, FieldProblem, Fields, SettingsView};
+use super::connection::ReportPart;
+use super::connection_form::{self, FieldProblem, Fields, FormView};
 use super::{Choice, Shell, Visit, done};
 use crate::channels::registry::{self, ChannelInfo};
 use crate::domain::connection::{Connection, ConnectionSettings};
 use crate::domain::id::ChannelName;
 use crate::store::connections;
 use crate::web::auth::{CanManage, Signed};
-use crate::web::engine::{ConnectionDraft, TestReport};
+use crate::web::engine::{NewConnectionRequest, TestReport};
 use crate::web::error::{self, WebError};
 use crate::web::{AppState, routes};
 
@@ -20,26 +21,11 @@ struct ConnectionNewPage {
     shell: Shell,
     action: String,
     title: &'static str,
-    is_shop: bool,
-    is_owner: bool,
-    steps: &'static [&'static str],
-    alias: String,
-    base_url: String,
-    has_file: bool,
-    pasted: String,
-    credentials: Vec<CredentialView>,
-    settings: SettingsView,
+    form: FormView,
     histories: Vec<Choice>,
     history_from: String,
     go_live: String,
     has_shop: bool,
-    problem: Option<FieldProblem>,
-    report: Option<TestReport>,
-}
-
-#[derive(Template)]
-#[template(path = "parts/test_report.html", config = ".askama.toml")]
-struct ReportPart {
     report: Option<TestReport>,
 }
 
@@ -56,8 +42,9 @@ pub async fn form(
     let info = known(&channel)?;
     let all = state.store.read(connections::all).await?;
     let settings = ConnectionSettings { shop: first_shop(&all), ..ConnectionSettings::default() };
-    let fields = Fields::from([("alias".to_owned(), info.title.to_owned())]);
-    visit.page(&page(&who, &visit, info, &fields, &settings, &all, None, None))
+    let mut fields = connection_form::settings_fields(&settings);
+    fields.insert("alias".to_owned(), info.title.to_owned());
+    visit.page(&page(&who, &visit, info, &fields, &all, None, None))
 }
 
 /// Tests or saves, as the button says.
@@ -74,9 +61,11 @@ pub async fn submit(
     let info = known(&channel)?;
     let fields = fields.into_inner();
     let all = state.store.read(connections::all).await?;
+    if let Some(fields) = connection_form::with_carrier_rows_changed(&fields) {
+        return error::html(&page(&who, &visit, info, &fields, &all, None, None));
+    }
     let draft = draft(info, &fields, who.role().is_owner(), &state);
-    let shown = draft.as_ref().map_or_else(|_| ConnectionSettings::default(), |draft| draft.settings.clone());
-    let again = |problem, report| page(&who, &visit, info, &fields, &shown, &all, problem, report);
+    let again = |problem, report| page(&who, &visit, info, &fields, &all, problem, report);
     let draft = match draft {
         Ok(draft) => draft,
         Err(problem) if visit.wants_fragment => {
@@ -93,10 +82,7 @@ pub async fn submit(
     }
     match state.engine.add_connection(draft, who.actor()).await {
         Ok(id) => done(&routes::connection(id), "Connected. Its orders are being read."),
-        Err(refused) => {
-            let problem = FieldProblem { field: refused.field.unwrap_or_default(), message: refused.message };
-            error::form_again(&again(Some(problem), None))
-        }
+        Err(refused) => error::form_again(&again(Some(refused.into()), None)),
     }
 }
 
@@ -117,20 +103,13 @@ fn draft(
     fields: &Fields,
     is_owner: bool,
     state: &AppState,
-) -> Result<ConnectionDraft, FieldProblem> {
-    let mut settings = connection_form::settings(info.is_shop, fields, &ConnectionSettings::default())?;
+) -> Result<NewConnectionRequest, FieldProblem> {
     let today = state.clock.now().to_zoned(state.zone.clone()).date();
+    let mut settings = connection_form::settings(info, fields, &ConnectionSettings::default(), today)?;
     connection_form::start(fields, &state.zone, today, &mut settings)?;
     let credentials = connection_form::credentials(info, fields);
-    if let Some(missing) =
-        info.credentials.iter().find(|field| field.is_required && !credentials.contains_key(field.name))
-    {
-        return Err(FieldProblem {
-            field: format!("credential_{}", missing.name),
-            message: format!("{} is missing. {}", missing.label, missing.hint),
-        });
-    }
-    Ok(ConnectionDraft {
+    connection_form::check_complete(info, &credentials)?;
+    Ok(NewConnectionRequest {
         channel: ChannelName::from(info.name),
         alias: connection_form::alias(fields)?,
         base_url: if is_owner { connection_form::base_url(fields)? } else { None },
@@ -139,13 +118,11 @@ fn draft(
     })
 }
 
-#[expect(clippy::too_many_arguments, reason = "a form is shown with everything that was typed and found")]
 fn page(
     who: &Signed<CanManage>,
     visit: &Visit,
     info: &'static ChannelInfo,
     fields: &Fields,
-    settings: &ConnectionSettings,
     all: &[Connection],
     problem: Option<FieldProblem>,
     report: Option<TestReport>,
@@ -155,20 +132,11 @@ fn page(
         shell: visit.shell(who, format!("Connect {}", info.title), "connections"),
         action: routes::connection_new(info.name),
         title: info.title,
-        is_shop: info.is_shop,
-        is_owner: who.role().is_owner(),
-        steps: info.steps,
-        alias: text("alias"),
-        base_url: text("base_url"),
-        has_file: connection_form::has_file(info),
-        pasted: text("pasted"),
-        credentials: connection_form::credential_views(info, fields),
-        settings: connection_form::settings_view(info.is_shop, settings, all),
+        form: FormView::new(info, fields, all, who.role().is_owner(), problem),
         histories: connection_form::history_choices(&text("history")),
         history_from: text("history_from"),
         go_live: text("go_live"),
         has_shop: first_shop(all).is_some(),
-        problem,
         report,
     }
 }

@@ -3,23 +3,32 @@
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::{Shell, Visit};
+use super::{Shell, Visit, done};
 use crate::channels::registry::{self, CHANNELS};
 use crate::domain::connection::{Connection, ConnectionState, deadlines};
-use crate::store::connections;
-use crate::web::auth::{CanReadOrders, Signed};
+use crate::store::incidents::{self, Incident};
+use crate::store::orders::{self, ParkedPayload};
+use crate::store::{StoreError, WriteLane, connections};
+use crate::web::auth::{CanReadOrders, CanWorkOrders, Signed};
 use crate::web::engine::{ConnectionStatus, ImportProgress};
 use crate::web::error::{self, WebError};
 use crate::web::shown::{self, Badge, Moment};
 use crate::web::{AppState, routes};
+
+/// Orders that could not be read, as many as are listed.
+const PARKED_MAX: u32 = 20;
 
 #[derive(Template)]
 #[template(path = "pages/connections.html", config = ".askama.toml")]
 struct ConnectionsPage {
     shell: Shell,
     may_manage: bool,
+    may_work: bool,
+    incidents: Vec<IncidentView>,
+    parked: Vec<ParkedView>,
     connections: Vec<ConnectionView>,
     channels: Vec<ChannelView>,
 }
@@ -28,7 +37,25 @@ struct ConnectionsPage {
 #[template(path = "parts/connection_list.html", config = ".askama.toml")]
 struct ConnectionsPart {
     may_manage: bool,
+    may_work: bool,
     connections: Vec<ConnectionView>,
+}
+
+/// Something that went wrong in the world and stays until somebody closes it.
+struct IncidentView {
+    close: String,
+    text: String,
+    next_step: String,
+    since: Moment,
+    order: Option<String>,
+}
+
+/// An order that arrived and could not be read.
+struct ParkedView {
+    external_id: String,
+    alias: String,
+    what: String,
+    at: Moment,
 }
 
 struct ChannelView {
@@ -61,8 +88,9 @@ pub(super) struct ConnectionView {
 
 /// What stops working on a day unless somebody acts (FEATURES A3).
 pub(super) struct DeadlineView {
-    pub(super) what: &'static str,
-    pub(super) when: String,
+    /// What ends when, as a sentence.
+    pub(super) text: String,
+    pub(super) next_step: &'static str,
     pub(super) is_near: bool,
 }
 
@@ -81,7 +109,12 @@ pub async fn list(
     visit: Visit,
     state: web::Data<AppState>,
 ) -> Result<HttpResponse, WebError> {
-    let all = state.store.read(connections::all).await?;
+    let (all, open, parked) = state
+        .store
+        .read(|read| {
+            Ok((connections::all(read)?, incidents::open_incidents(read)?, orders::parked(read, PARKED_MAX)?))
+        })
+        .await?;
     let now = state.clock.now();
     let views = all
         .iter()
@@ -90,13 +123,16 @@ pub async fn list(
             view(connection, &all, status, &state.zone, now)
         })
         .collect();
-    let may_manage = who.role().may_manage();
+    let (may_manage, may_work) = (who.role().may_manage(), who.role().may_work_orders());
     if visit.wants_fragment {
-        return error::html(&ConnectionsPart { may_manage, connections: views });
+        return error::html(&ConnectionsPart { may_manage, may_work, connections: views });
     }
     visit.page(&ConnectionsPage {
         shell: visit.shell(&who, "Connections", "connections"),
         may_manage,
+        may_work,
+        incidents: open.iter().map(|incident| incident_view(incident, &state.zone)).collect(),
+        parked: parked.iter().map(|one| parked_view(one, &all, &state.zone)).collect(),
         connections: views,
         channels: CHANNELS
             .iter()
@@ -107,6 +143,48 @@ pub async fn list(
             })
             .collect(),
     })
+}
+
+/// Closes an incident: somebody has dealt with it. Safe to repeat.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn close_incident(
+    who: Signed<CanWorkOrders>,
+    state: web::Data<AppState>,
+    id: web::Path<i64>,
+) -> Result<HttpResponse, WebError> {
+    let (id, now, actor) = (*id, state.clock.now(), who.actor().to_owned());
+    let closed =
+        state.store.write(WriteLane::Interactive, move |tx| incidents::close(tx, id, &actor, now)).await;
+    match closed {
+        // Somebody else was faster.
+        Ok(()) | Err(StoreError::NotFound) => done(routes::CONNECTIONS, "The incident is closed."),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn parked_view(parked: &ParkedPayload, all: &[Connection], zone: &TimeZone) -> ParkedView {
+    let connection = all.iter().find(|connection| connection.id == parked.connection);
+    ParkedView {
+        external_id: parked
+            .external_id
+            .clone()
+            .unwrap_or_else(|| "An order without a readable id".to_owned()),
+        alias: connection.map(|connection| connection.alias.clone()).unwrap_or_default(),
+        what: format!("{}: {}", parked.place, parked.what),
+        at: shown::moment(parked.parked_at, zone),
+    }
+}
+
+fn incident_view(incident: &Incident, zone: &TimeZone) -> IncidentView {
+    IncidentView {
+        close: routes::incident_close(incident.incident_id),
+        text: incident.what.text.clone(),
+        next_step: incident.what.next_step.clone(),
+        since: shown::moment(incident.opened_at, zone),
+        order: incident.what.order_no.map(routes::order),
+    }
 }
 
 /// A connection as a card.
@@ -142,7 +220,7 @@ pub(super) fn view(
         },
         last_error: status.last_error.unwrap_or_default(),
         quota: status.quota.into_iter().map(|line| (line.operation, line.left)).collect(),
-        deadlines: deadline_views(connection, zone, now),
+        deadlines: deadline_views(connection, now.to_zoned(zone.clone()).date()),
         progress: status.progress.map(|ImportProgress { done, estimate }| ProgressView { done, estimate }),
     }
 }
@@ -150,18 +228,22 @@ pub(super) fn view(
 /// A deadline is shown as a warning so many days before.
 const WARNING_DAYS: i32 = 14;
 
-fn deadline_views(connection: &Connection, zone: &TimeZone, now: Timestamp) -> Vec<DeadlineView> {
+/// What ends soon, or has ended.
+pub(super) fn near_deadlines(connection: &Connection, today: Date) -> Vec<DeadlineView> {
+    deadline_views(connection, today).into_iter().filter(|deadline| deadline.is_near).collect()
+}
+
+fn deadline_views(connection: &Connection, today: Date) -> Vec<DeadlineView> {
     let life = registry::channel(&connection.channel).map(|info| info.life).unwrap_or_default();
-    let today = now.to_zoned(zone.clone()).date();
     deadlines(&connection.settings, life, today)
         .into_iter()
         .map(|deadline| DeadlineView {
-            what: deadline.what,
-            when: match deadline.days_left {
-                ..0 => format!("ended on {}", deadline.on),
-                0 => "ends today".to_owned(),
-                days => format!("ends on {}, in {days} days", deadline.on),
+            text: match deadline.days_left {
+                ..0 => format!("{} ended on {}.", deadline.what, deadline.on),
+                0 => format!("{} ends today.", deadline.what),
+                days => format!("{} ends on {}, in {days} days.", deadline.what, deadline.on),
             },
+            next_step: deadline.next_step,
             is_near: deadline.days_left <= WARNING_DAYS,
         })
         .collect()

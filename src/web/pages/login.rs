@@ -64,7 +64,7 @@ pub async fn submit(
         auth::user_by_password(&state, input.name.clone(), Secret::new(input.password)).await?
     };
     match user {
-        Some(user) => auth::sign_in(&state, user, next).await,
+        Some(user) => auth::sign_in(&state, &request, user, next).await,
         None => error::form_again(&page(
             &state,
             next,
@@ -78,9 +78,13 @@ pub async fn submit(
 ///
 /// # Errors
 /// Where the link was used or is too old.
-pub async fn link(state: web::Data<AppState>, token: web::Path<String>) -> Result<HttpResponse, WebError> {
+pub async fn link(
+    state: web::Data<AppState>,
+    request: HttpRequest,
+    token: web::Path<String>,
+) -> Result<HttpResponse, WebError> {
     match state.links.take(&token, state.clock.now()) {
-        Some(user) => auth::sign_in(&state, user, "/").await,
+        Some(user) => auth::sign_in(&state, &request, user, "/").await,
         None => Err(WebError::NotFound(
             "This sign-in link was used already or is too old. Start the demo again for a new one, or sign in \
              with a password."

@@ -6,6 +6,7 @@ pub mod connection_new;
 pub mod connections;
 pub mod health;
 pub mod login;
+pub mod metrics;
 pub mod order;
 pub mod orders;
 pub mod payload;
@@ -18,7 +19,7 @@ use std::future::{Ready, ready};
 use actix_web::cookie::time::Duration as CookieAge;
 use actix_web::cookie::{Cookie, SameSite};
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use askama::Template;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
@@ -26,6 +27,7 @@ use super::assets;
 use super::auth::{Access, Signed};
 use super::error::{self, WebError};
 use super::htmx::Htmx;
+use super::{AppState, shown};
 
 const NOTICE_COOKIE: &str = "eider_notice";
 /// A notice that no page has shown by then is forgotten.
@@ -46,6 +48,8 @@ pub struct Shell {
     pub role: &'static str,
     /// What has just been done.
     pub notice: Option<String>,
+    /// The zone in which times are shown.
+    pub zone: String,
     /// The style sheet.
     pub css: &'static str,
     /// The script.
@@ -60,6 +64,7 @@ pub struct Visit {
     /// True where htmx wants a fragment only.
     pub wants_fragment: bool,
     notice: Option<String>,
+    zone: String,
 }
 
 impl Visit {
@@ -72,6 +77,7 @@ impl Visit {
             account: who.account.name.clone(),
             role: who.account.role.as_str(),
             notice: self.notice.clone(),
+            zone: self.zone.clone(),
             css: assets::url("app.css"),
             script: assets::url("htmx.min.js"),
             icon: assets::url("icon.svg"),
@@ -102,7 +108,8 @@ impl FromRequest for Visit {
             percent_decode_str(cookie.value()).decode_utf8_lossy().chars().take(NOTICE_CHARS_MAX).collect()
         });
         let wants_fragment = Htmx::of(request.headers()).wants_fragment;
-        ready(Ok(Self { wants_fragment, notice }))
+        let zone = request.app_data::<web::Data<AppState>>().map(|state| shown::zone(&state.zone));
+        ready(Ok(Self { wants_fragment, notice, zone: zone.unwrap_or_default() }))
     }
 }
 

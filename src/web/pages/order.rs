@@ -9,7 +9,7 @@ use super::{Shell, Visit, done};
 use crate::domain::customer::Address;
 use crate::domain::effect::Effect;
 use crate::domain::id::OrderNo;
-use crate::domain::order::{Amount, AmountKind, ExportState, LineFacts};
+use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy, LineFacts};
 use crate::domain::plan::ParcelOrigin;
 use crate::domain::reason::Reason;
 use crate::store::events::EventRow;
@@ -43,6 +43,8 @@ struct OrderView {
     letter: String,
     status: Badge,
     platform_status: String,
+    shipper: String,
+    is_platform_fulfilled: bool,
     is_history: bool,
     export: Badge,
     why: Option<Why>,
@@ -58,6 +60,7 @@ struct OrderView {
     total: String,
     difference: Option<String>,
     beside: Vec<AmountView>,
+    tax_collector: Option<String>,
     has_people: bool,
     buyer: Vec<(&'static str, String)>,
     ship_to: Vec<String>,
@@ -218,10 +221,12 @@ fn view(detail: OrderDetail, may_work: bool, zone: &TimeZone, now: Timestamp) ->
         external_id: row.external_id.clone(),
         alias: row.alias.clone(),
         channel: row.channel.to_string(),
-        channel_title,
+        channel_title: channel_title.clone(),
         letter,
         status: shown::status(row.status),
-        platform_status: detail.platform_status.clone(),
+        platform_status: shown::platform_word(&detail.platform_status),
+        shipper: shown::shipper(detail.fulfilled_by, &row.channel),
+        is_platform_fulfilled: detail.fulfilled_by == FulfilledBy::Platform,
         is_history: row.is_history,
         export: shown::export(row.export_state, row.reason.as_ref()),
         why: row.reason.as_ref().map(why),
@@ -230,7 +235,7 @@ fn view(detail: OrderDetail, may_work: bool, zone: &TimeZone, now: Timestamp) ->
         imported: moment(row.imported_at),
         ship_by: detail.ship_by.map(moment),
         deliver_by: detail.deliver_by.map(moment),
-        shipping_method: detail.shipping_method.clone().unwrap_or_default(),
+        shipping_method: detail.shipping_method.as_deref().map(shown::platform_word).unwrap_or_default(),
         payment_method: detail.payment_method.clone().unwrap_or_default(),
         lines: lines(&detail, currency),
         amounts: amounts(&detail.amounts, currency, AmountKind::is_paid_by_buyer),
@@ -238,6 +243,7 @@ fn view(detail: OrderDetail, may_work: bool, zone: &TimeZone, now: Timestamp) ->
         difference: (paid != row.total_minor)
             .then(|| shown::money(row.total_minor.saturating_sub(paid), currency)),
         beside: amounts(&detail.amounts, currency, |kind| !kind.is_paid_by_buyer()),
+        tax_collector: tax_collector(&detail.amounts, &channel_title, currency),
         has_people: detail.people.is_some(),
         buyer: [
             ("Name", people.buyer.name),
@@ -302,7 +308,10 @@ fn lines(detail: &OrderDetail, currency: &str) -> Vec<LineView> {
                 sku: line.sku.clone().unwrap_or_default(),
                 quantity: line.quantity,
                 shipped: shipped(line),
-                unit_price: line.unit_price.map(|price| price.normalize().to_string()).unwrap_or_default(),
+                unit_price: line
+                    .unit_price
+                    .map(|price| format!("{} {currency}", price.normalize()))
+                    .unwrap_or_default(),
                 total: shown::money(total, currency),
             }
         })
@@ -330,6 +339,25 @@ fn amounts(all: &[Amount], currency: &str, is_wanted: impl Fn(AmountKind) -> boo
             AmountView { label: shown::amount(*kind), amount: shown::money(sum, currency) }
         })
         .collect()
+}
+
+/// Who pays the tax over that the buyer paid (FEATURES B3); none where there is no tax.
+fn tax_collector(all: &[Amount], channel_title: &str, currency: &str) -> Option<String> {
+    let sum = |is_wanted: &dyn Fn(AmountKind) -> bool| -> i64 {
+        all.iter().filter(|amount| is_wanted(amount.kind)).map(|amount| amount.minor).sum()
+    };
+    let withheld = sum(&|kind| kind == AmountKind::WithheldTax).abs();
+    let own = sum(&AmountKind::is_tax).saturating_sub(withheld);
+    match (withheld, own) {
+        (0, 0) => None,
+        (0, _) => Some("you".to_owned()),
+        (_, ..=0) => Some(channel_title.to_owned()),
+        (_, own) => Some(format!(
+            "{channel_title} {}, you {}",
+            shown::money(withheld, currency),
+            shown::money(own, currency)
+        )),
+    }
 }
 
 fn address(address: &Address) -> Vec<String> {

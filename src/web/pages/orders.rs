@@ -5,16 +5,20 @@ use std::str::FromStr;
 use actix_web::{HttpResponse, web};
 use askama::Template;
 use jiff::Timestamp;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde::Deserialize;
 
 use super::{Choice, Shell, Visit, done};
 use crate::domain::connection::{Connection, ConnectionState};
+use crate::domain::effect::{Effect, EffectKind, EffectState};
 use crate::domain::id::ConnectionId;
 use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::reason::ReasonCode;
-use crate::store::connections;
+use crate::domain::user::Role;
+use crate::store::incidents::{self, Incident};
 use crate::store::orders::{self, OrderCursor, OrderFilter, OrderPage, OrderRow};
+use crate::store::{connections, effects};
 use crate::web::auth::{AnyRole, CanReadOrders, CanWorkOrders, Signed};
 use crate::web::error::{self, WebError};
 use crate::web::shown::{self, Badge, Moment};
@@ -172,7 +176,6 @@ struct OrdersPage {
     reasons: Vec<Choice>,
     connections: Vec<Choice>,
     is_all_time: bool,
-    may_work: bool,
     banners: Vec<Banner>,
     list: OrderList,
 }
@@ -183,12 +186,12 @@ struct OrderListPart {
     list: OrderList,
 }
 
-/// A connection that needs somebody.
+/// Something that needs somebody, however the list is filtered.
 struct Banner {
-    alias: String,
-    state: Badge,
-    note: String,
     address: String,
+    title: String,
+    text: String,
+    tone: &'static str,
 }
 
 struct OrderList {
@@ -198,7 +201,7 @@ struct OrderList {
     refresh: Option<String>,
     previous: Option<String>,
     next: Option<String>,
-    /// The reason's code that all shown orders wait for, where the list is filtered by one.
+    /// The reason that all shown orders wait for, where the list is filtered by one and who asks may retry.
     retry: Option<(&'static str, &'static str)>,
 }
 
@@ -226,6 +229,8 @@ struct RowView {
     is_history: bool,
     export: Badge,
     why: Option<(String, &'static str)>,
+    /// What else waits for a person, why, and what to do.
+    held: Option<(&'static str, String, &'static str)>,
     shop_order: Option<(String, String)>,
     is_late: bool,
 }
@@ -251,7 +256,7 @@ pub async fn list(
     let query = query.into_inner();
     let place = query.place()?;
     let wanted = query.clone();
-    let (all, page) = state
+    let (all, open, page, owed) = state
         .store
         .read(move |read| {
             let all = connections::all(read)?;
@@ -260,14 +265,17 @@ pub async fn list(
                 Err(error) => return Ok(Err(error)),
             };
             let page = orders::page(read, &filter, place.as_ref(), ROWS_PER_PAGE)?;
-            Ok(Ok((all, page)))
+            let numbers: Vec<i64> = page.rows.iter().map(|row| row.order_no.0).collect();
+            let owed = effects::of_orders(read, &numbers)?;
+            Ok(Ok((all, incidents::open_incidents(read)?, page, owed)))
         })
         .await??;
-    let list = order_list(&query, page, !all.is_empty(), &state.zone, state.clock.now());
+    let list = order_list(&query, page, &owed, !all.is_empty(), who.role(), &state.zone, state.clock.now());
     if visit.wants_fragment {
         return error::html(&OrderListPart { list });
     }
-    visit.page(&orders_page(&who, &visit, query, &all, list))
+    let banners = banners(&all, &open, state.clock.now().to_zoned(state.zone.clone()).date());
+    visit.page(&orders_page(&who, &visit, query, &all, banners, list))
 }
 
 fn orders_page(
@@ -275,6 +283,7 @@ fn orders_page(
     visit: &Visit,
     query: OrdersQuery,
     all: &[Connection],
+    banners: Vec<Banner>,
     list: OrderList,
 ) -> OrdersPage {
     let chosen = connection_named(&query.connection, all).ok().flatten().map(|id| id.to_string());
@@ -293,8 +302,7 @@ fn orders_page(
             .map(|connection| Choice::new(connection.id.to_string(), connection.alias.clone(), &chosen))
             .collect(),
         is_all_time: flag("all_time", &query.all_time).ok().flatten().unwrap_or(false),
-        may_work: who.role().may_work_orders(),
-        banners: banners(all),
+        banners,
         query,
         list,
     }
@@ -309,22 +317,46 @@ fn choices<T>(all: &[T], chosen: &str, words: impl Fn(&T) -> (&'static str, &'st
         .collect()
 }
 
-fn banners(all: &[Connection]) -> Vec<Banner> {
-    all.iter()
-        .filter(|connection| connection.state != ConnectionState::Active)
-        .map(|connection| Banner {
-            alias: connection.alias.clone(),
-            state: shown::connection_state(connection.state),
-            note: connection.state_note.clone().unwrap_or_default(),
+fn banners(all: &[Connection], open: &[Incident], today: Date) -> Vec<Banner> {
+    let broken =
+        all.iter().filter(|connection| connection.state != ConnectionState::Active).map(|connection| {
+            let state = shown::connection_state(connection.state);
+            Banner {
+                address: routes::connection(connection.id),
+                title: format!("{}: {}.", connection.alias, state.text),
+                text: connection.state_note.clone().unwrap_or_default(),
+                tone: state.tone,
+            }
+        });
+    let ending = all.iter().flat_map(|connection| {
+        super::connections::near_deadlines(connection, today).into_iter().map(|deadline| Banner {
             address: routes::connection(connection.id),
+            title: format!("{}: {}", connection.alias, deadline.text),
+            text: deadline.next_step.to_owned(),
+            tone: "wait",
         })
-        .collect()
+    });
+    let newest = open.first().map(|incident| Banner {
+        address: match incident.what.order_no {
+            Some(order_no) => routes::order(order_no),
+            None => routes::CONNECTIONS.to_owned(),
+        },
+        title: match open.len() {
+            1 => "An incident is open.".to_owned(),
+            count => format!("{count} incidents are open: Connections lists them."),
+        },
+        text: format!("{} {}", incident.what.text, incident.what.next_step),
+        tone: "bad",
+    });
+    newest.into_iter().chain(broken).chain(ending).collect()
 }
 
 fn order_list(
     query: &OrdersQuery,
     page: OrderPage,
+    owed: &[Effect],
     has_connections: bool,
+    role: Role,
     zone: &TimeZone,
     now: Timestamp,
 ) -> OrderList {
@@ -336,8 +368,10 @@ fn order_list(
         refresh: is_refreshed.then(|| query.address(None)),
         previous: page.previous.as_ref().map(|cursor| query.address(Some(cursor))),
         next: page.next.as_ref().map(|cursor| query.address(Some(cursor))),
-        retry: reason.filter(|_| !page.rows.is_empty()).map(|code| (code.as_str(), shown::reason(code))),
-        rows: page.rows.iter().map(|row| row_view(row, zone, now)).collect(),
+        retry: reason
+            .filter(|code| role.may_work_orders() && !page.rows.is_empty() && is_retried(*code))
+            .map(|code| (code.as_str(), shown::reason(code))),
+        rows: page.rows.iter().map(|row| row_view(row, owed, zone, now)).collect(),
     }
 }
 
@@ -376,8 +410,21 @@ fn empty(query: &OrdersQuery, has_connections: bool) -> Empty {
     }
 }
 
-fn row_view(row: &OrderRow, zone: &TimeZone, now: Timestamp) -> RowView {
+/// False where the order waits for a payment or a choice, so that trying again changes nothing.
+fn is_retried(code: ReasonCode) -> bool {
+    !matches!(
+        code,
+        ReasonCode::Unpaid | ReasonCode::ExportOff | ReasonCode::PlatformFulfilled | ReasonCode::Cancelled
+    )
+}
+
+fn row_view(row: &OrderRow, owed: &[Effect], zone: &TimeZone, now: Timestamp) -> RowView {
     let (channel_title, letter) = shown::channel(&row.channel);
+    let held = owed.iter().find(|effect| {
+        effect.order_no == row.order_no
+            && effect.state == EffectState::Held
+            && effect.kind != EffectKind::CreateShopOrder
+    });
     let is_open = matches!(row.status, OrderStatus::Open | OrderStatus::PartShipped);
     RowView {
         address: routes::order(row.order_no),
@@ -396,6 +443,10 @@ fn row_view(row: &OrderRow, zone: &TimeZone, now: Timestamp) -> RowView {
         is_history: row.is_history,
         export: shown::export(row.export_state, row.reason.as_ref()),
         why: row.reason.as_ref().map(|reason| (reason.what(), reason.next_step())),
+        held: held.and_then(|effect| {
+            let reason = effect.reason.as_ref()?;
+            Some((shown::effect(effect.kind), reason.what(), reason.next_step()))
+        }),
         shop_order: row.shop_order_id.clone().map(|id| (id, routes::order_in_shop(row.order_no))),
         is_late: is_open && !row.is_history && row.ship_by.is_some_and(|by| by < now),
     }

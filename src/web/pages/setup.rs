@@ -1,6 +1,6 @@
 //! The one-time setup link: names the owner, or lets a user set a new password.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
 use serde::Deserialize;
 
@@ -13,8 +13,8 @@ use crate::web::{AppState, assets, routes};
 const PASSWORD_CHARS_MIN: usize = 10;
 /// Longer ones too.
 const PASSWORD_BYTES_MAX: usize = 1024;
-/// Longest name.
-const NAME_CHARS_MAX: usize = 80;
+/// Longest name of a user.
+pub(super) const NAME_CHARS_MAX: usize = 80;
 
 #[derive(Template)]
 #[template(path = "pages/setup.html", config = ".askama.toml")]
@@ -52,6 +52,7 @@ pub async fn form(state: web::Data<AppState>, token: web::Path<String>) -> Resul
 /// Where the link is not good.
 pub async fn submit(
     state: web::Data<AppState>,
+    request: HttpRequest,
     token: web::Path<String>,
     input: web::Form<Chosen>,
 ) -> Result<HttpResponse, WebError> {
@@ -67,7 +68,7 @@ pub async fn submit(
     let user = auth::set_up(&state, token.into_inner(), name, Secret::new(input.password)).await?;
     // Whoever knew the old password is signed out.
     auth::sign_out_everywhere(&state, user).await?;
-    auth::sign_in(&state, user, "/").await
+    auth::sign_in(&state, &request, user, "/").await
 }
 
 fn known(state: &AppState, token: &str) -> Result<SetupFor, WebError> {

@@ -44,7 +44,7 @@ async fn nothing_answers_without_sign_in_but_what_must() {
             .method(address.method.clone())
             .insert_header(("Sec-Fetch-Site", "same-origin"));
         let answer = site.send(request).await;
-        if path.starts_with("/api/") {
+        if routes::takes_tokens(&path) {
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}");
             assert_eq!(answer.json()["code"], "sign_in_needed");
         } else {

@@ -3,11 +3,14 @@
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::TestRequest;
 
-use super::site::{Site, order};
-use crate::domain::order::ExportState;
+use super::site::{Site, now, order};
+use crate::domain::customer::Address;
+use crate::domain::effect::{EffectKind, EffectOutcome, Lane, NewEffect};
+use crate::domain::id::ConnectionId;
+use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::user::Role;
-use crate::store::{WriteLane, orders};
+use crate::store::{WriteLane, effects, orders};
 
 fn drawn_together(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -31,6 +34,117 @@ async fn every_reason_is_on_the_orders_page_with_its_next_step() {
             assert!(text.contains(&drawn_together(reason.next_step())), "{code} on {path}: {text}");
         }
     }
+}
+
+#[actix_web::test]
+async fn every_reason_that_holds_a_parcel_is_on_the_orders_page_with_its_next_step() {
+    let site = Site::new().await;
+    let no = site.import(vec![order("113-1", 5)]).await[0];
+    for code in ReasonCode::ALL {
+        let reason = Reason::with(*code, "the particulars");
+        let held = NewEffect {
+            kind: EffectKind::ConfirmShipment,
+            revision: code.to_string(),
+            connection: ConnectionId(1),
+            lane: Lane::Orders,
+            due_at: now(),
+            held: Some(reason.clone()),
+        };
+        site.state
+            .store
+            .write(WriteLane::Interactive, move |tx| effects::open(tx, no, &held).map(drop))
+            .await
+            .unwrap();
+        for (path, place) in
+            [(format!("/orders/{no}"), ".work li"), (format!("/orders?reason={code}"), "#orders tr")]
+        {
+            let text = site.get(&path).await.texts(place).join(" ");
+            assert!(text.contains(&drawn_together(&reason.what())), "{code} on {path}: {text}");
+            assert!(text.contains(&drawn_together(reason.next_step())), "{code} on {path}: {text}");
+        }
+        let finish = move |tx: &mut crate::store::Tx<'_>| {
+            for effect in effects::of_orders(tx, &[no.0])? {
+                effects::finish(tx, effect.id, EffectOutcome::Dropped, "The next one's turn.")?;
+            }
+            Ok(())
+        };
+        site.state.store.write(WriteLane::Interactive, finish).await.unwrap();
+    }
+}
+
+#[actix_web::test]
+async fn orders_that_wait_for_one_reason_are_retried_together() {
+    let site = Site::new().await;
+    let no = site.import(vec![order("113-1", 5)]).await[0];
+    let held = move |tx: &mut crate::store::Tx<'_>| {
+        let reason = Reason::of(ReasonCode::OutOfStock);
+        orders::set_export(tx, no, ExportState::Waiting, Some(&reason))
+    };
+    site.state.store.write(WriteLane::Interactive, held).await.unwrap();
+    assert!(site.get("/orders").await.texts("form.retry").is_empty());
+    let ask = TestRequest::get().uri("/orders?reason=out_of_stock").cookie(site.owner().await);
+    let ask = ask.insert_header(("HX-Request", "true")).insert_header(("HX-Request-Type", "partial"));
+    let fragment = site.send(ask).await;
+    assert_eq!(fragment.texts("form.retry"), ["Retry all that wait for this: Too little stock"]);
+    let packer = site.add_user("paul", Role::Warehouse);
+    let ask = TestRequest::get().uri("/orders?reason=out_of_stock").cookie(site.session(packer).await);
+    assert!(site.send(ask).await.texts("form.retry").is_empty(), "a role that may not retry is not asked to");
+}
+
+#[actix_web::test]
+async fn everything_that_came_with_an_order_is_on_its_page() {
+    let site = Site::new().await;
+    let mut facts = order("113-1", 5);
+    facts.fulfilled_by = FulfilledBy::Platform;
+    facts.lines[0].options = Some("Colour: blue; Engraving: For Ada".to_owned());
+    facts.lines[0].unit_price = Some("15.00".parse().unwrap());
+    facts.payment_method = Some("Visa".to_owned());
+    facts.ship_by = Some("2026-03-03T22:59:00Z".parse().unwrap());
+    facts.deliver_by = Some("2026-03-07T22:59:00Z".parse().unwrap());
+    let amount = |kind, minor| Amount { line: None, kind, minor };
+    facts.amounts.extend([amount(AmountKind::WithheldTax, 150), amount(AmountKind::Fee, -412)]);
+    let people = facts.people.as_mut().unwrap();
+    people.buyer.email = Some("relay@example.com".to_owned());
+    people.bill_to = Some(Address {
+        street: vec!["2 Bill Street".to_owned()],
+        city: Some("Dayton".to_owned()),
+        ..Address::default()
+    });
+    people.buyer_note = Some("Ring twice".to_owned());
+    people.gift_message = Some("Happy birthday".to_owned());
+    people.delivery_instructions = Some("Leave with the porter".to_owned());
+    let no = site.import(vec![facts]).await[0];
+    let text = site.get(&format!("/orders/{no}")).await.texts("main").join(" ");
+    for wanted in [
+        "Fulfilled by Amazon",
+        "by Amazon, from its own warehouse",
+        "Amazon US",
+        "MUG-1",
+        "Colour: blue; Engraving: For Ada",
+        "Your discount−4.00 USD",
+        "Tax on goods1.50 USD",
+        "Tax is paid over by: Amazon",
+        "Shipping4.99 USD",
+        "Standard",
+        "Visa",
+        "Marketplace fee, not part of the total−4.12 USD",
+        "2026-03-03 23:59",
+        "2026-03-07 23:59",
+        "Grace Example",
+        "relay@example.com",
+        "1 Test Street",
+        "2 Bill Street",
+        "Ring twice",
+        "Happy birthday",
+        "Leave with the porter",
+    ] {
+        assert!(text.contains(wanted), "{wanted}: {text}");
+    }
+    let token = site.add_token(Role::Staff);
+    let told = site.api(Method::GET, &format!("/api/v1/orders/{no}"), &token, None).await.json();
+    assert_eq!(told["fulfilled_by"], "platform");
+    let own = site.import(vec![order("113-2", 6)]).await[0];
+    assert!(site.get(&format!("/orders/{own}")).await.texts("dl").join(" ").contains("Shippedby you"));
 }
 
 #[actix_web::test]
@@ -137,43 +251,6 @@ async fn buttons_ask_the_engine_and_say_what_happens() {
 }
 
 #[actix_web::test]
-async fn a_connection_is_tested_before_it_is_saved() {
-    let site = Site::new().await;
-    let fields: Vec<(String, String)> = crate::channels::registry::CHANNELS
-        .iter()
-        .find(|info| info.name == "amazon")
-        .unwrap()
-        .credentials
-        .iter()
-        .map(|field| (format!("credential_{}", field.name), "value".to_owned()))
-        .chain([("alias".to_owned(), "Amazon".to_owned())])
-        .collect();
-    let mut fields: Vec<(&str, &str)> =
-        fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    fields.push(("do", "test"));
-    let tested = site.post("/connections/new/amazon", &fields).await;
-    assert!(tested.texts("#test li").join(" ").contains("Orders: does not work add the role"));
-    fields.pop();
-    let missing = site.post("/connections/new/amazon", &fields[..1]).await;
-    assert_eq!(missing.status, StatusCode::UNPROCESSABLE_ENTITY);
-    let saved = site.post("/connections/new/amazon", &fields).await;
-    assert_eq!(saved.header("location"), "/connections/1");
-    assert_eq!(*site.engine.calls.lock().unwrap(), ["test amazon", "add amazon Amazon by ada"]);
-}
-
-#[actix_web::test]
-async fn connections_show_how_they_are_doing() {
-    let site = Site::new().await;
-    let text = site.get("/connections").await.texts("main").join(" ");
-    for wanted in ["Amazon US", "Active", "42 s", "20 of 20 calls", "120 of about 400", "Sync now", "Pause"] {
-        assert!(text.contains(wanted), "{wanted}: {text}");
-    }
-    for path in ["/connections/1", "/settings", "/connections/new/bigcommerce"] {
-        assert_eq!(site.get(path).await.status, StatusCode::OK, "{path}");
-    }
-}
-
-#[actix_web::test]
 async fn the_api_lists_orders_with_stable_fields() {
     let site = Site::new().await;
     let token = site.add_token(Role::Staff);
@@ -192,6 +269,7 @@ async fn the_api_lists_orders_with_stable_fields() {
         "external_id",
         "status",
         "history",
+        "fulfilled_by",
         "export_state",
         "export_reason",
         "shop_order_id",

@@ -34,6 +34,8 @@ use crate::web::{AppState, configure, sign_in_link};
 #[derive(Debug, Default)]
 pub struct Recorder {
     pub calls: Mutex<Vec<String>>,
+    pub requests: Mutex<Vec<NewConnectionRequest>>,
+    pub updates: Mutex<Vec<ConnectionUpdate>>,
 }
 
 impl Recorder {
@@ -48,7 +50,7 @@ impl Engine for Recorder {
         self.note(format!("sync {connection}"));
         Ok(())
     }
-    async fn test_connection(&self, draft: ConnectionDraft) -> TestReport {
+    async fn test_connection(&self, draft: NewConnectionRequest) -> TestReport {
         self.note(format!("test {}", draft.channel));
         TestReport {
             account: Some("A1".to_owned()),
@@ -64,19 +66,21 @@ impl Engine for Recorder {
     }
     async fn add_connection(
         &self,
-        draft: ConnectionDraft,
+        draft: NewConnectionRequest,
         actor: &str,
-    ) -> Result<ConnectionId, ConnectionRefused> {
+    ) -> Result<ConnectionId, Refused> {
         self.note(format!("add {} {} by {actor}", draft.channel, draft.alias));
+        self.requests.lock().unwrap().push(draft);
         Ok(ConnectionId(1))
     }
     async fn change_connection(
         &self,
         connection: ConnectionId,
-        change: ConnectionChange,
+        change: ConnectionUpdate,
         actor: &str,
-    ) -> Result<(), ConnectionRefused> {
+    ) -> Result<(), Refused> {
         self.note(format!("change {connection} to {:?} by {actor}", change.alias));
+        self.updates.lock().unwrap().push(change);
         Ok(())
     }
     async fn pause(&self, connection: ConnectionId, actor: &str) -> Result<(), String> {
@@ -99,8 +103,8 @@ impl Engine for Recorder {
         self.note(format!("retry {reason}"));
         Ok(3)
     }
-    async fn find_order(&self, _: Option<ConnectionId>, external_id: &str, _: &str) -> FoundOrder {
-        FoundOrder {
+    async fn find_order(&self, _: Option<ConnectionId>, external_id: &str, _: &str) -> Found {
+        Found {
             order_no: None,
             explanation: format!("{external_id} is unpaid."),
             next_step: "Wait.".to_owned(),
@@ -123,6 +127,7 @@ impl Engine for Recorder {
 pub struct Site {
     pub state: web::Data<AppState>,
     pub engine: Arc<Recorder>,
+    pub clock: Arc<ManualClock>,
     pub connection: Connection,
     _dir: TempDir,
 }
@@ -191,14 +196,15 @@ impl Site {
             store,
             engine: engine.clone(),
             vault,
-            clock,
+            clock: clock.clone(),
             entropy,
+            calls: crate::http::CallCounts::default(),
             zone,
             network: Network::default(),
             links: SignInLinks::default(),
             sign_in_limit: SignInLimit::default(),
         });
-        let site = Self { state, engine, connection, _dir: dir };
+        let site = Self { state, engine, clock, connection, _dir: dir };
         site.add_user("ada", Role::Owner);
         site
     }
