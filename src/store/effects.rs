@@ -55,7 +55,10 @@ pub fn get_open(read: &Read<'_>, id: EffectId) -> Result<Option<Effect>, StoreEr
 }
 
 /// The open effects of some orders.
-pub(super) fn of_orders(read: &Read<'_>, orders: &[i64]) -> Result<Vec<Effect>, StoreError> {
+///
+/// # Errors
+/// What the database says.
+pub fn of_orders(read: &Read<'_>, orders: &[i64]) -> Result<Vec<Effect>, StoreError> {
     if orders.is_empty() {
         return Ok(Vec::new());
     }
