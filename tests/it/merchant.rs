@@ -308,7 +308,7 @@ async fn sells_and_looks(merchant: &Merchant) -> String {
         "Ship to",
         "Goods",
         "Total paid by the buyer",
-        "Shipped by you",
+        "Shippedby you",
         "Ship by",
         "Main shop",
         "payload",
