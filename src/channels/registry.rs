@@ -1,5 +1,6 @@
 //! Which channels there are: a plain list.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::ChannelError;
@@ -22,6 +23,9 @@ pub struct CredentialField {
     pub hint: &'static str,
 }
 
+/// Credentials by field, in plain text, while they are looked at.
+pub type CredentialTexts = BTreeMap<String, String>;
+
 /// A channel as people choose it.
 #[derive(Debug, Clone, Copy)]
 pub struct ChannelInfo {
@@ -36,9 +40,9 @@ pub struct ChannelInfo {
     /// The steps in the platform's own console, in order.
     pub steps: &'static [&'static str],
     /// The account that these credentials stand for (seller id, store hash); never a secret.
-    pub account: fn(&std::collections::BTreeMap<String, String>) -> Option<String>,
+    pub account: fn(&CredentialTexts) -> Option<String>,
     /// Reads the credentials out of the text file that the platform hands out, where it hands one out.
-    pub credentials_file: Option<fn(&str) -> std::collections::BTreeMap<String, String>>,
+    pub credentials_file: Option<fn(&str) -> CredentialTexts>,
     /// How long credentials stay good.
     pub life: CredentialLife,
     /// Builds a connector.

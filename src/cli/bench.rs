@@ -64,7 +64,6 @@ async fn measure(config: &Config, scratch: &Path, order_count: u64) -> Result<Ve
     let payloads = Arc::new(Payloads::record().await?);
     let mut figures = import::bare(config, &payloads, order_count).await?;
     let filled = import::fill(config, &payloads, order_count, &mut figures).await?;
-    figures.extend(pages::from_store(&filled).await?);
     let visitor = pages::let_in(&filled, config).await?;
     filled.store.close().await;
     drop(filled);

@@ -55,6 +55,9 @@ pub fn get_open(read: &Read<'_>, id: EffectId) -> Result<Option<Effect>, StoreEr
 }
 
 /// The open effects of some orders.
+///
+/// # Errors
+/// What the database says.
 pub fn of_orders(read: &Read<'_>, orders: &[i64]) -> Result<Vec<Effect>, StoreError> {
     if orders.is_empty() {
         return Ok(Vec::new());

@@ -53,15 +53,14 @@ pub fn of_order(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<ShipmentRow>, 
 }
 
 /// The parcels of some orders.
-pub(super) fn of_orders(read: &Read<'_>, orders: &[i64]) -> Result<Vec<(i64, HeldParcel)>, StoreError> {
+pub(super) fn of_orders(read: &Read<'_>, orders: &[i64]) -> Result<Vec<(i64, ShipmentRow)>, StoreError> {
     if orders.is_empty() {
         return Ok(Vec::new());
     }
     let sql = format!(
         "{PARCEL_COLUMNS} WHERE order_no IN (SELECT unnest(CAST(? AS BIGINT[]))) ORDER BY order_no, parcel"
     );
-    let rows = read.rows(&sql, params![id_list(orders.iter().copied())], parcel_row)?;
-    Ok(rows.into_iter().map(|(order_no, row)| (order_no, row.parcel)).collect())
+    read.rows(&sql, params![id_list(orders.iter().copied())], parcel_row)
 }
 
 /// Writes what a plan on an order's parcels decided: the parcels, its events, and the effects, of which those come

@@ -1,5 +1,5 @@
-//! Pages over a full file: from the store, and as HTML from a server of its own, which also tells how long a start
-//! takes and what idling costs.
+//! Pages over a full file, as HTML from a server of its own, which also tells how long a start takes and what idling
+//! costs.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::COOKIE;
 use jiff::SignedDuration;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
@@ -18,7 +19,6 @@ use super::import::Filled;
 use crate::clock::{Clock as _, Entropy, SystemClock, shifted};
 use crate::config::Config;
 use crate::domain::id::{OrderNo, UserId};
-use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::user::Role;
 use crate::http::{Call, HttpSettings, HttpTransport, Transport as _};
 use crate::store::WriteLane;
@@ -30,9 +30,6 @@ use crate::web::auth::SESSION_COOKIE;
 /// Times that each page is asked for.
 const ROUNDS: usize = 200;
 
-/// Rows of a page.
-const PAGE_ROWS: usize = 50;
-
 /// A server that is not up by then never will be.
 const START_TIME_MAX: Duration = Duration::from_secs(60);
 
@@ -42,44 +39,18 @@ const IDLE_TIME: Duration = Duration::from_secs(5);
 /// p99 of a page at a million orders.
 const PAGE_LIMIT: Option<Limit> = Some(Limit::Below(50_000));
 
+/// p99 of a search in ninety days at a million orders.
+const SEARCH_LIMIT: Option<Limit> = Some(Limit::Below(200_000));
+
 /// Somebody who may look.
 pub struct Visitor {
     cookie: String,
     order_no: OrderNo,
     connection: String,
     order_count: u64,
-}
-
-/// Pages from the store.
-pub async fn from_store(filled: &Filled) -> Result<Vec<Figure>, CliError> {
-    let filters = [
-        ("newest page", OrderFilter::default()),
-        ("page of one status", OrderFilter { status: Some(OrderStatus::Shipped), ..OrderFilter::default() }),
-        (
-            "page of one export state",
-            OrderFilter { export_state: Some(ExportState::Created), ..OrderFilter::default() },
-        ),
-        (
-            "page of one connection",
-            OrderFilter {
-                connection: filled.connections.first().map(|first| first.id),
-                ..OrderFilter::default()
-            },
-        ),
-    ];
-    let mut figures = Vec::new();
-    for (name, filter) in filters {
-        let mut times = Vec::with_capacity(ROUNDS);
-        for _ in 0..ROUNDS {
-            let filter = filter.clone();
-            let started = Instant::now();
-            let page = filled.store.read(move |read| orders::page(read, &filter, None, PAGE_ROWS)).await;
-            times.push(started.elapsed());
-            page.map_err(CliError::failed)?;
-        }
-        figures.extend(spread(&format!("{name}, store"), times, None));
-    }
-    Ok(figures)
+    /// Of the newest order.
+    sku: String,
+    day: String,
 }
 
 /// Makes an owner with a session, so that pages can be asked for.
@@ -100,11 +71,16 @@ pub async fn let_in(filled: &Filled, config: &Config) -> Result<Visitor, CliErro
     };
     let begun = filled.store.write(WriteLane::Interactive, move |tx| sessions::insert(tx, &session)).await;
     begun.map_err(CliError::failed)?;
+    let newest = filled.store.read(|read| orders::page(read, &OrderFilter::default(), None, 1)).await;
+    let newest = newest.map_err(CliError::failed)?.rows.into_iter().next();
+    let newest = newest.ok_or_else(|| CliError::Failed("The scratch file has no orders.".to_owned()))?;
     Ok(Visitor {
         cookie: format!("{SESSION_COOKIE}={token}"),
         order_no: OrderNo(i64::try_from(filled.order_count / 2).unwrap_or(1)),
         connection: filled.connections.first().map(|first| first.id.to_string()).unwrap_or_default(),
         order_count: filled.order_count,
+        day: newest.placed_at.to_zoned(TimeZone::UTC).date().to_string(),
+        sku: newest.first_sku.unwrap_or_default(),
     })
 }
 
@@ -127,18 +103,21 @@ pub async fn from_server(dir: &Path, visitor: &Visitor) -> Result<Vec<Figure>, C
         figures.push(Figure::whole(format!("idle memory, {count} orders"), bytes / 1_000_000, "MB", limit));
     }
     let pages = [
-        ("newest page", "orders".to_owned()),
-        ("page of one status", "orders?status=shipped".to_owned()),
-        ("page of one export state", "orders?export_state=created".to_owned()),
-        ("page of one connection", format!("orders?connection={}", visitor.connection)),
-        ("one old order", format!("orders/{}", visitor.order_no)),
+        ("newest page", "orders".to_owned(), PAGE_LIMIT),
+        ("page of one status", "orders?status=shipped".to_owned(), PAGE_LIMIT),
+        ("page of one export state", "orders?export_state=created".to_owned(), PAGE_LIMIT),
+        ("page of one connection", format!("orders?connection={}", visitor.connection), PAGE_LIMIT),
+        ("page of one day", format!("orders?day={}", visitor.day), PAGE_LIMIT),
+        ("one old order", format!("orders/{}", visitor.order_no), PAGE_LIMIT),
+        ("search by SKU, 90 days", format!("orders?q={}", visitor.sku), SEARCH_LIMIT),
+        ("search without a match, 90 days", "orders?q=no-such-text".to_owned(), SEARCH_LIMIT),
     ];
-    for (name, path) in pages {
+    for (name, path, limit) in pages {
         let mut times = Vec::with_capacity(ROUNDS);
         for _ in 0..ROUNDS {
             times.push(visit.get(&format!("{url}{path}")).await?);
         }
-        figures.extend(spread(&format!("{name}, HTML"), times, PAGE_LIMIT));
+        figures.extend(spread(&format!("{name}, HTML"), times, limit));
     }
     // It holds a scratch file: nothing is lost with it.
     server.kill().await.map_err(CliError::failed)?;

@@ -12,7 +12,7 @@ use crate::domain::customer::People;
 use crate::domain::effect::Effect;
 use crate::domain::id::{ConnectionId, OrderNo, PayloadId};
 use crate::domain::money::Currency;
-use crate::domain::order::{Amount, FulfilledBy, LineFacts, OrderFacts, Origin};
+use crate::domain::order::{Amount, LineFacts, OrderFacts, Origin};
 use crate::domain::person;
 use crate::domain::plan::HeldOrder;
 use crate::store::effects;
@@ -87,8 +87,6 @@ pub struct OrderDetail {
     pub facts_version: i64,
     /// A person asked for its export.
     pub is_picked: bool,
-    /// Who ships.
-    pub fulfilled_by: FulfilledBy,
     /// The platform's own word for the status.
     pub platform_status: String,
     /// When the platform last changed it.
@@ -111,7 +109,7 @@ pub struct OrderDetail {
 
 const MORE_SQL: &str = "SELECT o.shop_connection_id, o.shop_address_id, s.order_page, o.created_in_shop_at, o.facts_version,
         o.is_picked, o.platform_status, o.platform_updated_at, o.shipping_method, o.payment_method, o.site, o.deliver_by,
-        o.buyer_order_number, o.previous_order_no, o.person_id, o.fulfilled_by
+        o.buyer_order_number, o.previous_order_no, o.person_id
     FROM main.orders AS o LEFT JOIN main.connection AS s ON s.connection_id = o.shop_connection_id
     WHERE o.order_no = ?";
 const FACTS_SQL: &str = "SELECT external_id, placed_at, platform_updated_at, status, is_paid, fulfilled_by, currency,
@@ -149,7 +147,7 @@ const SHOP_LINES_SQL: &str = "SELECT external_line_id, shop_line_id FROM main.sh
 /// # Errors
 /// What the database says.
 pub fn detail(read: &Read<'_>, order_no: OrderNo) -> Result<Option<OrderDetail>, StoreError> {
-    let Some(row) = rows_of(read, &[order_no.0])?.pop() else { return Ok(None) };
+    let Some(row) = row(read, order_no)? else { return Ok(None) };
     let Some((mut detail, person_id)) =
         read.first(MORE_SQL, params![order_no.0], |more| more_of(row, more))?
     else {
@@ -171,6 +169,44 @@ pub fn detail(read: &Read<'_>, order_no: OrderNo) -> Result<Option<OrderDetail>,
     Ok(Some(detail))
 }
 
+/// What an order in a list is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OrderParts {
+    /// Positions.
+    pub lines: Vec<LineFacts>,
+    /// What the total is made of.
+    pub amounts: Vec<Amount>,
+    /// Parcels.
+    pub shipments: Vec<ShipmentRow>,
+}
+
+/// The parts of some orders, in as many statements as of one.
+///
+/// # Errors
+/// What the database says.
+pub fn parts(read: &Read<'_>, orders: &[OrderNo]) -> Result<HashMap<OrderNo, OrderParts>, StoreError> {
+    let numbers: Vec<i64> = orders.iter().map(|order_no| order_no.0).collect();
+    let mut parts: HashMap<OrderNo, OrderParts> = HashMap::with_capacity(orders.len());
+    for (order_no, lines) in lines(read, &numbers)? {
+        parts.entry(order_no).or_default().lines = lines;
+    }
+    for (order_no, amounts) in amounts(read, &numbers)? {
+        parts.entry(order_no).or_default().amounts = amounts;
+    }
+    for (order_no, shipment) in shipments::of_orders(read, &numbers)? {
+        parts.entry(OrderNo(order_no)).or_default().shipments.push(shipment);
+    }
+    Ok(parts)
+}
+
+/// One order as in the list, if we hold it.
+///
+/// # Errors
+/// What the database says.
+pub fn row(read: &Read<'_>, order_no: OrderNo) -> Result<Option<OrderRow>, StoreError> {
+    Ok(rows_of(read, &[order_no.0])?.pop())
+}
+
 fn more_of(row: OrderRow, more: &Row<'_>) -> Result<(OrderDetail, Option<i64>), StoreError> {
     let ship_by = row.ship_by;
     let detail = OrderDetail {
@@ -188,7 +224,6 @@ fn more_of(row: OrderRow, more: &Row<'_>) -> Result<(OrderDetail, Option<i64>), 
         created_in_shop_at: get_time_or_null(more, 3)?,
         facts_version: get(more, 4)?,
         is_picked: get(more, 5)?,
-        fulfilled_by: get_word(more, 15)?,
         platform_status: get(more, 6)?,
         platform_updated_at: get_time(more, 7)?,
         shipping_method: get(more, 8)?,

@@ -239,8 +239,8 @@ impl<'b> Run<'b> {
         };
         if batch.connection.settings.shop.is_some() {
             let mut parcels: HashMap<i64, Vec<HeldParcel>> = HashMap::new();
-            for (order_no, parcel) in shipments::of_orders(tx, &known)? {
-                parcels.entry(order_no).or_default().push(parcel);
+            for (order_no, shipment) in shipments::of_orders(tx, &known)? {
+                parcels.entry(order_no).or_default().push(shipment.parcel);
             }
             for work in &mut works {
                 work.parcels = parcels.remove(&work.marks.order_no).unwrap_or_default();

@@ -11,8 +11,8 @@ mod state;
 
 pub use crate::store::connections::StreamUpdate;
 pub use detail::{
-    HeldFacts, OrderDetail, ParkedPayload, PayloadRow, ShopLines, detail, facts, facts_of, find,
-    mark_replayed, parked, payload, shop_lines, shop_order_id,
+    HeldFacts, OrderDetail, OrderParts, ParkedPayload, PayloadRow, ShopLines, detail, facts, facts_of, find,
+    mark_replayed, parked, parts, payload, row, shop_lines, shop_order_id,
 };
 pub use import::{ImportBatch, ImportItem, ImportOutcome, import};
 pub use page::{OrderCursor, OrderFilter, OrderPage, OrderRow, page};

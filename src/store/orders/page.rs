@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::customer::People;
 use crate::domain::id::{ChannelName, ConnectionId, OrderNo};
-use crate::domain::order::{ExportState, OrderStatus};
+use crate::domain::order::{ExportState, FulfilledBy, OrderStatus};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::store::error::StoreError;
 use crate::store::reader::Read;
@@ -128,6 +128,8 @@ pub struct OrderRow {
     pub ship_by: Option<Timestamp>,
     /// Whether it is paid.
     pub is_paid: bool,
+    /// Who ships it.
+    pub fulfilled_by: FulfilledBy,
 }
 
 /// A page of the list.
@@ -143,7 +145,8 @@ pub struct OrderPage {
 
 pub(super) const ROW_COLUMNS: &str = "SELECT o.order_no, o.connection_id, c.alias, o.channel, o.external_id, o.status, o.is_history,
     o.export_state, o.export_reason, o.export_detail, o.shop_order_id, o.placed_at, o.imported_at, o.currency,
-    o.total_minor, o.unit_count, o.line_count, o.first_sku, o.first_title, o.country, o.ship_by, o.is_paid, o.person_id
+    o.total_minor, o.unit_count, o.line_count, o.first_sku, o.first_title, o.country, o.ship_by, o.is_paid, o.person_id,
+    o.fulfilled_by
     FROM main.orders AS o LEFT JOIN main.connection AS c ON c.connection_id = o.connection_id";
 const NEWEST_SQL: &str = "SELECT max(placed_at) FROM main.orders";
 const WINDOW_START_SQL: &str = "SELECT min(order_no) FROM main.orders WHERE placed_at >= ?";
@@ -338,6 +341,7 @@ pub(super) fn order_row(row: &Row<'_>) -> Result<(OrderRow, Option<i64>), StoreE
         country: get(row, 19)?,
         ship_by: get_time_or_null(row, 20)?,
         is_paid: get(row, 21)?,
+        fulfilled_by: get_word(row, 23)?,
     };
     Ok((order, get(row, 22)?))
 }

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 
 use super::{Done, ListQuery, Page};
 use crate::domain::id::OrderNo;
-use crate::store::connections;
 use crate::store::events::{self, EventRow};
-use crate::store::orders::{self, OrderDetail};
+use crate::store::orders::{self, OrderParts, OrderRow};
 use crate::store::shipments::ShipmentRow;
+use crate::store::{Read, StoreError, connections};
 use crate::web::AppState;
 use crate::web::auth::{CanReadOrders, CanWorkOrders, Signed};
 use crate::web::error::{self, WebError};
@@ -146,12 +146,8 @@ pub async fn list(
                 Err(error) => return Ok(Err(error)),
             };
             let page = orders::page(read, &filter, place.as_ref(), limit)?;
-            let mut rows = Vec::with_capacity(page.rows.len());
-            for row in page.rows {
-                // A page's rows lie side by side in the file: each detail is a short look.
-                rows.extend(orders::detail(read, row.order_no)?.as_ref().map(body));
-            }
-            Ok(Ok(Page { data: rows, next_cursor: page.next.map(|cursor| cursor.encode()) }))
+            let data = bodies(read, &page.rows)?;
+            Ok(Ok(Page { data, next_cursor: page.next.map(|cursor| cursor.encode()) }))
         })
         .await??;
     Ok(error::json(&page))
@@ -169,9 +165,9 @@ pub async fn get(
     no: web::Path<OrderNo>,
 ) -> Result<HttpResponse, WebError> {
     let no = *no;
-    let detail = state.store.read(move |read| orders::detail(read, no)).await?;
-    let detail = detail.ok_or_else(|| WebError::no_order(no))?;
-    Ok(error::json(&body(&detail)))
+    let found = state.store.read(move |read| bodies(read, orders::row(read, no)?.as_slice())).await?;
+    let found = found.into_iter().next().ok_or_else(|| WebError::no_order(no))?;
+    Ok(error::json(&found))
 }
 
 /// The order's history, newest last.
@@ -228,8 +224,13 @@ pub async fn retry(
     Ok(error::json(&Done { message }))
 }
 
-fn body(detail: &OrderDetail) -> OrderBody {
-    let row = &detail.row;
+fn bodies(read: &Read<'_>, rows: &[OrderRow]) -> Result<Vec<OrderBody>, StoreError> {
+    let numbers: Vec<OrderNo> = rows.iter().map(|row| row.order_no).collect();
+    let mut parts = orders::parts(read, &numbers)?;
+    Ok(rows.iter().map(|row| body(row, &parts.remove(&row.order_no).unwrap_or_default())).collect())
+}
+
+fn body(row: &OrderRow, parts: &OrderParts) -> OrderBody {
     OrderBody {
         order_no: row.order_no.0,
         connection: row.alias.clone(),
@@ -238,7 +239,7 @@ fn body(detail: &OrderDetail) -> OrderBody {
         external_id: row.external_id.clone(),
         status: row.status.as_str(),
         history: row.is_history,
-        fulfilled_by: detail.fulfilled_by.as_str(),
+        fulfilled_by: row.fulfilled_by.as_str(),
         export_state: row.export_state.as_str(),
         export_reason: row.reason.as_ref().map(|reason| ReasonBody {
             code: reason.code.as_str(),
@@ -252,13 +253,13 @@ fn body(detail: &OrderDetail) -> OrderBody {
         total_minor: row.total_minor,
         ship_by: row.ship_by,
         unit_count: row.unit_count,
-        lines: line_bodies(detail),
-        shipments: detail.shipments.iter().map(shipment_body).collect(),
+        lines: line_bodies(parts),
+        shipments: parts.shipments.iter().map(shipment_body).collect(),
     }
 }
 
-fn line_bodies(detail: &OrderDetail) -> Vec<LineBody> {
-    let lines = detail.lines.iter().enumerate().map(|(index, line)| LineBody {
+fn line_bodies(parts: &OrderParts) -> Vec<LineBody> {
+    let lines = parts.lines.iter().enumerate().map(|(index, line)| LineBody {
         line_id: line.external_id.clone(),
         sku: line.sku.clone(),
         product_id: line.product_id.clone(),
@@ -268,7 +269,7 @@ fn line_bodies(detail: &OrderDetail) -> Vec<LineBody> {
         quantity_cancelled: line.quantity_cancelled,
         unit_price: line.unit_price,
         options: line.options.clone(),
-        amounts: detail
+        amounts: parts
             .amounts
             .iter()
             .filter(|amount| amount.line == Some(index))

@@ -84,7 +84,8 @@ fn rows_of_carriers_are_added_and_removed() {
 
 #[test]
 fn a_wrong_field_is_named_and_explained() {
-    let cases: [(&[(&str, &str)], &str, &str); 7] = [
+    type Sent = &'static [(&'static str, &'static str)];
+    let cases: [(Sent, &str, &str); 7] = [
         (&[("carrier_shop_4", "UPS")], "carrier_shop_4", "lacks the marketplace’s code"),
         (&[("carrier_shop_4", ""), ("carrier_code_4", "UPS")], "carrier_shop_4", "lacks the shop’s name"),
         (
