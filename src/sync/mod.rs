@@ -10,6 +10,7 @@ mod connectors;
 pub mod inbox;
 pub mod jobs;
 mod outbox;
+mod planted;
 pub mod queue;
 pub mod retry;
 mod worker;
@@ -33,6 +34,8 @@ use crate::domain::plan::{EventKind, NewEvent};
 use crate::http::Transport;
 use crate::store::{Store, StoreError, WriteLane, connections, events};
 use crate::vault::Vault;
+#[cfg(test)]
+pub use planted::Planted;
 use queue::{Queue, Task};
 
 /// How the engine is set.
@@ -44,6 +47,9 @@ pub struct EngineSettings {
     pub shop_poll_interval: Duration,
     /// Time between two readings of all listings.
     pub listings_interval: Duration,
+    /// A mistake for the fault campaign to find.
+    #[cfg(test)]
+    pub planted: Option<Planted>,
 }
 
 impl Default for EngineSettings {
@@ -52,6 +58,8 @@ impl Default for EngineSettings {
             poll_interval: Duration::from_secs(30),
             shop_poll_interval: Duration::from_secs(20),
             listings_interval: Duration::from_secs(45 * 60),
+            #[cfg(test)]
+            planted: None,
         }
     }
 }

@@ -23,6 +23,7 @@ use crate::store::incidents::NewIncident;
 use crate::store::mirror::{self, MirrorRow};
 use crate::store::{StoreError, WriteLane, connections, effects, events, incidents, orders};
 use crate::sync::jobs::{Job, is_shipped, mirror_row};
+use crate::sync::planted::Planted;
 use crate::sync::{Engine, EngineError, retry};
 
 /// A SKU that the shop did not have is asked for again after so long.
@@ -78,7 +79,7 @@ async fn look_first(
     shop: &dyn ShopOrders,
     source: &ExternalSource,
 ) -> Result<Option<Outcome>, EngineError> {
-    let is_in_doubt = doubt::is_in_doubt(&work.effect);
+    let is_in_doubt = doubt::is_in_doubt(&work.effect) && !engine.has_planted(Planted::ProbeSkipped);
     let (known, is_complete) = mirror_of(engine, work).await?;
     if let Some(outcome) = found(engine, work, source, known).await? {
         return Ok(Some(outcome));
@@ -97,6 +98,7 @@ async fn look_first(
     let now = engine.now();
     match doubt::weigh(&work.effect, now) {
         EmptyLook::DoAgain => Ok(None),
+        EmptyLook::LookAgain { .. } if engine.has_planted(Planted::OneEmptyProbeBelieved) => Ok(None),
         EmptyLook::LookAgain { at, first_empty } => {
             keep_first_empty(engine, &work.effect, first_empty).await?;
             let reason = Reason::of(ReasonCode::InDoubt);
@@ -149,7 +151,8 @@ async fn mirror_of(engine: &Engine, work: &Work) -> Result<(Vec<MirrorRow>, bool
         .map_or(engine.settings().shop_poll_interval, |seconds| Duration::from_secs(u64::from(seconds)));
     let is_recent =
         |until: Timestamp| retry::later(until, interval + interval / 10 + MIRROR_GRACE) >= engine.now();
-    let is_complete = placed_at > installation.epoch_since
+    let is_of_this_epoch = placed_at > installation.epoch_since || engine.has_planted(Planted::EpochIgnored);
+    let is_complete = is_of_this_epoch
         && state.is_some_and(|state| {
             let reaches_back = state.complete_since.is_none_or(|since| since < placed_at);
             reaches_back && state.complete_until.is_some_and(is_recent)

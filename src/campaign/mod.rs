@@ -1,0 +1,211 @@
+//! The fault campaign: the real connectors, planning and store against the simulated platforms, on simulated time,
+//! with everything going wrong that a seed draws.
+//!
+//! A seed decides all: what is sold and shipped, which call meets which fault, at which call or commit the process
+//! dies and how much later it comes back, when a backup is restored. So a failure is replayed by its seed. Calls
+//! pass through [`field`], which knows whether a call had its effect; [`invariants`] compares the platforms'
+//! truth with what the appliance holds. Nothing here may touch the network, and nothing of it may depend on how
+//! fast the machine is.
+
+mod deeds;
+mod field;
+mod invariants;
+pub mod matrix;
+mod rig;
+mod seed;
+mod snapshot;
+mod trace;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::clock::Clock as _;
+use crate::sync::EngineSettings;
+use matrix::Matrix;
+use rig::{Rig, words};
+use seed::Plan;
+use snapshot::Scratch;
+
+/// Once nothing goes wrong any more, everything that is owed is done within this time: the longest waits between
+/// two tries, one after the other, and some.
+const SETTLE_MAX: SignedDuration = SignedDuration::from_mins(90);
+/// How often it is looked whether all is settled.
+const LOOK_INTERVAL: SignedDuration = SignedDuration::from_mins(4);
+/// How long what is settled has to stay so.
+const STAY: SignedDuration = SignedDuration::from_mins(10);
+
+/// Which runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// The first seed.
+    pub from: u64,
+    /// How many.
+    pub count: u64,
+    /// Simulated hours in which things go wrong.
+    pub hours: u32,
+    /// Runs at a time.
+    pub threads: usize,
+}
+
+/// What one seed led to.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// The seed.
+    pub seed: u64,
+    /// What was hit.
+    pub matrix: Matrix,
+    /// How much simulated time it took.
+    pub elapsed: SignedDuration,
+    /// The hash of all that happened: the same in every run of this seed.
+    pub hash: u64,
+    /// What must not be, if it was.
+    pub failure: Option<Failure>,
+}
+
+/// Something that must not be.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// When, in simulated time.
+    pub at: Timestamp,
+    /// What.
+    pub what: String,
+    /// The last things that happened before.
+    pub log: Vec<String>,
+}
+
+/// What a campaign led to.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Seeds that ran.
+    pub count: u64,
+    /// What was hit.
+    pub matrix: Matrix,
+    /// Simulated time of all runs.
+    pub elapsed: SignedDuration,
+    /// The runs that failed, by seed.
+    pub failed: Vec<Run>,
+}
+
+/// Runs the seeds. `tell` hears of every run that ended.
+///
+/// # Errors
+/// Where the machine does not let it run.
+pub fn run(options: &Options, tell: &(dyn Fn(&Run) + Sync)) -> Result<Report, String> {
+    let campaign = Campaign::prepare(options.hours, EngineSettings::default())?;
+    let next = AtomicU64::new(0);
+    let report = Mutex::new(Report::default());
+    let work = || -> Result<(), String> {
+        let runtime = runtime()?;
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= options.count {
+                return Ok(());
+            }
+            let run = runtime.block_on(campaign.run_seed(options.from.saturating_add(number)));
+            tell(&run);
+            let mut report = report.lock().unwrap_or_else(PoisonError::into_inner);
+            report.count += 1;
+            report.matrix.add(&run.matrix);
+            report.elapsed = report.elapsed.saturating_add(run.elapsed);
+            if run.failure.is_some() {
+                report.failed.push(run);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..options.threads.max(1)).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| {
+            worker.join().map_err(|_| "a run ended in a panic; its message is above".to_owned())?
+        })
+    })?;
+    let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
+    report.failed.sort_by_key(|run| run.seed);
+    Ok(report)
+}
+
+/// One thread of its own: the order in which tasks run must not depend on the machine.
+fn runtime() -> Result<tokio::runtime::Runtime, String> {
+    tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(words)
+}
+
+/// What all runs share.
+struct Campaign {
+    template: Scratch,
+    hours: u32,
+    settings: EngineSettings,
+}
+
+impl Campaign {
+    fn prepare(hours: u32, settings: EngineSettings) -> Result<Self, String> {
+        let template = Scratch::make("template").map_err(words)?;
+        runtime()?.block_on(rig::make_template(template.path()))?;
+        Ok(Self { template, hours, settings })
+    }
+
+    async fn run_seed(&self, seed: u64) -> Run {
+        let plan = Plan::draw(seed, self.hours);
+        let started = Rig::start(seed, plan, self.template.path(), self.settings.clone()).await;
+        let mut rig = match started {
+            Ok(rig) => rig,
+            Err(what) => return failed_to_start(seed, what, self.template.path()),
+        };
+        let ended = play(&mut rig).await;
+        let (matrix, trace, _) = rig.field.result();
+        let failure = ended.err().map(|what| Failure {
+            at: rig.field.clock.now(),
+            what,
+            log: trace.lines().map(str::to_owned).collect(),
+        });
+        Run { seed, matrix, elapsed: rig.elapsed(), hash: trace.hash(), failure }
+    }
+}
+
+fn failed_to_start(seed: u64, what: String, template: &Path) -> Run {
+    let what = format!("it could not be set up in {}: {what}", template.display());
+    let failure = Failure { at: Timestamp::UNIX_EPOCH, what, log: Vec::new() };
+    Run {
+        seed,
+        matrix: Matrix::default(),
+        elapsed: SignedDuration::ZERO,
+        hash: 0,
+        failure: Some(failure),
+    }
+}
+
+/// Things go wrong, then nothing does any more, and all that is owed gets done.
+async fn play(rig: &mut Rig) -> Result<(), String> {
+    rig.field.set_faults(true);
+    let length = rig.plan().length;
+    rig.pass(length).await?;
+    rig.field.set_faults(false);
+    rig.field.world.end_arrivals();
+    rig.field.let_people_finish();
+    rig.field.note("nothing goes wrong from now on");
+    rig.mend(true).await?;
+    let quiet_since = rig.elapsed();
+    loop {
+        rig.pass(LOOK_INTERVAL).await?;
+        let points = invariants::open_points(rig).await?;
+        if points.is_empty() {
+            break;
+        }
+        if rig.elapsed() - quiet_since > SETTLE_MAX {
+            let minutes = SETTLE_MAX.as_mins();
+            let count = points.len();
+            return Err(format!(
+                "{minutes} minutes after the last fault, {count} things are not as they must be:\n{}",
+                points.join("\n")
+            ));
+        }
+    }
+    rig.field.note("all is settled");
+    rig.pass(STAY).await?;
+    let points = invariants::open_points(rig).await?;
+    if points.is_empty() { Ok(()) } else { Err(format!("what was settled did not stay so:\n{}", points.join("\n"))) }
+}
+
+#[cfg(test)]
+mod tests;
