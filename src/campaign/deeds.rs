@@ -96,8 +96,15 @@ impl Deeds {
 
     fn ship_in_shop(&mut self, world: &World) -> Option<String> {
         let orders = list(world, BIGCOMMERCE, "shop_orders");
+        let sold = list(world, AMAZON, "orders");
+        // What the marketplace ships is not in our warehouse.
+        let is_ours = |order: &Value| {
+            let twin = sold.iter().find(|twin| twin["id"] == order["external_order_id"]);
+            twin.is_none_or(|twin| twin["fulfilled_by"] == "seller")
+        };
         let waiting: Vec<&Value> = orders
             .iter()
+            .filter(|order| is_ours(order))
             .filter(|order| {
                 let is_open = !matches!(order["status_id"].as_i64(), Some(0 | 2 | 4 | 5 | 6 | 10) | None);
                 let desk = desk_of(text(order, "external_order_id"));

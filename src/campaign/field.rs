@@ -179,6 +179,12 @@ impl Field {
         }
     }
 
+    /// Whether things go wrong.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.lock().is_on
+    }
+
     /// Kills the process between two calls, for a restore.
     ///
     /// # Errors

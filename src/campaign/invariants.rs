@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::deeds::{list, text};
 use super::rig::{Rig, words};
 use crate::domain::connection::{ConnectionState, ExportFulfilment, History, UnmatchedSku};
-use crate::domain::effect::{Effect, EffectState};
+use crate::domain::effect::{Effect, EffectKind, EffectState};
 use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::reason::ReasonCode;
 use crate::sim::{AMAZON, BIGCOMMERCE};
@@ -73,16 +73,23 @@ fn placed_at(order: &Value) -> Timestamp {
     text(order, "placed_at").parse().unwrap_or(Timestamp::MIN)
 }
 
-/// What must hold at every moment.
+/// What must hold at the platforms at every moment.
 ///
 /// # Errors
 /// What does not.
-pub async fn check_step(rig: &mut Rig) -> Result<(), String> {
+pub fn check_truth(rig: &mut Rig) -> Result<(), String> {
     let truth = Truth::of(rig)?;
     check_copies(&truth)?;
-    check_parcels(&truth, &mut rig.ledger)?;
+    check_parcels(&truth, &mut rig.ledger)
+}
+
+/// What must hold in the store at every moment.
+///
+/// # Errors
+/// What does not.
+pub async fn check_held(rig: &mut Rig) -> Result<(), String> {
     let held = rig.store()?.read(standings).await.map_err(words)?;
-    check_held(&held, &mut rig.ledger)
+    check_standings(&held, &mut rig.ledger)
 }
 
 /// Nothing is doubled, nothing that must stay out is in, and every total is the marketplace's.
@@ -142,7 +149,7 @@ fn check_parcels(truth: &Truth, ledger: &mut Ledger) -> Result<(), String> {
 }
 
 /// No status was moved by an older fact, and nothing that was held is gone.
-fn check_held(held: &[Standing], ledger: &mut Ledger) -> Result<(), String> {
+fn check_standings(held: &[Standing], ledger: &mut Ledger) -> Result<(), String> {
     let mut now = BTreeMap::new();
     for order in held {
         let key = (order.connection.0, order.external_id.clone());
@@ -170,7 +177,8 @@ fn check_held(held: &[Standing], ledger: &mut Ledger) -> Result<(), String> {
 /// # Errors
 /// Where it could not be found out.
 pub async fn open_points(rig: &mut Rig) -> Result<Vec<String>, String> {
-    check_step(rig).await?;
+    check_truth(rig)?;
+    check_held(rig).await?;
     let truth = Truth::of(rig)?;
     let store = rig.store()?;
     let (held, open, incidents, findings, parked) = store
@@ -209,7 +217,12 @@ pub async fn open_points(rig: &mut Rig) -> Result<Vec<String>, String> {
         let standing = by_id.get(&(rig.shop.0, text(&order, "id"))).copied();
         points.extend(own_point(&truth, &order, standing));
     }
-    points.extend(open.iter().filter_map(|effect| effect_point(&truth, effect, &held)));
+    for copy in copies.values().flatten() {
+        if by_id.contains_key(&(rig.shop.0, text(copy, "id"))) {
+            points.push(format!("an order that we created came back as one of the shop's own: {copy}"));
+        }
+    }
+    points.extend(open.iter().filter_map(|effect| effect_point(&truth, effect, &held, &open)));
     Ok(points)
 }
 
@@ -315,22 +328,31 @@ fn own_point(truth: &Truth, order: &Value, standing: Option<&Standing>) -> Optio
     (!is_same).then(|| format!("a storefront order is held as {standing:?}: {order}"))
 }
 
-/// Nothing is owed any more but what waits for a person with good reason.
-fn effect_point(truth: &Truth, effect: &Effect, held: &[Standing]) -> Option<String> {
+/// Nothing is owed any more but what waits for a person with good reason, and what waits for that.
+fn effect_point(truth: &Truth, effect: &Effect, held: &[Standing], open: &[Effect]) -> Option<String> {
     let standing = held.iter().find(|order| order.order_no == effect.order_no)?;
     let order = truth.marketplace.iter().find(|order| text(order, "id") == standing.external_id);
     let is_cancelled = order.is_some_and(|order| order["status"] == "cancelled");
-    let code = effect.reason.as_ref().map(|reason| reason.code);
-    let may_wait = effect.state == EffectState::Held
-        && match code {
-            Some(ReasonCode::UnmatchedSku | ReasonCode::CurrencyDiffers) => true,
-            // What was shipped here and cancelled there is for a person.
-            Some(ReasonCode::MarketplaceRejected | ReasonCode::TrackingMissing | ReasonCode::ShopRejected) => {
-                is_cancelled
+    let waits_for_person = |effect: &Effect| {
+        let code = effect.reason.as_ref().map(|reason| reason.code);
+        effect.state == EffectState::Held
+            && match code {
+                Some(ReasonCode::UnmatchedSku | ReasonCode::CurrencyDiffers) => true,
+                // What was shipped here and cancelled there is for a person.
+                Some(
+                    ReasonCode::MarketplaceRejected | ReasonCode::TrackingMissing | ReasonCode::ShopRejected,
+                ) => is_cancelled,
+                _ => false,
             }
-            _ => false,
-        };
-    (!may_wait).then(|| format!("still owed: {effect:?} of {order:?}"))
+    };
+    let waits_for_create = effect.kind == EffectKind::ShipShopOrder
+        && open.iter().any(|other| {
+            other.order_no == effect.order_no
+                && other.kind == EffectKind::CreateShopOrder
+                && waits_for_person(other)
+        });
+    let may_wait = waits_for_person(effect) || waits_for_create;
+    (!may_wait).then(|| format!("still owed: {effect:?} of {}", order.unwrap_or(&Value::Null)))
 }
 
 fn tracking_numbers(order: &Value) -> Vec<String> {

@@ -10,8 +10,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::deeds::Deeds;
-use super::field::{Field, FieldSetup, Passage};
+use super::deeds::{Deeds, list, text};
+use super::field::{Field, FieldSetup, Passage, Tally};
 use super::invariants::{self, Ledger};
 use super::seed::Plan;
 use super::snapshot::{self, Scratch};
@@ -138,6 +138,12 @@ impl Rig {
         self.field.clock.now().duration_since(self.started_at)
     }
 
+    /// Steps of the engine.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.steps
+    }
+
     /// The store of the process that lives.
     ///
     /// # Errors
@@ -164,6 +170,7 @@ impl Rig {
             self.field.let_people_act();
             self.mend(false).await?;
             self.back_up().await?;
+            self.look_one_up().await?;
             let before = self.field.tally();
             let engine = self.engine()?.clone();
             let step = self.unless_dead(engine.step()).await;
@@ -171,14 +178,13 @@ impl Rig {
             self.steps += 1;
             let next_due = match step {
                 Some(step) => {
-                    if self.field.tally() != before {
-                        invariants::check_step(self).await?;
-                    }
+                    self.check(before).await?;
                     step.next_due
                 }
                 None => {
                     self.wake_up(false).await?;
-                    invariants::check_step(self).await?;
+                    invariants::check_truth(self)?;
+                    invariants::check_held(self).await?;
                     None
                 }
             };
@@ -216,6 +222,39 @@ impl Rig {
                     self.wake_up(false).await?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Now and then a person looks an order up, so that it is fetched from its platform.
+    async fn look_one_up(&mut self) -> Result<(), String> {
+        if !self.field.is_on() || self.field.below(12) != 0 {
+            return Ok(());
+        }
+        let platforms = [(AMAZON, "orders", self.marketplace), (BIGCOMMERCE, "shop_orders", self.shop)];
+        let place = usize::try_from(self.field.below(2)).unwrap_or(0);
+        let Some((platform, name, id)) = platforms.get(place).copied() else { return Ok(()) };
+        let known = list(&self.field.world, platform, name);
+        let bound = u64::try_from(known.len()).unwrap_or(0);
+        let place = usize::try_from(self.field.below(bound)).unwrap_or(0);
+        let Some(external_id) = known.get(place).map(|order| text(order, "id").to_owned()) else { return Ok(()) };
+        self.field.note(&format!("a person looks {platform} {external_id} up"));
+        let engine = self.engine()?.clone();
+        if self.unless_dead(engine.find_order(Some(id), &external_id, "campaign")).await.is_none() {
+            drop(engine);
+            self.wake_up(false).await?;
+        }
+        Ok(())
+    }
+
+    /// The platforms' truth after every step that changed something; what is held after every fourth that wrote.
+    async fn check(&mut self, before: Tally) -> Result<(), String> {
+        let now = self.field.tally();
+        if now.writes != before.writes {
+            invariants::check_truth(self)?;
+        }
+        if now.commits != before.commits && self.field.below(4) == 0 {
+            invariants::check_held(self).await?;
         }
         Ok(())
     }
@@ -374,19 +413,19 @@ fn store_options(dir: &Path, clock: &SharedClock, entropy: Arc<Entropy>) -> Stor
 /// What a person enters to connect each platform.
 fn connection_requests(world: &World) -> Result<BTreeMap<String, NewConnectionRequest>, String> {
     let listed = world.connections(|platform| format!("http://{platform}.test"));
-    let text = |value: &Value| match value {
+    let words_of = |value: &Value| match value {
         Value::Array(many) => many.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
         other => other.as_str().unwrap_or_default().to_owned(),
     };
     let mut requests = BTreeMap::new();
     for entry in listed.as_array().into_iter().flatten() {
         let credentials = entry["credentials"].as_object().into_iter().flatten();
-        let credentials = credentials.map(|(name, value)| (name.clone(), Secret::new(text(value)))).collect();
-        let channel = text(&entry["channel"]);
+        let credentials = credentials.map(|(name, value)| (name.clone(), Secret::new(words_of(value)))).collect();
+        let channel = words_of(&entry["channel"]);
         let request = NewConnectionRequest {
             channel: channel.as_str().into(),
-            alias: text(&entry["alias"]),
-            base_url: Some(text(&entry["base_url"]).parse().map_err(words)?),
+            alias: words_of(&entry["alias"]),
+            base_url: Some(words_of(&entry["base_url"]).parse().map_err(words)?),
             credentials,
             settings: Default::default(),
         };

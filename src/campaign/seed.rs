@@ -37,6 +37,8 @@ pub struct Plan {
     pub deed_gap_s: u64,
     /// When a backup is taken, from the start, and how much later it is restored.
     pub restores: Vec<(SignedDuration, SignedDuration)>,
+    /// How long new orders arrive by themselves.
+    pub selling: SignedDuration,
     /// How long things go wrong.
     pub length: SignedDuration,
 }
@@ -47,8 +49,9 @@ impl Plan {
     pub fn draw(seed: u64, hours: u32) -> Self {
         let draw = Entropy::seeded(seed.rotate_left(32) ^ 0x5EED);
         let length = SignedDuration::from_hours(i64::from(hours));
-        let poll_s = 30 + draw.below(60);
-        let shop_poll_s = 20 + draw.below(70);
+        let poll_s = 45 + draw.below(75);
+        let shop_poll_s = 30 + draw.below(80);
+        let selling_s = u64::try_from(length.as_secs()).unwrap_or(0) * (35 + draw.below(15)) / 100;
         Self {
             sim: world_options(&draw, seed),
             settings: settings(&draw),
@@ -58,6 +61,7 @@ impl Plan {
             aims: aims(&draw, seed),
             deed_gap_s: 45 + draw.below(60),
             restores: restores(&draw, length),
+            selling: SignedDuration::from_secs(i64::try_from(selling_s).unwrap_or(0)),
             length,
         }
     }

@@ -13,6 +13,8 @@ use crate::campaign::{self, Options, Report, Run};
 
 /// Lines of a failed run's log that are shown where several runs were asked for.
 const LOG_LINES: usize = 40;
+/// Cells that were not hit are named where they are no more than this: a few seeds cannot hit all.
+const MISSING_SHOWN_MAX: usize = 40;
 /// Failed runs that are shown.
 const SHOWN_MAX: usize = 10;
 
@@ -76,18 +78,20 @@ fn in_words(options: &Options, report: &Report, took: Duration) -> String {
     let mut text = report.matrix.table();
     let missing = report.matrix.missing();
     text.push_str(&format!(
-        "\n{} seeds from {}, {} simulated hours in {} s, {} seeds/s on {} cores\n{} crashes, {} of {} cells hit\n",
+        "\n{} seeds from {}, {} simulated hours in {} s, {} seeds/s on {} cores\n{} steps, {} commits, {} crashes, {} of {} cells hit\n",
         report.count,
         options.from,
         report.elapsed.as_hours(),
         took.as_secs(),
         seeds_per_second(report, took),
         options.threads,
+        report.steps,
+        report.commits,
         report.matrix.total(Fault::Crash) + report.matrix.total(Fault::CrashAtCommit),
         campaign::matrix::cells().len() - missing.len(),
         campaign::matrix::cells().len(),
     ));
-    if !missing.is_empty() {
+    if !missing.is_empty() && missing.len() <= MISSING_SHOWN_MAX {
         let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
         text.push_str(&format!("not hit: {}\n", names.join(", ")));
     }
@@ -125,6 +129,8 @@ fn in_json(options: &Options, report: &Report, took: Duration) -> Value {
         "cores": options.threads,
         "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "simulated_s": report.elapsed.as_secs(),
+        "steps": report.steps,
+        "commits": report.commits,
         "matrix": report.matrix.json(),
         "cells_missing": report.matrix.missing().len(),
         "failed": failed,

@@ -40,11 +40,7 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         .shop_orders()
         .ok_or_else(|| ChannelError::Fatal { message: format!("{} is no shop", work.target.alias) })?;
 
-    let source = ExternalSource {
-        channel: work.owner.channel.clone(),
-        account: work.owner.account.clone(),
-        installation: engine.store().installation().id,
-    };
+    let source = source_of(engine, &work);
     if let Some(outcome) = look_first(engine, &work, shop, &source).await? {
         return Ok(outcome);
     }
@@ -158,6 +154,40 @@ async fn mirror_of(engine: &Engine, work: &Work) -> Result<(Vec<MirrorRow>, bool
             reaches_back && state.complete_until.is_some_and(is_recent)
         });
     Ok((rows, is_complete))
+}
+
+/// Looks whether the shop holds an order that we know nothing of, and takes it over as ours: the shop's id of it.
+pub(super) async fn adopt(
+    engine: &Engine,
+    work: &Work,
+    shop: &dyn ShopOrders,
+) -> Result<Option<String>, EngineError> {
+    let source = source_of(engine, work);
+    let listed = shop.find(&work.facts.external_id).await?;
+    let (known, _) = mirror_of(engine, work).await?;
+    let rows = listed.iter().map(mirror_row).chain(known);
+    let Some(row) = rows.filter(|row| is_same_order(row, &source)).min_by_key(|row| row.created_at) else {
+        return Ok(None);
+    };
+    let (order_no, now, id) = (work.effect.order_no, engine.now(), row.shop_order_id.clone());
+    let text = format!("It is in the shop already, as order {id}.");
+    engine
+        .store()
+        .write(WriteLane::Interactive, move |tx| {
+            orders::set_created(tx, order_no, &row.shop_order_id, now)?;
+            let event = NewEvent::new(EventKind::ExportFound, text.clone());
+            events::add(tx, Some(order_no), None, &event, "eider", None, now)
+        })
+        .await?;
+    Ok(Some(id))
+}
+
+fn source_of(engine: &Engine, work: &Work) -> ExternalSource {
+    ExternalSource {
+        channel: work.owner.channel.clone(),
+        account: work.owner.account.clone(),
+        installation: engine.store().installation().id,
+    }
 }
 
 /// Settles the order where the shop holds it.
