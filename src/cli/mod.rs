@@ -14,6 +14,7 @@ mod machine;
 mod migrate;
 mod serve;
 mod signals;
+mod sim;
 mod simulate;
 mod simulators;
 mod sql;
@@ -94,6 +95,8 @@ enum Command {
     Token(token::TokenCommand),
     /// Ask the database: the views of the schema `report`
     Sql(sql::SqlArgs),
+    /// Run the fault campaign: everything that can go wrong with the platforms, from seeds, without network
+    Sim(sim::SimArgs),
     /// Measure this machine on a scratch file
     Bench(bench::BenchArgs),
 }
@@ -173,6 +176,7 @@ async fn run(command_line: CommandLine) -> Result<(), CliError> {
         Command::User(command) => user::run(&place, command).await,
         Command::Token(command) => token::run(&place, command).await,
         Command::Sql(args) => sql::run(&place, args).await,
+        Command::Sim(args) => sim::run(&place, args).await,
         Command::Bench(args) => bench::run(&place, args).await,
     }
 }

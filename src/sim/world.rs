@@ -219,6 +219,14 @@ impl World {
         ])
     }
 
+    /// No more orders arrive by themselves.
+    pub fn end_arrivals(&self) {
+        let mut state = self.lock();
+        state.arrival_gap_us = None;
+        state.meta.next_arrival = None;
+        state.has_meta_changed = true;
+    }
+
     /// Whether answers wait for the disk.
     pub const fn is_durable(&self) -> bool {
         self.journal.is_some()

@@ -19,6 +19,7 @@ mod query;
 mod reader;
 pub mod sessions;
 pub mod shipments;
+pub mod standing;
 pub mod status;
 mod values;
 pub mod verify;
@@ -45,7 +46,7 @@ pub use error::StoreError;
 pub use export::{QueryColumn, QueryResult};
 pub use reader::Read;
 pub use values::external_key;
-pub use writer::{BULK_QUEUE_MAX, INTERACTIVE_QUEUE_MAX, Tx, WriteLane};
+pub use writer::{BULK_QUEUE_MAX, CommitMoment, INTERACTIVE_QUEUE_MAX, Tx, WriteLane};
 
 /// The database's name in the data folder.
 const FILE_NAME: &str = "eider.duckdb";
@@ -148,6 +149,7 @@ impl Store {
             free_space_floor_bytes: options.free_space_floor_bytes,
             report_key: OnceLock::new(),
             fatal: tokio::sync::watch::Sender::new(None),
+            commit_watcher: writer::CommitWatcher::default(),
         });
         let reader_count = options.reader_count.max(1);
         let clones = |count: usize| (0..count).map(|_| connection.try_clone()).collect::<Result<Vec<_>, _>>();
@@ -174,6 +176,12 @@ impl Store {
     /// The key under which buyers appear in reports. Only the first call counts.
     pub fn set_report_key(&self, key: [u8; 32]) {
         self.inner.shared.report_key.get_or_init(|| key);
+    }
+
+    /// Tells `watcher` of every commit from now on, on the writer's thread: for whoever imitates a crash there. Only
+    /// the first call counts.
+    pub fn watch_commits(&self, watcher: impl Fn(CommitMoment) + Send + Sync + 'static) {
+        self.inner.shared.commit_watcher.set(Box::new(watcher));
     }
 
     /// Writes. `work` may run more than once (where a group of writes is undone because of another one), so it must

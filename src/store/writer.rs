@@ -65,6 +65,38 @@ pub(super) struct Shared {
     pub(super) free_space_floor_bytes: u64,
     pub(super) report_key: OnceLock<[u8; 32]>,
     pub(super) fatal: watch::Sender<Option<String>>,
+    pub(super) commit_watcher: CommitWatcher,
+}
+
+/// A moment around a commit, for whoever imitates a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitMoment {
+    /// Everything has been said to the database; nothing of it is durable.
+    Before,
+    /// It is durable; nobody has been told.
+    After,
+}
+
+/// Who is told of every commit, on the writer's thread.
+#[derive(Default)]
+pub(super) struct CommitWatcher(OnceLock<Box<dyn Fn(CommitMoment) + Send + Sync>>);
+
+impl CommitWatcher {
+    pub(super) fn set(&self, watcher: Box<dyn Fn(CommitMoment) + Send + Sync>) {
+        self.0.get_or_init(|| watcher);
+    }
+
+    fn tell(&self, moment: CommitMoment) {
+        if let Some(watcher) = self.0.get() {
+            watcher(moment);
+        }
+    }
+}
+
+impl std::fmt::Debug for CommitWatcher {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("CommitWatcher")
+    }
 }
 
 impl Shared {
@@ -531,7 +563,9 @@ impl WriterThread {
             }
         }
         tx.settle()?;
+        self.shared.commit_watcher.tell(CommitMoment::Before);
         self.connection.execute_batch("COMMIT")?;
+        self.shared.commit_watcher.tell(CommitMoment::After);
         Ok(())
     }
 

@@ -378,6 +378,29 @@ async fn part_shipments_and_several_parcels_go_out_one_by_one() {
 }
 
 #[tokio::test]
+async fn a_parcel_never_takes_the_place_of_one_that_somebody_else_confirmed() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let id = rig.sell(3);
+    rig.pass(120).await;
+    let copy = rig.shop_orders_of(&id).remove(0);
+    let line = rig.amazon_order(&id)["lines"][0]["line_id"].clone();
+    // The marketplace's own page counts its packages from one, and we hear of this one later than of ours.
+    rig.fault("amazon", "searchOrders", "500", 3);
+    rig.control("amazon", "ship", &json!({"id": id, "carrier": "USPS", "tracking": "940011", "lines": [{"line_id": line, "quantity": 1}]}));
+    let sku = copy["lines"][0]["sku"].clone();
+    rig.control("bigcommerce", "ship", &json!({"id": copy["id"], "carrier": "UPS", "tracking": "1Z01", "lines": [{"sku": sku, "quantity": 2}]}));
+    rig.pass(900).await;
+    let order = rig.amazon_order(&id);
+    let told: Vec<&str> = order["shipments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|parcel| parcel["tracking"].as_str())
+        .collect();
+    assert_eq!(told, ["940011", "1Z01"], "{order}");
+}
+
+#[tokio::test]
 async fn a_shipment_on_the_marketplace_reaches_the_shop_once() {
     for kind in [None, Some("timeout_after"), Some("late"), Some("timeout_before")] {
         let mut rig = Rig::new(quiet(), |_| ()).await;

@@ -23,6 +23,7 @@ use crate::store::incidents::NewIncident;
 use crate::store::mirror::{self, MirrorRow, Opened};
 use crate::store::{StoreError, WriteLane, effects, events, incidents, orders};
 use crate::sync::jobs::{self, mirror_row};
+use crate::sync::planted::Planted;
 use crate::sync::{Engine, EngineError, retry};
 
 /// A SKU that the shop did not have is asked for again after so long.
@@ -39,11 +40,7 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         .shop_orders()
         .ok_or_else(|| ChannelError::Fatal { message: format!("{} is no shop", work.target.alias) })?;
 
-    let source = ExternalSource {
-        channel: work.owner.channel.clone(),
-        account: work.owner.account.clone(),
-        installation: engine.store().installation().id,
-    };
+    let source = source_of(engine, &work);
     if let Some(outcome) = look_first(engine, &work, shop, &source).await? {
         return Ok(outcome);
     }
@@ -78,7 +75,7 @@ async fn look_first(
     shop: &dyn ShopOrders,
     source: &ExternalSource,
 ) -> Result<Option<Outcome>, EngineError> {
-    let is_in_doubt = doubt::is_in_doubt(&work.effect);
+    let is_in_doubt = doubt::is_in_doubt(&work.effect) && !engine.has_planted(Planted::ProbeSkipped);
     let is_complete = is_mirror_complete(engine, work);
     if let Some(outcome) = found(engine, work, source, work.mirrored.rows.clone()).await? {
         return Ok(Some(outcome));
@@ -97,6 +94,7 @@ async fn look_first(
     let now = engine.now();
     match doubt::weigh(&work.effect, now) {
         EmptyLook::DoAgain => Ok(None),
+        EmptyLook::LookAgain { .. } if engine.has_planted(Planted::OneEmptyProbeBelieved) => Ok(None),
         EmptyLook::LookAgain { at, first_empty } => {
             keep_first_empty(engine, &work.effect, first_empty).await?;
             let reason = Reason::of(ReasonCode::InDoubt);
@@ -140,11 +138,46 @@ fn is_mirror_complete(engine: &Engine, work: &Work) -> bool {
         .map_or(engine.settings().shop_poll_interval, |seconds| Duration::from_secs(u64::from(seconds)));
     let is_recent =
         |until: Timestamp| retry::later(until, interval + interval / 10 + MIRROR_GRACE) >= engine.now();
-    placed_at > engine.store().installation().epoch_since
+    let is_of_this_epoch =
+        placed_at > engine.store().installation().epoch_since || engine.has_planted(Planted::EpochIgnored);
+    is_of_this_epoch
         && work.mirrored.stream.as_ref().is_some_and(|state| {
             let reaches_back = state.complete_since.is_none_or(|since| since < placed_at);
             reaches_back && state.complete_until.is_some_and(is_recent)
         })
+}
+
+/// Looks whether the shop holds an order that we know nothing of, and takes it over as ours: the shop's id of it.
+pub(super) async fn adopt(
+    engine: &Engine,
+    work: &Work,
+    shop: &dyn ShopOrders,
+) -> Result<Option<String>, EngineError> {
+    let source = source_of(engine, work);
+    let listed = shop.find(&work.facts.external_id).await?;
+    let rows = listed.iter().map(mirror_row).chain(work.mirrored.rows.iter().cloned());
+    let Some(row) = rows.filter(|row| is_same_order(row, &source)).min_by_key(|row| row.created_at) else {
+        return Ok(None);
+    };
+    let (order_no, now, id) = (work.effect.order_no, engine.now(), row.shop_order_id.clone());
+    let text = format!("It is in the shop already, as order {id}.");
+    engine
+        .store()
+        .write(WriteLane::Interactive, move |tx| {
+            orders::set_created(tx, order_no, &row.shop_order_id, now)?;
+            let event = NewEvent::new(EventKind::ExportFound, text.clone());
+            events::add(tx, Some(order_no), None, &event, "eider", None, now)
+        })
+        .await?;
+    Ok(Some(id))
+}
+
+fn source_of(engine: &Engine, work: &Work) -> ExternalSource {
+    ExternalSource {
+        channel: work.owner.channel.clone(),
+        account: work.owner.account.clone(),
+        installation: engine.store().installation().id,
+    }
 }
 
 /// Settles the order where the shop holds it.

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::planted::Planted;
 use super::{Engine, EngineError, retry};
 use crate::channels::error::{ChannelError, RejectKind};
 use crate::domain::connection::Connection;
@@ -226,15 +227,17 @@ impl Engine {
         let now = self.now();
         let (id, order_no) = (work.effect.id, work.effect.order_no);
         let is_export = work.effect.kind == EffectKind::CreateShopOrder;
-        self.store()
-            .write(WriteLane::Interactive, move |tx| {
-                effects::begin_call(tx, id, now)?;
-                if is_export {
-                    orders::set_export(tx, order_no, ExportState::Creating, None)?;
-                }
-                Ok(())
-            })
-            .await?;
+        if !self.has_planted(Planted::IntentNotDurable) {
+            self.store()
+                .write(WriteLane::Interactive, move |tx| {
+                    effects::begin_call(tx, id, now)?;
+                    if is_export {
+                        orders::set_export(tx, order_no, ExportState::Creating, None)?;
+                    }
+                    Ok(())
+                })
+                .await?;
+        }
         let called = Effect {
             state: EffectState::Called,
             attempts: work.effect.attempts.saturating_add(1),

@@ -1,0 +1,76 @@
+//! The campaign itself: it repeats itself exactly, its seeds pass, and planted mistakes are found.
+
+use super::*;
+use crate::sync::Planted;
+
+fn campaign(planted: Option<Planted>) -> Campaign {
+    Campaign::prepare(1, EngineSettings { planted, ..EngineSettings::default() }).unwrap()
+}
+
+fn run_one(campaign: &Campaign, seed: u64) -> Run {
+    runtime().unwrap().block_on(campaign.run_seed(seed))
+}
+
+#[test]
+fn a_seed_is_the_same_run_every_time() {
+    let campaign = campaign(None);
+    for seed in [3, 4] {
+        let (first, second) = (run_one(&campaign, seed), run_one(&campaign, seed));
+        assert_eq!(first.hash, second.hash, "seed {seed}");
+        assert_eq!(first.matrix, second.matrix, "seed {seed}");
+        assert_eq!(first.elapsed, second.elapsed, "seed {seed}");
+    }
+}
+
+/// The first seed from 0 on that finds the mistake.
+fn found_at(planted: Planted) -> Option<(u64, String)> {
+    let campaign = campaign(Some(planted));
+    let next = AtomicU64::new(0);
+    let found = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while found.lock().unwrap().is_none() {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= 500 {
+                        return;
+                    }
+                    if let Some(failure) = run_one(&campaign, seed).failure {
+                        found.lock().unwrap().get_or_insert((seed, failure.what));
+                    }
+                }
+            });
+        }
+    });
+    found.into_inner().unwrap()
+}
+
+fn assert_found(planted: Planted) {
+    let (seed, what) = found_at(planted).unwrap_or_else(|| panic!("{planted:?} was not found in 500 seeds"));
+    println!("{planted:?} was found by seed {seed}: {what:.300}");
+}
+
+#[test]
+fn a_skipped_probe_is_found() {
+    assert_found(Planted::ProbeSkipped);
+}
+
+#[test]
+fn a_cursor_that_moves_early_is_found() {
+    assert_found(Planted::CursorMovedEarly);
+}
+
+#[test]
+fn an_intent_that_is_not_durable_is_found() {
+    assert_found(Planted::IntentNotDurable);
+}
+
+#[test]
+fn one_empty_probe_that_is_believed_is_found() {
+    assert_found(Planted::OneEmptyProbeBelieved);
+}
+
+#[test]
+fn an_epoch_that_is_ignored_is_found() {
+    assert_found(Planted::EpochIgnored);
+}
