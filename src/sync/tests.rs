@@ -498,6 +498,25 @@ async fn too_little_stock_goes_in_as_custom_lines_where_the_merchant_says_so() {
 }
 
 #[tokio::test]
+async fn too_little_stock_is_raised_where_the_merchant_says_so() {
+    let mut rig =
+        Rig::new(quiet(), |settings| settings.insufficient_stock = InsufficientStock::RaiseStock).await;
+    let sku = rig.sku();
+    rig.control("bigcommerce", "stock", &json!({"sku": sku, "quantity": 1}));
+    // The second answer is lost: the number is absolute, so that it is simply sent again.
+    rig.fault("bigcommerce", "put-absolute-adjustment", "timeout_after", 1);
+    let id = rig.sell_sku(&sku, 3);
+    rig.pass(600).await;
+    assert_eq!(rig.export(&id).await, (ExportState::Created, None));
+    let lines = &rig.shop_orders_of(&id)[0]["lines"];
+    assert!(lines[0]["variant_id"].is_string(), "{lines}");
+    let stock =
+        rig.truth("bigcommerce", "listings").into_iter().find(|listing| listing["sku"] == sku.as_str());
+    assert_eq!(stock.unwrap()["quantity"], 0, "raised to what it takes, and taken");
+    rig.assert_exactly_once().await;
+}
+
+#[tokio::test]
 async fn an_unknown_sku_is_held_where_the_merchant_says_so() {
     let mut rig = Rig::new(quiet(), |settings| settings.unmatched_sku = UnmatchedSku::Hold).await;
     let known: Vec<Value> = rig.truth("bigcommerce", "listings");

@@ -28,6 +28,8 @@ use crate::sync::{Engine, EngineError, retry};
 
 /// A SKU that the shop did not have is asked for again after so long.
 const MISSING_SKU_KEPT: SignedDuration = SignedDuration::from_mins(10);
+/// A shop shows raised stock a moment later.
+const STOCK_RAISED_WAIT: Duration = Duration::from_secs(5);
 /// A poll takes a while: so much later than one interval the mirror still counts as one poll old.
 const MIRROR_GRACE: Duration = Duration::from_secs(15);
 
@@ -342,18 +344,10 @@ async fn not_available(
     let now = engine.now();
     match work.owner.settings.insufficient_stock {
         InsufficientStock::Wait if reason.needs_person() => Ok(Outcome::held(reason, now)),
+        InsufficientStock::RaiseStock if reason.needs_person() => Ok(Outcome::held(reason, now)),
         InsufficientStock::Hold => Ok(Outcome::held(reason, now)),
-        InsufficientStock::Wait => {
-            let due_at = retry::next_try(
-                now,
-                work.effect.attempts.saturating_add(1),
-                retry::STOCK_FIRST,
-                retry::STOCK_MAX,
-                None,
-                engine.entropy(),
-            );
-            Ok(Outcome::wait(due_at, reason))
-        }
+        InsufficientStock::Wait => Ok(wait_for_stock(engine, work, reason)),
+        InsufficientStock::RaiseStock => raise_stock(engine, work, shop, draft, reason).await,
         // Custom lines move no stock: a shop that refuses them as well needs a person.
         InsufficientStock::CustomLine if draft.lines.iter().all(|line| line.variant.is_none()) => {
             Ok(Outcome::held(reason, now))
@@ -365,6 +359,46 @@ async fn not_available(
             }
         }
     }
+}
+
+fn wait_for_stock(engine: &Engine, work: &Work, reason: Reason) -> Outcome {
+    let attempts = work.effect.attempts.saturating_add(1);
+    let (first, longest) = (retry::STOCK_FIRST, retry::STOCK_MAX);
+    Outcome::wait(retry::next_try(engine.now(), attempts, first, longest, None, engine.entropy()), reason)
+}
+
+/// Raises the shop's stock to what the order takes, and comes back once the shop has had time to notice.
+async fn raise_stock(
+    engine: &Engine,
+    work: &Work,
+    shop: &dyn ShopOrders,
+    draft: &ShopOrderDraft,
+    reason: Reason,
+) -> Result<Outcome, EngineError> {
+    let mut needed: Vec<(ShopVariant, i64)> = Vec::new();
+    for line in &draft.lines {
+        let Some(variant) = &line.variant else { continue };
+        match needed.iter_mut().find(|(known, _)| known.variant_id == variant.variant_id) {
+            Some((_, quantity)) => *quantity = quantity.saturating_add(line.quantity),
+            None => needed.push((variant.clone(), line.quantity)),
+        }
+    }
+    let raised = shop.raise_stock(&needed).await?;
+    if raised.is_empty() {
+        // There is enough, as far as the shop says: it is the shop's turn.
+        return Ok(wait_for_stock(engine, work, reason));
+    }
+    let each = raised.iter().map(|raised| format!("{} from {} to {}", raised.sku, raised.from, raised.to));
+    let text = format!("{}'s stock was raised: {}.", work.target.alias, each.collect::<Vec<_>>().join(", "));
+    let (order_no, now) = (work.effect.order_no, engine.now());
+    let event = NewEvent::new(EventKind::ExportWaiting, text);
+    engine
+        .store()
+        .write(WriteLane::Interactive, move |tx| {
+            events::add(tx, Some(order_no), None, &event, "eider", None, now)
+        })
+        .await?;
+    Ok(Outcome::wait(retry::later(now, STOCK_RAISED_WAIT), reason))
 }
 
 /// The order is in the shop: our row, the mirror and the end of the effect in one write.
