@@ -49,14 +49,7 @@ impl Deeds {
     /// People who begin at `start` and do something every `gap_s` seconds on average.
     #[must_use]
     pub fn new(draw: Entropy, start: Timestamp, gap_s: u64) -> Self {
-        Self {
-            draw,
-            next_at: start,
-            gap_s,
-            parcels: 0,
-            empty: BTreeMap::new(),
-            untracked: Vec::new(),
-        }
+        Self { draw, next_at: start, gap_s, parcels: 0, empty: BTreeMap::new(), untracked: Vec::new() }
     }
 
     /// When they do the next thing.
@@ -109,7 +102,8 @@ impl Deeds {
                 let is_open = !matches!(order["status_id"].as_i64(), Some(0 | 2 | 4 | 5 | 6 | 10) | None);
                 let desk = desk_of(text(order, "external_order_id"));
                 is_open
-                    && (desk == Desk::Shop || desk == Desk::Both && shipped_units(order, "line_id").is_empty())
+                    && (desk == Desk::Shop
+                        || desk == Desk::Both && shipped_units(order, "line_id").is_empty())
             })
             .collect();
         let order = self.pick(&waiting)?;
@@ -170,7 +164,8 @@ impl Deeds {
     fn cancel(&self, world: &World) -> Option<String> {
         let copies = list(world, BIGCOMMERCE, "shop_orders");
         let orders = list(world, AMAZON, "orders");
-        let has_parcels = |order: &Value| order["shipments"].as_array().is_some_and(|parcels| !parcels.is_empty());
+        let has_parcels =
+            |order: &Value| order["shipments"].as_array().is_some_and(|parcels| !parcels.is_empty());
         let waiting: Vec<&Value> = orders
             .iter()
             .filter(|order| text(order, "status") == "open" && order["fulfilled_by"] == "seller")
@@ -218,7 +213,8 @@ impl Deeds {
             return None;
         }
         let (order, place) = self.untracked.remove(0);
-        let known = list(world, BIGCOMMERCE, "shop_orders").into_iter().find(|known| text(known, "id") == order)?;
+        let known =
+            list(world, BIGCOMMERCE, "shop_orders").into_iter().find(|known| text(known, "id") == order)?;
         let parcel = text(known["shipments"].as_array()?.get(place)?, "id").to_owned();
         let credentials = world.connections(str::to_owned);
         let shop = credentials.as_array()?.iter().find(|entry| entry["channel"] == BIGCOMMERCE)?;
@@ -261,7 +257,11 @@ impl Deeds {
 
     fn tracking(&mut self) -> String {
         self.parcels += 1;
-        format!("{}{:08}", ["1Z", "9400", "JD01"][usize::try_from(self.parcels % 3).unwrap_or(0)], self.parcels)
+        format!(
+            "{}{:08}",
+            ["1Z", "9400", "JD01"][usize::try_from(self.parcels % 3).unwrap_or(0)],
+            self.parcels
+        )
     }
 
     fn carrier(&self) -> &'static str {
@@ -331,9 +331,9 @@ fn left_to_ship(order: &Value, name: &str) -> Vec<(String, i64)> {
 /// shipped at the marketplace. By the marketplace's lines, matched to the shop's by SKU.
 fn left_beside(order: &Value, copy: &Value) -> Option<Vec<(String, i64)>> {
     let parcels = |order: &Value| order["shipments"].as_array().cloned().unwrap_or_default();
-    let ours: Vec<String> =
-        parcels(copy).iter().map(|parcel| text(parcel, "tracking").to_owned()).collect();
-    let is_foreign = parcels(order).iter().any(|parcel| !ours.iter().any(|known| known == text(parcel, "tracking")));
+    let ours: Vec<String> = parcels(copy).iter().map(|parcel| text(parcel, "tracking").to_owned()).collect();
+    let is_foreign =
+        parcels(order).iter().any(|parcel| !ours.iter().any(|known| known == text(parcel, "tracking")));
     if ours.is_empty() || is_foreign {
         return None;
     }

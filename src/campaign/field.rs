@@ -454,7 +454,9 @@ impl Field {
                 }
                 Outcome::dead()
             }
-            Fault::CrashAtCommit => Outcome { is_hit: false, ..Outcome::answered(self.handle(operation, request)) },
+            Fault::CrashAtCommit => {
+                Outcome { is_hit: false, ..Outcome::answered(self.handle(operation, request)) }
+            }
         }
     }
 
@@ -483,12 +485,7 @@ impl Field {
     }
 
     /// The seller ends the authorisation just before the call; a person gives a new one after a while.
-    fn strike_revoked(
-        &self,
-        state: &mut State,
-        operation: &Operation,
-        request: &Request<Bytes>,
-    ) -> Outcome {
+    fn strike_revoked(&self, state: &mut State, operation: &Operation, request: &Request<Bytes>) -> Outcome {
         self.world.control(operation.platform, "revoke", Some(&json!({})));
         let minutes = 2 + state.draw.below(25);
         let wait = SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(2));

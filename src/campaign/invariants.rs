@@ -109,7 +109,8 @@ fn check_copies(truth: &Truth) -> Result<(), String> {
             return Err(format!("an unpaid order was exported: {order}"));
         }
         for copy in found {
-            let is_same = copy["total_minor"] == order["total_minor"] && copy["currency"] == order["currency"];
+            let is_same =
+                copy["total_minor"] == order["total_minor"] && copy["currency"] == order["currency"];
             if !is_same {
                 return Err(format!("the shop's total is not the marketplace's: {order} → {copy}"));
             }
@@ -196,7 +197,8 @@ pub async fn open_points(rig: &mut Rig) -> Result<Vec<String>, String> {
     let mut points: Vec<String> = Vec::new();
     points.extend(incidents.iter().map(|incident| format!("an incident is open: {}", incident.what.text)));
     points.extend(findings.iter().map(|finding| format!("verify, {}: {}", finding.check, finding.text)));
-    points.extend(parked.iter().map(|parked| format!("a payload is parked: {} {}", parked.place, parked.what)));
+    points
+        .extend(parked.iter().map(|parked| format!("a payload is parked: {} {}", parked.place, parked.what)));
     for connection in rig.engine()?.connections() {
         if connection.state != ConnectionState::Active {
             points.push(format!("{} is {}", connection.alias, connection.state));

@@ -208,8 +208,7 @@ impl Rig {
             let mut requests = connection_requests(&self.field.world)?;
             let request = requests.remove(platform).ok_or("the platform has no credentials")?;
             let id = if platform == AMAZON { self.marketplace } else { self.shop };
-            let change =
-                ConnectionUpdate { credentials: request.credentials, ..ConnectionUpdate::default() };
+            let change = ConnectionUpdate { credentials: request.credentials, ..ConnectionUpdate::default() };
             let engine = self.engine()?.clone();
             match self.unless_dead(engine.change_connection(id, change, "campaign")).await {
                 Some(Ok(())) => {
@@ -237,7 +236,9 @@ impl Rig {
         let known = list(&self.field.world, platform, name);
         let bound = u64::try_from(known.len()).unwrap_or(0);
         let place = usize::try_from(self.field.below(bound)).unwrap_or(0);
-        let Some(external_id) = known.get(place).map(|order| text(order, "id").to_owned()) else { return Ok(()) };
+        let Some(external_id) = known.get(place).map(|order| text(order, "id").to_owned()) else {
+            return Ok(());
+        };
         self.field.note(&format!("a person looks {platform} {external_id} up"));
         let engine = self.engine()?.clone();
         if self.unless_dead(engine.find_order(Some(id), &external_id, "campaign")).await.is_none() {
@@ -300,7 +301,8 @@ impl Rig {
         let dir = self.field.folder();
         let clock = Arc::clone(&self.field.clock) as SharedClock;
         // Each life draws its own numbers, as a real process would.
-        let draw = |purpose: u64| Arc::new(Entropy::seeded(self.entropy_seed ^ (life << 32) ^ (purpose << 56)));
+        let draw =
+            |purpose: u64| Arc::new(Entropy::seeded(self.entropy_seed ^ (life << 32) ^ (purpose << 56)));
         let store = Store::open(store_options(&dir, &clock, draw(1))).map_err(words)?;
         let field = Arc::clone(&self.field);
         store.watch_commits(move |moment| field.on_commit(life, moment));
@@ -420,7 +422,8 @@ fn connection_requests(world: &World) -> Result<BTreeMap<String, NewConnectionRe
     let mut requests = BTreeMap::new();
     for entry in listed.as_array().into_iter().flatten() {
         let credentials = entry["credentials"].as_object().into_iter().flatten();
-        let credentials = credentials.map(|(name, value)| (name.clone(), Secret::new(words_of(value)))).collect();
+        let credentials =
+            credentials.map(|(name, value)| (name.clone(), Secret::new(words_of(value)))).collect();
         let channel = words_of(&entry["channel"]);
         let request = NewConnectionRequest {
             channel: channel.as_str().into(),

@@ -39,7 +39,8 @@ pub struct SimArgs {
 pub async fn run(place: &Place, args: SimArgs) -> Result<(), CliError> {
     // Faults are what this is about: the engine's warnings of them would drown everything else.
     logging::start(&place.load(None)?, logging::Unset::Silent)?;
-    let options = Options { from: args.from, count: args.seeds, hours: args.hours, threads: machine::cores() };
+    let options =
+        Options { from: args.from, count: args.seeds, hours: args.hours, threads: machine::cores() };
     let started = Instant::now();
     let is_screen = std::io::stderr().is_terminal();
     let ran = tokio::task::spawn_blocking(move || {
@@ -101,7 +102,8 @@ fn in_words(options: &Options, report: &Report, took: Duration) -> String {
             text.push_str(&format!("{} failed:\n", failed.len()));
             for run in failed.iter().take(SHOWN_MAX) {
                 let what = run.failure.as_ref().map_or("", |failure| failure.what.as_str());
-                let first: String = what.lines().take(2).collect::<Vec<_>>().join(" ").chars().take(300).collect();
+                let first: String =
+                    what.lines().take(2).collect::<Vec<_>>().join(" ").chars().take(300).collect();
                 text.push_str(&format!("  seed {}: {first}\n", run.seed));
             }
         }

@@ -62,7 +62,8 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
             match looks_again_at {
                 None => effects::finish(tx, id, EffectOutcome::Done, "The shop's shipments were read.")?,
                 Some(at) => {
-                    let text = "The shop's shipments were read; once more when every list of the shop has them.";
+                    let text =
+                        "The shop's shipments were read; once more when every list of the shop has them.";
                     effects::postpone(tx, id, at, EffectState::Due, None, text)?;
                 }
             }
