@@ -571,7 +571,8 @@ impl Engine {
         external_order_id: Option<&str>,
     ) -> Result<Option<Found>, String> {
         let known = self.connections();
-        let owner = known.iter().find(|owner| owner.channel == source.channel && owner.account == source.account);
+        let owner =
+            known.iter().find(|owner| owner.channel == source.channel && owner.account == source.account);
         let (Some(owner), Some(external_id)) = (owner, external_order_id) else {
             return Err(format!("{} has it from a marketplace that is not connected here.", shop.alias));
         };
