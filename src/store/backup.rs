@@ -483,4 +483,4 @@ fn remove_older(dir: &Path, installation: &str, keep: u32) -> Result<Vec<PathBuf
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::store) mod tests;

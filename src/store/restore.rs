@@ -82,13 +82,16 @@ pub async fn restore(options: RestoreOptions) -> Result<Restored, StoreError> {
     // Held to the end: nobody may open the folder meanwhile.
     let _lock = super::lock(&dir)?;
     finish(&dir)?;
-    let restored = prepare_and_swap(&options).await;
-    if restored.is_err() && !swap::is_pending(&dir) {
+    let prepared = prepare(&options).await;
+    if prepared.is_err() && !swap::is_pending(&dir) {
         if let Err(error) = swap::remove(&dir.join(swap::STAGE_NAME)) {
             tracing::warn!(%error, "the rest of a broken restore is left over; the next start removes it");
         }
     }
-    restored
+    let mut restored = prepared?;
+    finish(&dir)?;
+    restored.aside = restored.aside.filter(|aside| aside.exists());
+    Ok(restored)
 }
 
 /// True where a restore was interrupted after its data were ready: the next start finishes it.
@@ -107,9 +110,10 @@ pub(super) fn finish(dir: &Path) -> Result<(), StoreError> {
     swap::remove(&dir.join(swap::STAGE_NAME)).map_err(failed)
 }
 
-async fn prepare_and_swap(options: &RestoreOptions) -> Result<Restored, StoreError> {
+/// Checks the backup and makes it ready beside the present data. When this returns well, it is what counts.
+async fn prepare(options: &RestoreOptions) -> Result<Restored, StoreError> {
     let dir = &options.store.dir;
-    let (from, target, clock) = (options.from.clone(), dir.clone(), options.store.clock.clone());
+    let (from, target) = (options.from.clone(), dir.clone());
     let present = present(options)?;
     let manifest = backup::blocking(move || stage(&from, &target)).await?;
     let mut restored = Restored {
@@ -123,11 +127,10 @@ async fn prepare_and_swap(options: &RestoreOptions) -> Result<Restored, StoreErr
     };
     let credentials = open_vault(options, &mut restored)?;
     settle(options, present, &credentials, &mut restored).await?;
-    let aside = PathBuf::from(format!("{ASIDE_PREFIX}{}", time_name(clock.now())));
-    let aside = unused(dir, &aside);
+    let now = options.store.clock.now();
+    let aside = unused(dir, &PathBuf::from(format!("{ASIDE_PREFIX}{}", time_name(now))));
     swap::commit(dir, &aside).map_err(|error| cannot("replace the data in", dir, &error))?;
-    finish(dir)?;
-    restored.aside = Some(dir.join(aside)).filter(|aside| aside.exists());
+    restored.aside = Some(dir.join(aside));
     Ok(restored)
 }
 
