@@ -22,11 +22,11 @@ use crate::domain::shipment::{ShipmentFacts, ShippedLine};
 const BUYER: &str = "Zelda Quartermain";
 const START: &str = "2026-01-01T00:00:00Z";
 
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     START.parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
 }
 
-fn options(dir: &Path) -> StoreOptions {
+pub(super) fn options(dir: &Path) -> StoreOptions {
     StoreOptions {
         dir: dir.to_owned(),
         memory_limit: "512MB".to_owned(),
@@ -42,15 +42,15 @@ fn options(dir: &Path) -> StoreOptions {
 }
 
 /// A store in a new folder with a shop and a marketplace that exports to it.
-struct Bench {
-    dir: tempfile::TempDir,
-    store: Store,
-    shop: ShopConnection,
-    amazon: ShopConnection,
+pub(super) struct Bench {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) store: Store,
+    pub(super) shop: ShopConnection,
+    pub(super) amazon: ShopConnection,
 }
 
 impl Bench {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(options(dir.path())).unwrap();
         store.set_report_key([7; 32]);
@@ -59,7 +59,7 @@ impl Bench {
         Self { dir, store, shop, amazon }
     }
 
-    async fn import(&self, orders: Vec<ImportItem>) -> ImportOutcome {
+    pub(super) async fn import(&self, orders: Vec<ImportItem>) -> ImportOutcome {
         let batch = ImportBatch {
             connection: self.amazon.clone(),
             orders,
@@ -82,7 +82,7 @@ impl Bench {
         self.store.read(move |read| orders::detail(read, order_no)).await.unwrap().unwrap()
     }
 
-    async fn findings(&self) -> Vec<verify::Finding> {
+    pub(super) async fn findings(&self) -> Vec<verify::Finding> {
         self.store.read(verify::verify).await.unwrap()
     }
 
@@ -91,7 +91,7 @@ impl Bench {
     }
 }
 
-async fn connect(store: &Store, channel: &str, shop: Option<ConnectionId>) -> ShopConnection {
+pub(super) async fn connect(store: &Store, channel: &str, shop: Option<ConnectionId>) -> ShopConnection {
     let new = NewConnection {
         channel: channel.into(),
         alias: format!("My {channel}"),
@@ -109,7 +109,7 @@ async fn connect(store: &Store, channel: &str, shop: Option<ConnectionId>) -> Sh
         .unwrap()
 }
 
-fn facts(id: &str, updated: i64) -> OrderFacts {
+pub(super) fn facts(id: &str, updated: i64) -> OrderFacts {
     let line = |number: usize, quantity| LineFacts {
         external_id: format!("{id}-{number}"),
         sku: Some(format!("SKU-{number}")),
@@ -161,7 +161,7 @@ fn facts(id: &str, updated: i64) -> OrderFacts {
     }
 }
 
-fn item(facts: OrderFacts) -> ImportItem {
+pub(super) fn item(facts: OrderFacts) -> ImportItem {
     let whole = serde_json::json!({"id": facts.external_id, "buyer": BUYER, "updated": facts.updated_at, "status": facts.status}).to_string();
     let cut = crate::domain::person::cut(&whole, &["buyer"]).unwrap();
     ImportItem::new(Some(facts.external_id.clone()), cut.payload, cut.values, Ok(facts))

@@ -54,7 +54,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     account: config::account,
     credentials_file: Some(config::parse_credentials_file),
     // A store-level API account does not end.
-    life: CredentialLife { secret_days: None, authorisation_days: None },
+    life: CredentialLife { secret_days: None, authorisation_days: None, tokens_rotate: false },
     connect,
 };
 
