@@ -147,7 +147,8 @@ fn listen(
     platform: Option<&'static str>,
     sims: &BTreeMap<String, String>,
 ) -> io::Result<(ServerHandle, JoinHandle<io::Result<()>>)> {
-    let serving = Serving { world: Arc::clone(world), platform, sims: sims.clone(), unanswered: Arc::default() };
+    let serving =
+        Serving { world: Arc::clone(world), platform, sims: sims.clone(), unanswered: Arc::default() };
     let serving = web::Data::new(serving);
     let app = move || {
         App::new()

@@ -296,9 +296,9 @@ fn file_rows(read: &Read<'_>) -> Result<BTreeMap<String, i64>, StoreError> {
 /// Paths in the data folder by the name of the file.
 fn held_files(dir: &Path) -> Result<BTreeMap<String, PathBuf>, StoreError> {
     let paths = files::all(dir).map_err(|error| cannot("look into", dir, &error))?;
-    let named = paths.into_iter().map(|path| {
-        (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), path)
-    });
+    let named = paths
+        .into_iter()
+        .map(|path| (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), path));
     Ok(named.collect())
 }
 
@@ -317,10 +317,9 @@ fn compare_files(
             Ok((_, sha256)) if sha256 != *name => {
                 texts.push(format!("{} is not what it was: its content is {sha256}", path.display()));
             }
-            Ok((size, _)) if i64::try_from(size) != Ok(*expected_bytes) => texts.push(format!(
-                "{} has {size} bytes, the database says {expected_bytes}",
-                path.display()
-            )),
+            Ok((size, _)) if i64::try_from(size) != Ok(*expected_bytes) => {
+                texts.push(format!("{} has {size} bytes, the database says {expected_bytes}", path.display()))
+            }
             Ok(_) => {}
             // It may have been erased since the folder was read.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -329,7 +328,10 @@ fn compare_files(
     }
     let is_missing = |name: &&String| !lying.contains_key(*name);
     for name in rows.keys().filter(is_missing) {
-        texts.push(format!("file {name} is in the database and not in {}", dir.join(files::FOLDER_NAME).display()));
+        texts.push(format!(
+            "file {name} is in the database and not in {}",
+            dir.join(files::FOLDER_NAME).display()
+        ));
     }
     texts.into_iter().take(FILE_FINDINGS_MAX).map(|text| Finding { check: FILES_CHECK, text }).collect()
 }

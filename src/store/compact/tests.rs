@@ -8,9 +8,10 @@ const MARKER: &str = "Wilhelmina-Marker-7719";
 
 fn holds(dir: &Path, text: &str) -> bool {
     let names = [FILE_NAME.to_owned(), format!("{FILE_NAME}.wal")];
-    names.iter().filter_map(|name| fs::read(dir.join(name)).ok()).any(|bytes| {
-        bytes.windows(text.len()).any(|window| window == text.as_bytes())
-    })
+    names
+        .iter()
+        .filter_map(|name| fs::read(dir.join(name)).ok())
+        .any(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
 }
 
 /// Everything that a file is made of beside its rows.
@@ -19,7 +20,7 @@ fn shape(store_file: &Path) -> Vec<String> {
         UNION ALL SELECT sql || coalesce(comment, '') FROM duckdb_views() WHERE NOT internal
         UNION ALL SELECT table_name || column_name || coalesce(comment, '') FROM duckdb_columns() WHERE NOT internal
         ORDER BY ALL";
-    let connection = Connection::open(store_file).unwrap();
+    let connection = Connection::open_with_flags(store_file, duckdb::Config::default()).unwrap();
     Read::new(&connection, usize::MAX).rows(SQL, [], |row| get(row, 0)).unwrap()
 }
 
@@ -27,7 +28,7 @@ fn shape(store_file: &Path) -> Vec<String> {
 fn payload_compression(file: &Path) -> Vec<String> {
     const SQL: &str = "SELECT DISTINCT compression FROM pragma_storage_info('raw.payload')
         WHERE column_name = 'payload' AND segment_type = 'VARCHAR'";
-    let connection = Connection::open(file).unwrap();
+    let connection = Connection::open_with_flags(file, duckdb::Config::default()).unwrap();
     Read::new(&connection, usize::MAX).rows(SQL, [], |row| get(row, 0)).unwrap()
 }
 
@@ -39,7 +40,8 @@ async fn what_was_deleted_is_gone_from_the_file_and_all_else_is_there() {
         "INSERT INTO main.person SELECT 900000 + range, NULL, 1, '[]', '{MARKER}' || range, '{MARKER}', now(), NULL
          FROM range(2000)"
     );
-    let planted = bench.store.write(WriteLane::Interactive, move |tx| Ok(tx.connection().execute_batch(&plant)?));
+    let planted =
+        bench.store.write(WriteLane::Interactive, move |tx| Ok(tx.connection().execute_batch(&plant)?));
     planted.await.unwrap();
     bench.store.checkpoint().await.unwrap();
     let delete = "DELETE FROM main.person WHERE person_id >= 900000";
@@ -74,7 +76,8 @@ async fn rows_keep_their_order() {
     bench.import((0..5_000).map(|number| item(facts(&format!("O{number}"), 1))).collect()).await;
     bench.store.close().await;
     compact(&options(bench.dir.path())).unwrap();
-    let connection = Connection::open(bench.dir.path().join(FILE_NAME)).unwrap();
+    let connection =
+        Connection::open_with_flags(bench.dir.path().join(FILE_NAME), duckdb::Config::default()).unwrap();
     let sql = "SELECT count(*) FROM (SELECT order_no, lag(order_no) OVER (ORDER BY rowid) AS before FROM main.orders)
         WHERE before > order_no";
     let disordered: i64 = connection.query_row(sql, [], |row| row.get(0)).unwrap();
@@ -102,7 +105,8 @@ async fn a_folder_in_use_is_not_compacted_and_what_a_killed_run_left_is_removed(
 async fn a_new_file_that_differs_is_not_taken() {
     let bench = Bench::new().await;
     let make = "CREATE TABLE main.unknown (n BIGINT); INSERT INTO main.unknown VALUES (1)";
-    let made = bench.store.write(WriteLane::Interactive, move |tx| Ok(tx.connection().execute_batch(make)?));
+    let made =
+        bench.store.write(WriteLane::Interactive, move |tx| Ok(tx.connection().execute_batch(make)?));
     made.await.unwrap();
     bench.store.close().await;
     let before = fs::read(bench.dir.path().join(FILE_NAME)).unwrap();
