@@ -272,15 +272,20 @@ fn cancel_effect(connection: &Connection, status: OrderStatus, now: Timestamp) -
     if matches!(status, OrderStatus::Shipped | OrderStatus::PartShipped) {
         return None;
     }
-    let shop = connection.settings.shop?;
-    Some(NewEffect {
+    connection.settings.shop.map(|shop| cancellation(shop, now))
+}
+
+/// The cancellation of an order's shop order.
+#[must_use]
+pub fn cancellation(shop: ConnectionId, now: Timestamp) -> NewEffect {
+    NewEffect {
         kind: EffectKind::CancelShopOrder,
         revision: "cancelled".to_owned(),
         connection: shop,
         lane: Lane::Orders,
         due_at: now,
         held: None,
-    })
+    }
 }
 
 /// Whether an order goes into the shop, and if not, why.

@@ -17,7 +17,7 @@ use crate::domain::effect::{Effect, EffectOutcome, EffectState};
 use crate::domain::listing::ShopVariant;
 use crate::domain::money::decimal_of_minor;
 use crate::domain::order::{ExportState, OrderStatus};
-use crate::domain::plan::{EventKind, NewEvent};
+use crate::domain::plan::{EventKind, NewEvent, cancellation};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::store::incidents::NewIncident;
 use crate::store::mirror::{self, MirrorRow, Opened};
@@ -415,19 +415,21 @@ async fn keep_created(
         Arc::new(move |status| jobs::is_shipped(&connector, status));
     let kind =
         if outcome == EffectOutcome::Found { EventKind::ExportFound } else { EventKind::ExportCreated };
+    // One that was found may be from before the marketplace cancelled it: nobody will tell us of that again.
+    let is_late = work.facts.status == OrderStatus::Cancelled && row.status_id != draft::CANCELLED_STATUS_ID;
     let opened = Opened::default();
     let told = opened.clone();
-    engine
+    let cancelled = engine
         .store()
         .write(WriteLane::Interactive, move |tx| {
             orders::set_created(tx, order_no, &row.shop_order_id, now)?;
             effects::finish(tx, id, outcome, &text)?;
             events::add(tx, Some(order_no), None, &NewEvent::new(kind, text.clone()), "eider", None, now)?;
             mirror::keep_created(tx, shop, order_no, &row, Arc::clone(&is_shipped), &told, now);
-            Ok(())
+            if is_late { effects::open(tx, order_no, &cancellation(shop, now)) } else { Ok(None) }
         })
         .await?;
-    engine.enqueue(opened.take().into_iter().collect());
+    engine.enqueue(opened.take().into_iter().chain(cancelled).collect());
     engine.with_queue(|queue| queue.hasten(order_no, now));
     Ok(Outcome::Written(None))
 }
