@@ -167,7 +167,7 @@ impl Rig {
 
     /// A backup of now.
     async fn back_up(&self) -> std::path::PathBuf {
-        let backup = self.dir.path().join("backup");
+        let backup = self.dir.path().join(format!("backup-{}", self.clock.now()));
         self.engine.store().copy_file(backup.clone()).await.unwrap();
         backup
     }
