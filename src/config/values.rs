@@ -77,7 +77,8 @@ impl TryFrom<String> for Interval {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let expected = || "expected a time of a minute or more with its unit, such as \"24h\" or \"90m\"".to_owned();
+        let expected =
+            || "expected a time of a minute or more with its unit, such as \"24h\" or \"90m\"".to_owned();
         let span: jiff::Span = text.parse().map_err(|_| expected())?;
         let duration = span
             .to_duration(jiff::SpanRelativeTo::days_are_24_hours())

@@ -276,7 +276,8 @@ mod tests {
             authorised_on: Some("2026-06-01".parse().unwrap()),
             ..ConnectionSettings::default()
         };
-        let life = CredentialLife { secret_days: Some(180), authorisation_days: Some(365), tokens_rotate: false };
+        let life =
+            CredentialLife { secret_days: Some(180), authorisation_days: Some(365), tokens_rotate: false };
         let left = |today: &str| -> Vec<i32> {
             deadlines(&settings, life, today.parse().unwrap())
                 .iter()

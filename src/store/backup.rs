@@ -358,9 +358,8 @@ impl Job<'_> {
         let started = Instant::now();
         let database = {
             let to = self.part.join(FILE_NAME);
-            let copied = copy(&shared.file, &to, Some(hold.size_bytes), || {
-                self.is_wanted() && !hold.is_unwelcome()
-            });
+            let copied =
+                copy(&shared.file, &to, Some(hold.size_bytes), || self.is_wanted() && !hold.is_unwelcome());
             copied.map_err(|error| cannot("write", &to, &error))?
         };
         let tables = hold.row_counts.clone();
@@ -369,9 +368,7 @@ impl Job<'_> {
         let copy_duration = started.elapsed();
         let mut copied = vec![(PathBuf::from(FILE_NAME), database)];
         copied.extend(self.copy_if_there(Path::new(VAULT_FILE_NAME))?);
-        for path in
-            files::all(&shared.dir).map_err(|error| cannot("look into", &shared.dir, &error))?
-        {
+        for path in files::all(&shared.dir).map_err(|error| cannot("look into", &shared.dir, &error))? {
             copied.extend(self.copy_if_there(&path)?);
         }
         self.read_again(&copied)?;
@@ -399,7 +396,8 @@ impl Job<'_> {
                 .create(folder)
                 .map_err(|error| cannot("make", folder, &error))?;
         }
-        let copied = copy(&from, &to, None, || self.is_wanted()).map_err(|error| cannot("write", &to, &error))?;
+        let copied =
+            copy(&from, &to, None, || self.is_wanted()).map_err(|error| cannot("write", &to, &error))?;
         Ok(Some((path.to_owned(), copied)))
     }
 

@@ -113,7 +113,8 @@ fn tables(connection: &Connection) -> Result<Vec<(String, String)>, StoreError> 
 fn columns(connection: &Connection, schema: &str, table: &str) -> Result<String, StoreError> {
     const SQL: &str = "SELECT column_name FROM duckdb_columns()
         WHERE database_name = current_database() AND schema_name = ? AND table_name = ? ORDER BY column_index";
-    let names: Vec<String> = Read::new(connection, usize::MAX).rows(SQL, [schema, table], |row| get(row, 0))?;
+    let names: Vec<String> =
+        Read::new(connection, usize::MAX).rows(SQL, [schema, table], |row| get(row, 0))?;
     let names: Vec<String> = names.iter().map(|name| format!("\"{}\"", name.replace('"', "\"\""))).collect();
     Ok(names.join(", "))
 }
@@ -133,7 +134,8 @@ fn compare(connection: &Connection) -> Result<i64, StoreError> {
     for (schema, table) in tables(connection)? {
         let name = quoted(&schema, &table);
         let print = |of: &str| -> Result<Option<(i64, String)>, StoreError> {
-            let sql = format!("SELECT count(*), CAST(sum(CAST(hash(t) AS HUGEINT)) AS VARCHAR) FROM {of} AS t");
+            let sql =
+                format!("SELECT count(*), CAST(sum(CAST(hash(t) AS HUGEINT)) AS VARCHAR) FROM {of} AS t");
             read.first(&sql, [], |row| Ok((get(row, 0)?, get::<Option<String>>(row, 1)?.unwrap_or_default())))
         };
         if print(&name)? != print(&format!("old.{name}"))? {

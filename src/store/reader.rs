@@ -172,7 +172,11 @@ impl ReaderPool {
     }
 
     /// The same with a deadline of its own.
-    pub(super) async fn run_within<T, F>(self: &Arc<Self>, deadline: Duration, work: F) -> Result<T, StoreError>
+    pub(super) async fn run_within<T, F>(
+        self: &Arc<Self>,
+        deadline: Duration,
+        work: F,
+    ) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: FnOnce(&Read<'_>) -> Result<T, StoreError> + Send + 'static,

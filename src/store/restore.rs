@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use duckdb::{AccessMode, params};
 use jiff::Timestamp;
 
-use super::backup::{self, Manifest, MANIFEST_NAME, cannot, check_copy, copy, time_name};
+use super::backup::{self, MANIFEST_NAME, Manifest, cannot, check_copy, copy, time_name};
 use super::error::StoreError;
 use super::files;
 use super::migrate::{self, EngineLimits};
@@ -180,7 +180,10 @@ fn stage(from: &Path, dir: &Path) -> Result<Manifest, StoreError> {
         }
     }
     if !data.join(FILE_NAME).exists() {
-        return Err(StoreError::Invalid(format!("{} holds no database. Nothing was changed.", from.display())));
+        return Err(StoreError::Invalid(format!(
+            "{} holds no database. Nothing was changed.",
+            from.display()
+        )));
     }
     check_copy(&data.join(FILE_NAME), &dir.join(swap::STAGE_NAME), &manifest.tables)?;
     Ok(manifest)
@@ -189,7 +192,10 @@ fn stage(from: &Path, dir: &Path) -> Result<Manifest, StoreError> {
 /// A manifest is somebody's text: it may not name what lies elsewhere.
 fn is_expected(path: &Path) -> bool {
     let is_plain = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-    is_plain && (path == Path::new(FILE_NAME) || path == Path::new(VAULT_FILE_NAME) || path.starts_with(files::FOLDER_NAME))
+    is_plain
+        && (path == Path::new(FILE_NAME)
+            || path == Path::new(VAULT_FILE_NAME)
+            || path.starts_with(files::FOLDER_NAME))
 }
 
 fn check_room(manifest: &Manifest, dir: &Path) -> Result<(), StoreError> {
@@ -262,7 +268,9 @@ fn open_vault(options: &RestoreOptions, restored: &mut Restored) -> Result<BTree
         Err(VaultError::KeyMissing { .. }) => {
             format!("its key is not there: {KEY_FILE_NAME} in the data folder, or EIDER_KEY, was not given")
         }
-        Err(VaultError::WrongKey { origin, .. }) => format!("{origin} is another key than the one it was written with"),
+        Err(VaultError::WrongKey { origin, .. }) => {
+            format!("{origin} is another key than the one it was written with")
+        }
         Err(VaultError::Damaged { problem, .. }) => format!("it is damaged ({problem})"),
         Err(error) => return Err(StoreError::Invalid(error.to_string())),
     };
@@ -314,13 +322,13 @@ async fn settle_store(
     }
     let is_same = store.installation().id == present.installation;
     let (epoch, erased) = if is_same { (present.epoch, present.erased) } else { (0, Vec::new()) };
-    restored.erased_again =
-        store.write(WriteLane::Interactive, move |tx| erase_again(tx, &erased)).await?;
+    restored.erased_again = store.write(WriteLane::Interactive, move |tx| erase_again(tx, &erased)).await?;
     let known = store.read(connections::all).await?;
-    let needing: Vec<(Connection, &'static str)> =
-        known.into_iter().filter_map(|connection| Some((reason(options, &connection, credentials)?, connection)))
-            .map(|(reason, connection)| (connection, reason))
-            .collect();
+    let needing: Vec<(Connection, &'static str)> = known
+        .into_iter()
+        .filter_map(|connection| Some((reason(options, &connection, credentials)?, connection)))
+        .map(|(reason, connection)| (connection, reason))
+        .collect();
     restored.reauthorise =
         needing.iter().map(|(connection, reason)| (connection.alias.clone(), *reason)).collect();
     store
@@ -352,10 +360,7 @@ fn reason(
 }
 
 /// Erases what was erased since the backup was made.
-fn erase_again(
-    tx: &mut super::Tx<'_>,
-    erased: &[(i64, String, Timestamp)],
-) -> Result<usize, StoreError> {
+fn erase_again(tx: &mut super::Tx<'_>, erased: &[(i64, String, Timestamp)]) -> Result<usize, StoreError> {
     const IS_LOGGED_SQL: &str = "SELECT 1 FROM main.erasure_log WHERE order_no = ? AND erased_at = ?";
     const ERASE_SQL: &str = "UPDATE main.person SET cuts = '[]', people = NULL, search = NULL, erased_at = ?
         WHERE order_no = ?";

@@ -197,7 +197,8 @@ const CHECKS: &[(&str, &str)] = &[
     ),
     (
         "a shop order stands for one order",
-        "SELECT format('connection {}: shop order {} stands for {} orders, {}', shop_connection_id, shop_order_id, count(*),
+        "SELECT format('connection {}: shop order {} stands for {} orders, {}',
+             coalesce(CAST(shop_connection_id AS VARCHAR), 'none'), shop_order_id, count(*),
              string_agg(order_no, ', ' ORDER BY order_no))
          FROM main.orders WHERE shop_order_id IS NOT NULL
          GROUP BY shop_connection_id, shop_order_id HAVING count(*) > 1",
@@ -218,8 +219,9 @@ const CHECKS: &[(&str, &str)] = &[
     (
         "stock is what its movements and reservations say",
         "SELECT format('item {} at location {}: on hand {}, reserved {}, last movement {} are held; its ledger says {}, {}, {}',
-             item_id, location_id, s.on_hand, s.reserved, s.last_movement_id, coalesce(m.balance, 0),
-             coalesce(r.reserved, 0), m.last_movement_id)
+             item_id, location_id, coalesce(CAST(s.on_hand AS VARCHAR), 'nothing'),
+             coalesce(CAST(s.reserved AS VARCHAR), 'nothing'), coalesce(CAST(s.last_movement_id AS VARCHAR), 'none'),
+             coalesce(m.balance, 0), coalesce(r.reserved, 0), coalesce(CAST(m.last_movement_id AS VARCHAR), 'none'))
          FROM main.stock_level AS s
          FULL JOIN (SELECT item_id, location_id, sum(change) AS balance, max(movement_id) AS last_movement_id
              FROM main.movement GROUP BY item_id, location_id) AS m USING (item_id, location_id)
@@ -296,9 +298,9 @@ fn file_rows(read: &Read<'_>) -> Result<BTreeMap<String, i64>, StoreError> {
 /// Paths in the data folder by the name of the file.
 fn held_files(dir: &Path) -> Result<BTreeMap<String, PathBuf>, StoreError> {
     let paths = files::all(dir).map_err(|error| cannot("look into", dir, &error))?;
-    let named = paths.into_iter().map(|path| {
-        (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), path)
-    });
+    let named = paths
+        .into_iter()
+        .map(|path| (path.file_name().unwrap_or_default().to_string_lossy().into_owned(), path));
     Ok(named.collect())
 }
 
@@ -317,10 +319,9 @@ fn compare_files(
             Ok((_, sha256)) if sha256 != *name => {
                 texts.push(format!("{} is not what it was: its content is {sha256}", path.display()));
             }
-            Ok((size, _)) if i64::try_from(size) != Ok(*expected_bytes) => texts.push(format!(
-                "{} has {size} bytes, the database says {expected_bytes}",
-                path.display()
-            )),
+            Ok((size, _)) if i64::try_from(size) != Ok(*expected_bytes) => {
+                texts.push(format!("{} has {size} bytes, the database says {expected_bytes}", path.display()))
+            }
             Ok(_) => {}
             // It may have been erased since the folder was read.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
@@ -329,7 +330,10 @@ fn compare_files(
     }
     let is_missing = |name: &&String| !lying.contains_key(*name);
     for name in rows.keys().filter(is_missing) {
-        texts.push(format!("file {name} is in the database and not in {}", dir.join(files::FOLDER_NAME).display()));
+        texts.push(format!(
+            "file {name} is in the database and not in {}",
+            dir.join(files::FOLDER_NAME).display()
+        ));
     }
     texts.into_iter().take(FILE_FINDINGS_MAX).map(|text| Finding { check: FILES_CHECK, text }).collect()
 }

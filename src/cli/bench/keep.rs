@@ -17,7 +17,8 @@ use crate::store::{Store, WriteLane, connections};
 pub async fn measure(filled: &Filled, scratch: &Path) -> Result<Vec<Figure>, CliError> {
     terminal::say("Backing up beside writes.");
     let connection = filled.connections.first().map(|connection| connection.id);
-    let connection = connection.ok_or_else(|| CliError::Failed("There is no connection to write to.".to_owned()))?;
+    let connection =
+        connection.ok_or_else(|| CliError::Failed("There is no connection to write to.".to_owned()))?;
     filled.store.checkpoint().await.map_err(CliError::failed)?;
     let alone = longest_write(&filled.store, connection, 200).await?;
     let is_over = Arc::new(AtomicBool::new(false));
@@ -26,8 +27,7 @@ pub async fn measure(filled: &Filled, scratch: &Path) -> Result<Vec<Figure>, Cli
         is_over.store(true, Ordering::SeqCst);
         made.map_err(CliError::failed)
     };
-    let (made, writes) =
-        tokio::join!(back_up, write_until(&filled.store, connection, Arc::clone(&is_over)));
+    let (made, writes) = tokio::join!(back_up, write_until(&filled.store, connection, Arc::clone(&is_over)));
     let (made, (beside, write_count)) = (made?, writes?);
     let started = Instant::now();
     let report = filled.store.verify().await.map_err(CliError::failed)?;
@@ -38,8 +38,20 @@ pub async fn measure(filled: &Filled, scratch: &Path) -> Result<Vec<Figure>, Cli
     let (orders, bytes) = (filled.order_count, made.manifest.size_bytes());
     Ok(vec![
         Figure::whole(format!("backup of {orders} orders, size"), bytes / 1_000_000, "MB", None),
-        Figure::rate("backup, copied while commits go on", bytes / 1_000_000, made.copy_duration, "MB/s", None),
-        Figure::rate("backup, read again, opened and counted too", bytes / 1_000_000, made.duration, "MB/s", None),
+        Figure::rate(
+            "backup, copied while commits go on",
+            bytes / 1_000_000,
+            made.copy_duration,
+            "MB/s",
+            None,
+        ),
+        Figure::rate(
+            "backup, read again, opened and counted too",
+            bytes / 1_000_000,
+            made.duration,
+            "MB/s",
+            None,
+        ),
         Figure::time("longest of 200 interactive writes, alone", alone, None),
         Figure::time(format!("longest of {write_count} interactive writes beside a backup"), beside, None),
         Figure::time(format!("verify, {} checks", report.check_count), verify_time, None),

@@ -77,15 +77,16 @@ async fn note(store: &Store, made: Result<Backup, StoreError>) {
                 removed = backup.removed.len(),
                 "a backup was made"
             );
-            store.write(WriteLane::Interactive, |tx| {
-                let now = tx.now();
-                let open = incidents::open_incidents(tx)?;
-                for incident in open.iter().filter(|incident| incident.what.kind == INCIDENT_KIND) {
-                    incidents::close(tx, incident.incident_id, ACTOR, now)?;
-                }
-                Ok(())
-            })
-            .await
+            store
+                .write(WriteLane::Interactive, |tx| {
+                    let now = tx.now();
+                    let open = incidents::open_incidents(tx)?;
+                    for incident in open.iter().filter(|incident| incident.what.kind == INCIDENT_KIND) {
+                        incidents::close(tx, incident.incident_id, ACTOR, now)?;
+                    }
+                    Ok(())
+                })
+                .await
         }
         Err(error) => {
             tracing::error!(%error, "no backup could be made; it is tried again");
@@ -94,15 +95,17 @@ async fn note(store: &Store, made: Result<Backup, StoreError>) {
                 order_no: None,
                 kind: INCIDENT_KIND.to_owned(),
                 text: format!("The scheduled backup could not be made. {error}"),
-                next_step: "Mend what it says; it is tried again within 15 minutes and closes this by itself. \
+                next_step:
+                    "Mend what it says; it is tried again within 15 minutes and closes this by itself. \
                             `eider backup` makes one now."
-                    .to_owned(),
+                        .to_owned(),
             };
-            store.write(WriteLane::Interactive, move |tx| {
-                let now = tx.now();
-                incidents::open(tx, &new, now).map(drop)
-            })
-            .await
+            store
+                .write(WriteLane::Interactive, move |tx| {
+                    let now = tx.now();
+                    incidents::open(tx, &new, now).map(drop)
+                })
+                .await
         }
     };
     if let Err(error) = noted {

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicI64;
 use futures_util::FutureExt as _;
 
 use super::*;
-use crate::clock::{Clock as _, ManualClock, SharedClock};
+use crate::clock::{ManualClock, SharedClock};
 use crate::store::orders::{self, ImportBatch, OrderFilter};
 use crate::store::tests::{Bench, at, facts, item, options};
 use crate::store::{StoreOptions, WriteLane, incidents};
@@ -172,7 +172,8 @@ async fn only_our_own_backups_are_removed_and_never_the_newest() {
         clock.advance(Duration::from_secs(60));
         store.back_up(to.path(), Some(2)).await.unwrap();
     }
-    let left = ["eider-20260101T000000Z", "eider-20260101T000300Z", "eider-20260101T000400Z", "eider-holidays"];
+    let left =
+        ["eider-20260101T000000Z", "eider-20260101T000300Z", "eider-20260101T000400Z", "eider-holidays"];
     assert_eq!(names(to.path()), left);
     assert_eq!(backups(to.path(), &store.installation().id).unwrap().len(), 2);
 }
@@ -252,9 +253,8 @@ async fn the_schedule_keeps_time_tells_of_failures_and_makes_up_for_what_was_mis
 async fn ticks(store: &Store) -> (i64, i64, i64) {
     let sql = "SELECT (SELECT count(*) FROM main.tick_left), (SELECT count(*) FROM main.tick_right),
         (SELECT coalesce(max(tick), 0) FROM main.tick_left)";
-    let counted = store.read(move |read| {
-        read.first(sql, [], |row| Ok((get(row, 0)?, get(row, 1)?, get(row, 2)?)))
-    });
+    let counted =
+        store.read(move |read| read.first(sql, [], |row| Ok((get(row, 0)?, get(row, 1)?, get(row, 2)?))));
     counted.await.unwrap().unwrap()
 }
 
@@ -296,11 +296,11 @@ async fn under_load_every_copy_is_of_one_commit_and_nothing_acknowledged_is_miss
     const BATCH_ORDERS: usize = 500;
     let bench = Bench::new().await;
     let make = "CREATE TABLE main.tick_left (tick BIGINT); CREATE TABLE main.tick_right (tick BIGINT)";
-    let made = bench.store.write(WriteLane::Interactive, move |tx| Ok(tx.connection().execute_batch(make)?));
+    let made =
+        bench.store.write(WriteLane::Interactive, move |tx| Ok(tx.connection().execute_batch(make)?));
     made.await.unwrap();
     let (acknowledged, is_over) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicBool::new(false)));
-    let ticking =
-        tokio::spawn(tick(bench.store.clone(), Arc::clone(&acknowledged), Arc::clone(&is_over)));
+    let ticking = tokio::spawn(tick(bench.store.clone(), Arc::clone(&acknowledged), Arc::clone(&is_over)));
     let to = tempfile::tempdir().unwrap();
     let back_up = async {
         let mut made = Vec::new();

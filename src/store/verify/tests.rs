@@ -102,7 +102,8 @@ async fn sound() -> Bench {
             (2, 1, 1, -3, 7, 'shipped', 1, 0, TIMESTAMP '2026-01-02', 'poll');
         INSERT INTO main.reservation VALUES (2, 0, 1, 1, 2, NULL);
         INSERT INTO main.stock_level VALUES (1, 1, 7, 2, 2)";
-    let stocked = bench.store.write(WriteLane::Interactive, move |tx| Ok(tx.connection().execute_batch(stock)?));
+    let stocked =
+        bench.store.write(WriteLane::Interactive, move |tx| Ok(tx.connection().execute_batch(stock)?));
     stocked.await.unwrap();
     assert_eq!(bench.store.verify().await.unwrap().findings, []);
     bench
@@ -119,10 +120,16 @@ async fn whatever_is_planted_is_found() {
             Err::<(), _>(StoreError::Invalid(found.join("\n")))
         });
         let found = planted.await.unwrap_err().to_string();
-        assert!(found.lines().any(|found| found == *check), "{sql}\nwas to be found by “{check}”, found:\n{found}");
+        assert!(
+            found.lines().any(|found| found == *check),
+            "{sql}\nwas to be found by “{check}”, found:\n{found}"
+        );
     }
-    let unproved: Vec<&str> =
-        CHECKS.iter().map(|(check, _)| *check).filter(|name| PLANTED.iter().all(|(_, check)| check != name)).collect();
+    let unproved: Vec<&str> = CHECKS
+        .iter()
+        .map(|(check, _)| *check)
+        .filter(|name| PLANTED.iter().all(|(_, check)| check != name))
+        .collect();
     assert_eq!(unproved, Vec::<&str>::new());
     assert_eq!(bench.store.verify().await.unwrap().findings, []);
 }
@@ -142,11 +149,7 @@ async fn files_and_their_rows_prove_each_other() {
     fs::write(dir.join("files/stray"), "stray").unwrap();
     let resize = "UPDATE main.file SET size_bytes = 5 WHERE sha256 = ?";
     let name = kept.file_name().unwrap().to_string_lossy().into_owned();
-    bench
-        .store
-        .write(WriteLane::Interactive, move |tx| tx.execute(resize, [&name]).map(drop))
-        .await
-        .unwrap();
+    bench.store.write(WriteLane::Interactive, move |tx| tx.execute(resize, [&name]).map(drop)).await.unwrap();
     let findings = bench.store.verify().await.unwrap().findings;
     let texts: Vec<&str> = findings.iter().map(|finding| finding.text.as_str()).collect();
     let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
