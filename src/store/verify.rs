@@ -197,7 +197,8 @@ const CHECKS: &[(&str, &str)] = &[
     ),
     (
         "a shop order stands for one order",
-        "SELECT format('connection {}: shop order {} stands for {} orders, {}', shop_connection_id, shop_order_id, count(*),
+        "SELECT format('connection {}: shop order {} stands for {} orders, {}',
+             coalesce(CAST(shop_connection_id AS VARCHAR), 'none'), shop_order_id, count(*),
              string_agg(order_no, ', ' ORDER BY order_no))
          FROM main.orders WHERE shop_order_id IS NOT NULL
          GROUP BY shop_connection_id, shop_order_id HAVING count(*) > 1",
@@ -218,8 +219,9 @@ const CHECKS: &[(&str, &str)] = &[
     (
         "stock is what its movements and reservations say",
         "SELECT format('item {} at location {}: on hand {}, reserved {}, last movement {} are held; its ledger says {}, {}, {}',
-             item_id, location_id, s.on_hand, s.reserved, s.last_movement_id, coalesce(m.balance, 0),
-             coalesce(r.reserved, 0), m.last_movement_id)
+             item_id, location_id, coalesce(CAST(s.on_hand AS VARCHAR), 'nothing'),
+             coalesce(CAST(s.reserved AS VARCHAR), 'nothing'), coalesce(CAST(s.last_movement_id AS VARCHAR), 'none'),
+             coalesce(m.balance, 0), coalesce(r.reserved, 0), coalesce(CAST(m.last_movement_id AS VARCHAR), 'none'))
          FROM main.stock_level AS s
          FULL JOIN (SELECT item_id, location_id, sum(change) AS balance, max(movement_id) AS last_movement_id
              FROM main.movement GROUP BY item_id, location_id) AS m USING (item_id, location_id)
