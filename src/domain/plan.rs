@@ -476,6 +476,18 @@ fn is_same_parcel(parcel: &HeldParcel, shipment: &ShipmentFacts, side: ParcelOri
         (Some(ours), Some(theirs)) => {
             known_id.is_none() && normalised_tracking(ours) == normalised_tracking(theirs)
         }
+        // Without a number the other side's parcel is known by what is in it: a restore may have forgotten its id.
+        (None, None) => {
+            known_id.is_none() && parcel.origin != side && !parcel.lines.is_empty() && {
+                let sorted = |lines: &[ShippedLine]| {
+                    let mut units: Vec<(String, i64)> =
+                        lines.iter().map(|line| (line.external_line_id.clone(), line.quantity)).collect();
+                    units.sort();
+                    units
+                };
+                sorted(&parcel.lines) == sorted(&shipment.lines)
+            }
+        }
         _ => false,
     }
 }
