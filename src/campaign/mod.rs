@@ -3,7 +3,7 @@
 //!
 //! A seed decides all: what is sold and shipped, which call meets which fault, at which call or commit the process
 //! dies and how much later it comes back, when a backup is restored. So a failure is replayed by its seed. Calls
-//! pass through [`field`], which knows whether a call had its effect; [`invariants`] compares the platforms'
+//! pass through `field`, which knows whether a call had its effect; `invariants` compares the platforms'
 //! truth with what the appliance holds. Nothing here may touch the network, and nothing of it may depend on how
 //! fast the machine is.
 
