@@ -257,11 +257,12 @@ impl Deeds {
 
     fn tracking(&mut self) -> String {
         self.parcels += 1;
-        format!(
-            "{}{:08}",
-            ["1Z", "9400", "JD01"][usize::try_from(self.parcels % 3).unwrap_or(0)],
-            self.parcels
-        )
+        let prefix = match self.parcels % 3 {
+            0 => "1Z",
+            1 => "9400",
+            _ => "JD01",
+        };
+        format!("{prefix}{:08}", self.parcels)
     }
 
     fn carrier(&self) -> &'static str {

@@ -360,7 +360,10 @@ impl Rig {
         let folder = self.field.folder();
         // Nothing is being written: between two steps the files are whole.
         snapshot::copy(&folder, backup, None).map_err(words)?;
-        self.store()?.copy_file(snapshot::database(backup)).await.map_err(words)?;
+        // The database's own copy takes the place of the file that was copied with the rest.
+        let database = snapshot::database(backup);
+        std::fs::remove_file(&database).map_err(words)?;
+        self.store()?.copy_file(database).await.map_err(words)?;
         snapshot::drop_log(backup).map_err(words)?;
         self.field.note("a backup is taken");
         Ok(())

@@ -58,6 +58,8 @@ pub enum InsufficientStock {
     Wait,
     /// It goes in with the short lines as custom lines.
     CustomLine,
+    /// The shop's stock is raised to what it takes; then it goes in.
+    RaiseStock,
     /// It waits for a person.
     Hold,
 }

@@ -272,15 +272,20 @@ fn cancel_effect(connection: &Connection, status: OrderStatus, now: Timestamp) -
     if matches!(status, OrderStatus::Shipped | OrderStatus::PartShipped) {
         return None;
     }
-    let shop = connection.settings.shop?;
-    Some(NewEffect {
+    connection.settings.shop.map(|shop| cancellation(shop, now))
+}
+
+/// The cancellation of an order's shop order.
+#[must_use]
+pub fn cancellation(shop: ConnectionId, now: Timestamp) -> NewEffect {
+    NewEffect {
         kind: EffectKind::CancelShopOrder,
         revision: "cancelled".to_owned(),
         connection: shop,
         lane: Lane::Orders,
         due_at: now,
         held: None,
-    })
+    }
 }
 
 /// Whether an order goes into the shop, and if not, why.
@@ -470,6 +475,18 @@ fn is_same_parcel(parcel: &HeldParcel, shipment: &ShipmentFacts, side: ParcelOri
     match (&parcel.tracking, &shipment.tracking) {
         (Some(ours), Some(theirs)) => {
             known_id.is_none() && normalised_tracking(ours) == normalised_tracking(theirs)
+        }
+        // Without a number the other side's parcel is known by what is in it: a restore may have forgotten its id.
+        (None, None) => {
+            known_id.is_none() && parcel.origin != side && !parcel.lines.is_empty() && {
+                let sorted = |lines: &[ShippedLine]| {
+                    let mut units: Vec<(String, i64)> =
+                        lines.iter().map(|line| (line.external_line_id.clone(), line.quantity)).collect();
+                    units.sort();
+                    units
+                };
+                sorted(&parcel.lines) == sorted(&shipment.lines)
+            }
         }
         _ => false,
     }

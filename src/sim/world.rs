@@ -547,6 +547,7 @@ fn whole_millisecond(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
-fn operation_of(platform: &str, request: &Request<Bytes>) -> &'static str {
+/// The operation's name in the platform's specification; `unknown` for what is none.
+pub fn operation_of(platform: &str, request: &Request<Bytes>) -> &'static str {
     if platform == AMAZON { amazon::operation_of(request) } else { bigcommerce::operation_of(request) }
 }

@@ -111,10 +111,10 @@ pub fn backups(dir: &Path, installation: &str) -> Result<Vec<(PathBuf, Manifest)
         let entry = entry.map_err(|error| cannot("look into", dir, &error))?;
         let is_named = entry.file_name().to_string_lossy().starts_with(NAME_PREFIX);
         // What is no backup, or another installation's, is none of our business.
-        if let (true, Ok(manifest)) = (is_named, Manifest::read(&entry.path())) {
-            if manifest.installation == installation {
-                found.push((entry.path(), manifest));
-            }
+        if let (true, Ok(manifest)) = (is_named, Manifest::read(&entry.path()))
+            && manifest.installation == installation
+        {
+            found.push((entry.path(), manifest));
         }
     }
     found.sort_by(|left, right| right.1.created_at.cmp(&left.1.created_at).then(right.0.cmp(&left.0)));

@@ -83,10 +83,11 @@ pub async fn restore(options: RestoreOptions) -> Result<Restored, StoreError> {
     let _lock = super::lock(&dir)?;
     finish(&dir)?;
     let prepared = prepare(&options).await;
-    if prepared.is_err() && !swap::is_pending(&dir) {
-        if let Err(error) = swap::remove(&dir.join(swap::STAGE_NAME)) {
-            tracing::warn!(%error, "the rest of a broken restore is left over; the next start removes it");
-        }
+    if prepared.is_err()
+        && !swap::is_pending(&dir)
+        && let Err(error) = swap::remove(&dir.join(swap::STAGE_NAME))
+    {
+        tracing::warn!(%error, "the rest of a broken restore is left over; the next start removes it");
     }
     let mut restored = prepared?;
     finish(&dir)?;

@@ -164,12 +164,7 @@ pub(super) fn facts(id: &str, updated: i64) -> OrderFacts {
 pub(super) fn item(facts: OrderFacts) -> ImportItem {
     let whole = serde_json::json!({"id": facts.external_id, "buyer": BUYER, "updated": facts.updated_at, "status": facts.status}).to_string();
     let cut = crate::domain::person::cut(&whole, &["buyer"]).unwrap();
-    ImportItem {
-        external_id: Some(facts.external_id.clone()),
-        payload: cut.payload,
-        cuts: cut.values,
-        facts: Ok(facts),
-    }
+    ImportItem::new(Some(facts.external_id.clone()), cut.payload, cut.values, Ok(facts))
 }
 
 fn counts(outcome: &ImportOutcome) -> [usize; 5] {
@@ -327,19 +322,16 @@ async fn an_order_twice_in_a_batch_is_one_order_with_the_newest_facts() {
 #[tokio::test]
 async fn a_payload_that_nobody_reads_lies_whole_among_person_data() {
     let bench = Bench::new().await;
-    let broken = ImportItem {
-        external_id: Some("X".to_owned()),
-        payload: format!("{{\"buyer\":\"{BUYER}\",,"),
-        cuts: Vec::new(),
-        facts: Err(("line 1".to_owned(), "no JSON".to_owned())),
-    };
+    let unreadable = ("line 1".to_owned(), "no JSON".to_owned());
+    let text = format!("{{\"buyer\":\"{BUYER}\",,");
+    let broken = ImportItem::new(Some("X".to_owned()), text.clone(), Vec::new(), Err(unreadable));
     assert_eq!(counts(&bench.import(vec![broken.clone(), item(facts("A", 1))]).await), [1, 0, 0, 0, 1]);
     assert_eq!(counts(&bench.import(vec![broken.clone()]).await), [0, 0, 0, 1, 0], "it is parked once");
     let parked = bench.store.read(|read| orders::parked(read, 10)).await.unwrap();
     assert_eq!(parked.len(), 1);
     let id = parked[0].payload_id;
     let whole = bench.store.read(move |read| orders::payload(read, id, true)).await.unwrap();
-    assert_eq!(whole, Some(broken.payload));
+    assert_eq!(whole, Some(text));
     let cut = bench.store.read(move |read| orders::payload(read, id, false)).await.unwrap().unwrap();
     assert!(!cut.contains("Zelda"), "{cut}");
 }
@@ -577,12 +569,8 @@ async fn what_was_acknowledged_is_in_a_copy_of_file_and_log() {
 #[tokio::test]
 async fn nobody_appears_in_payloads_or_reports() {
     let bench = Bench::new().await;
-    let broken = ImportItem {
-        external_id: None,
-        payload: format!("{BUYER} ["),
-        cuts: Vec::new(),
-        facts: Err(("line 1".to_owned(), "no JSON".to_owned())),
-    };
+    let unreadable = ("line 1".to_owned(), "no JSON".to_owned());
+    let broken = ImportItem::new(None, format!("{BUYER} ["), Vec::new(), Err(unreadable));
     bench.import(vec![item(facts("A", 1)), broken]).await;
     let views = "SELECT view_name FROM duckdb_views() WHERE schema_name = 'report'";
     let views =

@@ -20,7 +20,7 @@ fn shape(store_file: &Path) -> Vec<String> {
         UNION ALL SELECT sql || coalesce(comment, '') FROM duckdb_views() WHERE NOT internal
         UNION ALL SELECT table_name || column_name || coalesce(comment, '') FROM duckdb_columns() WHERE NOT internal
         ORDER BY ALL";
-    let connection = Connection::open(store_file).unwrap();
+    let connection = Connection::open_with_flags(store_file, duckdb::Config::default()).unwrap();
     Read::new(&connection, usize::MAX).rows(SQL, [], |row| get(row, 0)).unwrap()
 }
 
@@ -28,7 +28,7 @@ fn shape(store_file: &Path) -> Vec<String> {
 fn payload_compression(file: &Path) -> Vec<String> {
     const SQL: &str = "SELECT DISTINCT compression FROM pragma_storage_info('raw.payload')
         WHERE column_name = 'payload' AND segment_type = 'VARCHAR'";
-    let connection = Connection::open(file).unwrap();
+    let connection = Connection::open_with_flags(file, duckdb::Config::default()).unwrap();
     Read::new(&connection, usize::MAX).rows(SQL, [], |row| get(row, 0)).unwrap()
 }
 
@@ -82,7 +82,7 @@ async fn rows_keep_their_order() {
 
 /// Order numbers as their rows lie in the file.
 fn order_numbers(dir: &Path) -> Vec<i64> {
-    let connection = Connection::open(dir.join(FILE_NAME)).unwrap();
+    let connection = Connection::open_with_flags(dir.join(FILE_NAME), duckdb::Config::default()).unwrap();
     let sql = "SELECT order_no FROM main.orders ORDER BY rowid";
     Read::new(&connection, usize::MAX).rows(sql, [], |row| get(row, 0)).unwrap()
 }
