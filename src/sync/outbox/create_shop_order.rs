@@ -13,7 +13,8 @@ use crate::channels::{Connector, ShopOrders};
 use crate::clock::shifted;
 use crate::domain::connection::InsufficientStock;
 use crate::domain::draft::{self, DraftContext, ExternalSource, ShopOrderDraft};
-use crate::domain::effect::{Effect, EffectOutcome, EffectState};
+use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, Lane, NewEffect};
+use crate::domain::id::ConnectionId;
 use crate::domain::listing::ShopVariant;
 use crate::domain::money::decimal_of_minor;
 use crate::domain::order::{ExportState, OrderStatus};
@@ -388,6 +389,7 @@ async fn keep_created(
     let (id, order_no, shop, now) = (work.effect.id, work.effect.order_no, work.target.id, engine.now());
     let connector = engine.connector(shop)?;
     let external_id = work.facts.external_id.clone();
+    let is_cancelled = work.facts.status == OrderStatus::Cancelled;
     let kind =
         if outcome == EffectOutcome::Found { EventKind::ExportFound } else { EventKind::ExportCreated };
     let opened = engine
@@ -406,12 +408,28 @@ async fn keep_created(
             if is_shipped(&connector, newest.status_id) || newest.items_shipped > 0 {
                 opened.extend(effects::open(tx, order_no, &mirror::reading(shop, &newest, now))?);
             }
+            // Found, and cancelled on the marketplace since it was created: a restore had forgotten it.
+            let is_open = newest.status_id != draft::CANCELLED_STATUS_ID && newest.items_shipped == 0;
+            if is_cancelled && is_open {
+                opened.extend(effects::open(tx, order_no, &cancellation(shop, now))?);
+            }
             Ok(opened)
         })
         .await?;
     engine.enqueue(opened);
     engine.with_queue(|queue| queue.hasten(order_no, now));
     Ok(Outcome::Written(None))
+}
+
+fn cancellation(shop: ConnectionId, now: Timestamp) -> NewEffect {
+    NewEffect {
+        kind: EffectKind::CancelShopOrder,
+        revision: "cancelled".to_owned(),
+        connection: shop,
+        lane: Lane::Orders,
+        due_at: now,
+        held: None,
+    }
 }
 
 async fn note_total(engine: &Engine, work: &Work, reason: Reason) -> Result<(), StoreError> {
