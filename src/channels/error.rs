@@ -71,6 +71,26 @@ impl ChannelError {
     pub fn is_in_doubt(&self) -> bool {
         matches!(self, Self::Retry { in_doubt: true, .. } | Self::Corrupt { in_doubt: true, .. })
     }
+
+    /// An answer that cannot be read, by what the parser says. Its own words may quote a buyer: only the place is kept.
+    #[must_use]
+    pub fn unreadable(platform: &str, operation: &str, in_doubt: bool, error: &serde_json::Error) -> Self {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        let what = if error.is_data() {
+            format!("has another shape than {platform} documents ({place})")
+        } else {
+            format!(
+                "is no JSON ({place}): something on the way may have answered, such as a proxy or a sign-in page"
+            )
+        };
+        Self::Corrupt {
+            in_doubt,
+            message: format!(
+                "{platform}'s answer to {operation} {what}. Nothing of it was taken, and it is asked for again; if it \
+                 stays so, check the base URL and the network"
+            ),
+        }
+    }
 }
 
 /// Why a payload cannot be read. It is parked with this and replayed after an upgrade.

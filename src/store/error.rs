@@ -44,6 +44,15 @@ pub enum StoreError {
         /// Bytes that stay free.
         floor_bytes: u64,
     },
+    /// The disk took no more in the middle of a write.
+    #[error(
+        "There is no room left on the disk. Nothing that was kept before is lost, and nothing more is taken in until \
+         there is room: free some, or enlarge the volume; then everything goes on by itself. ({message})"
+    )]
+    DiskFull {
+        /// What the database said.
+        message: String,
+    },
     /// The deadline passed.
     #[error("The query took too long and was stopped. Ask for less: a shorter time, fewer rows.")]
     Timeout,
@@ -72,6 +81,9 @@ pub enum StoreError {
     Fatal(String),
 }
 
+/// The system's words for a disk, a quota or a file that takes no more.
+const NO_ROOM: [&str; 3] = ["No space left on device", "Disk quota exceeded", "File too large"];
+
 impl StoreError {
     /// True where the database said that it can no longer be used.
     #[must_use]
@@ -94,6 +106,9 @@ impl From<duckdb::Error> for StoreError {
             message.contains("database has been invalidated") || message.starts_with("FATAL Error");
         if is_fatal {
             return Self::Fatal(message);
+        }
+        if NO_ROOM.iter().any(|words| message.contains(words)) {
+            return Self::DiskFull { message };
         }
         if message.starts_with("INTERRUPT Error") {
             return Self::Timeout;

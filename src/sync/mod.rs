@@ -40,9 +40,6 @@ pub use planted::Planted;
 use queue::{Queue, Task};
 use skew::Skew;
 
-/// No effect waits for longer than this before it is tried again.
-const WAIT_MAX: Duration = Duration::from_secs(3_600);
-
 /// How the engine is set.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
@@ -293,6 +290,17 @@ impl Engine {
         self.inner.wake.notify_one();
     }
 
+    /// Keeps a state between which calls go on. Its jobs keep their times: a job that fails and one that does not would
+    /// else call each other up without end.
+    fn note_state(&self, connection: Connection, now: Timestamp) {
+        let (id, is_well) = (connection.id, connection.state == ConnectionState::Active);
+        self.inner.connections.lock().unwrap_or_else(PoisonError::into_inner).insert(id, connection);
+        if is_well {
+            self.with_queue(|queue| queue.hasten_connection(id, now));
+            self.inner.wake.notify_one();
+        }
+    }
+
     fn set_variants(&self, shop: ConnectionId, variants: Vec<ShopVariant>) {
         let by_sku: HashMap<String, ShopVariant> = variants
             .into_iter()
@@ -333,12 +341,17 @@ impl Engine {
                 events::add(tx, None, Some(id), &event, &actor, None, now)
             })
             .await?;
-        if connection.state != state {
+        let was = connection.state;
+        if was != state {
             connection.state_since = now;
         }
         connection.state = state;
         connection.state_note = note;
-        self.adopt(connection, now);
+        if was.may_call() && state.may_call() {
+            self.note_state(connection, now);
+        } else {
+            self.adopt(connection, now);
+        }
         Ok(())
     }
 }
@@ -348,7 +361,7 @@ impl Engine {
 fn as_of(effect: Effect, now: Timestamp) -> Effect {
     let in_the_past = |at: Option<Timestamp>| at.map(|at| at.min(now));
     Effect {
-        due_at: effect.due_at.min(retry::later(now, WAIT_MAX)),
+        due_at: effect.due_at.min(retry::later(now, retry::BACKOFF_MAX)),
         called_at: in_the_past(effect.called_at),
         first_empty_probe_at: in_the_past(effect.first_empty_probe_at),
         ..effect

@@ -138,6 +138,12 @@ impl Queue {
         self.jobs.get(&(connection, job)).copied()
     }
 
+    /// How often the job of a connection that fares worst has failed in a row.
+    pub fn failures(&self, connection: ConnectionId) -> u32 {
+        let slots = self.jobs.iter().filter(|((owner, _), _)| *owner == connection);
+        slots.map(|(_, slot)| slot.failures).max().unwrap_or(0)
+    }
+
     /// Ends a job's run; it comes again at `due_at`.
     pub fn job_done(&mut self, connection: ConnectionId, job: Job, due_at: Timestamp, has_failed: bool) {
         if let Some(slot) = self.jobs.get_mut(&(connection, job)) {

@@ -215,7 +215,8 @@ impl Rig {
         store.close().await;
         drop(store);
         std::fs::copy(backup, self.dir.path().join("eider.duckdb")).unwrap();
-        let store = Store::open(store_options(self.dir.path(), Arc::clone(&self.clock) as SharedClock)).unwrap();
+        let store =
+            Store::open(store_options(self.dir.path(), Arc::clone(&self.clock) as SharedClock)).unwrap();
         store.begin_epoch().await.unwrap();
         store.close().await;
         drop(store);
@@ -718,6 +719,29 @@ async fn a_revoked_token_stops_the_connection_and_loses_nothing() {
     assert_eq!(rig.export(&id).await, (ExportState::Created, None));
 }
 
+#[tokio::test]
+async fn a_poll_that_keeps_failing_beside_one_that_works_is_tried_ever_more_rarely() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let calls = |rig: &Rig| {
+        // By operation and status.
+        let counted = rig.world.control("amazon", "calls", None).1["searchOrders"].clone();
+        counted.as_object().unwrap().values().filter_map(Value::as_u64).sum::<u64>()
+    };
+    rig.pass(300).await;
+    let before = calls(&rig);
+    assert!(before > 0);
+    rig.fault("amazon", "searchOrders", "malformed", 8);
+    // The listings are read well meanwhile, more than once.
+    rig.pass(7_200).await;
+    assert!(rig.engine.connection(rig.amazon).unwrap().state == ConnectionState::Active);
+    let polls = calls(&rig) - before;
+    rig.fault("amazon", "searchOrders", "malformed", 1_000);
+    rig.pass(7_200).await;
+    assert_eq!(rig.engine.connection(rig.amazon).unwrap().state, ConnectionState::Failing);
+    let failing = calls(&rig) - before - polls;
+    assert!(failing < 25, "{failing} calls in two hours in which none could work");
+}
+
 const DAY_S: i64 = 86_400;
 
 #[tokio::test]
@@ -749,7 +773,11 @@ async fn whatever_the_clock_is_set_to_orders_go_on_arriving() {
         let id = rig.sell(1);
         rig.pass(300).await;
         assert_eq!(rig.export(&id).await, (ExportState::Created, None), "{jump_s}");
-        assert_eq!(rig.engine.now(), rig.engine.inner.parts.clock.now(), "the engine goes by the clock again");
+        assert_eq!(
+            rig.engine.now(),
+            rig.engine.inner.parts.clock.now(),
+            "the engine goes by the clock again"
+        );
     }
     // Set back while the program is down, with something in doubt.
     rig.fault("bigcommerce", "createOrder", "timeout_before", 1);
@@ -757,7 +785,7 @@ async fn whatever_the_clock_is_set_to_orders_go_on_arriving() {
     rig.pass(90).await;
     rig.wrong_by_s.fetch_sub(DAY_S, Ordering::SeqCst);
     rig.restart().await;
-    rig.pass(900).await;
+    rig.pass(1_800).await;
     assert_eq!(rig.export(&id).await, (ExportState::Created, None));
     rig.assert_exactly_once().await;
 }

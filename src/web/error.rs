@@ -143,6 +143,7 @@ fn store_parts(error: &StoreError) -> (StatusCode, &'static str) {
         StoreError::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
         StoreError::NotFound => (StatusCode::NOT_FOUND, "not_found"),
         StoreError::FreeSpace { .. } => (StatusCode::INSUFFICIENT_STORAGE, "free_space"),
+        StoreError::DiskFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
         StoreError::Closed => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         StoreError::Locked { .. } | StoreError::NewerFile { .. } | StoreError::Fatal(_) => {
             (StatusCode::INTERNAL_SERVER_ERROR, "store_failed")

@@ -67,6 +67,13 @@ impl Running {
         self.child.wait().unwrap();
     }
 
+    /// Lifts a limit of the size of its files.
+    pub fn gets_room(&self) {
+        let pid = self.child.id().to_string();
+        let lifted = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status().unwrap();
+        assert!(lifted.success());
+    }
+
     /// Waits until it has ended by itself, and gives its exit code.
     pub async fn ends(&mut self) -> Option<i32> {
         let start = SystemClock.now();
@@ -207,7 +214,10 @@ impl Appliance {
         let mut serve = command(dir, program);
         serve.args(before).args(["serve", "--listen", "127.0.0.1:0", "--data", "data"]);
         let (running, ready) = Running::start(serve);
-        let made = eider(dir, &["token", "create", "--role", "owner", "--name", "test"]);
+        // A name is given once, and one folder may see several starts.
+        let name = format!("test {}", running.child.id());
+        let made = eider(dir, &["token", "create", "--role", "owner", "--name", &name]);
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let token = String::from_utf8(made.stdout).unwrap().trim().to_owned();
         let base = ready["url"].as_str().unwrap().trim_end_matches('/').to_owned();
         Self { running, http: client(), base, token }
@@ -359,7 +369,7 @@ async fn pass(mut client: TcpStream, host: &str, what: &str, mischief: Mischief)
             }
         }
         Mischief::Drip => {
-            client.write_all(format!("{start}content-length: {LENGTH}\r\n\r\n").as_bytes()).await?;
+            client.write_all(format!("{start}content-length: 1000\r\n\r\n").as_bytes()).await?;
             loop {
                 client.write_all(b" ").await?;
                 SystemClock.sleep(Duration::from_secs(1)).await;

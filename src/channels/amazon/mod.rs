@@ -313,10 +313,7 @@ fn received(payload: &str) -> Received {
 }
 
 fn parse<'a, T: Deserialize<'a>>(operation: &str, body: &'a [u8]) -> Result<T, ChannelError> {
-    serde_json::from_slice(body).map_err(|error| ChannelError::Corrupt {
-        in_doubt: false,
-        message: format!("Amazon's answer to {operation} cannot be read: {error}"),
-    })
+    serde_json::from_slice(body).map_err(|error| ChannelError::unreadable("Amazon", operation, false, &error))
 }
 
 fn broken(error: serde_json::Error) -> ChannelError {

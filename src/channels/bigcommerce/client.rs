@@ -170,11 +170,13 @@ pub fn parse<'a, T: Deserialize<'a>>(
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
     }
-    serde_json::from_slice(body).map(Some).map_err(|error| ChannelError::Corrupt {
-        in_doubt: outgoing.is_write(),
-        message: format!("BigCommerce's answer to {} cannot be read: {error}", outgoing.operation),
-    })
+    serde_json::from_slice(body)
+        .map(Some)
+        .map_err(|error| ChannelError::unreadable(NAME, outgoing.operation, outgoing.is_write(), &error))
 }
+
+/// The platform's name, for people.
+pub const NAME: &str = "BigCommerce";
 
 /// The error for an answer that lacks what it must have.
 #[must_use]

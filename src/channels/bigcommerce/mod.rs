@@ -341,7 +341,7 @@ fn read_orders<'a>(outgoing: &Outgoing<'_>, body: &'a Bytes) -> Result<Vec<Liste
     let raws: Vec<&'a RawValue> = parse(outgoing, body)?.unwrap_or_default();
     let read = |raw: &'a RawValue| {
         let order = serde_json::from_str(raw.get())
-            .map_err(|error| corrupt(outgoing, &format!("an order cannot be read: {error}")))?;
+            .map_err(|error| ChannelError::unreadable(client::NAME, outgoing.operation, false, &error))?;
         Ok(Listed { raw: raw.get(), order })
     };
     raws.into_iter().map(read).collect()
@@ -355,7 +355,8 @@ struct PartList {
 
 impl PartList {
     fn read<T: for<'de> serde::Deserialize<'de>>(&self) -> Result<Vec<T>, ChannelError> {
-        serde_json::from_str(&self.array).map_err(|error| self.corrupt(&error))
+        serde_json::from_str(&self.array)
+            .map_err(|error| ChannelError::unreadable(client::NAME, self.operation, false, &error))
     }
 
     fn corrupt(&self, error: &dyn std::fmt::Display) -> ChannelError {

@@ -54,6 +54,9 @@ impl Job {
 /// Between two looks whether refused credentials are accepted again.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(600);
 
+/// A connection one of whose jobs failed so often in a row is failing.
+const FAILURES_BEFORE_FAILING: u32 = 3;
+
 /// How a run ended.
 pub(super) enum Ran {
     /// More is waiting now.
@@ -122,7 +125,9 @@ impl Engine {
             }
         };
         self.with_queue(|queue| queue.job_done(connection.id, job, due_at, false));
-        if connection.state == ConnectionState::Failing {
+        // One job that works does not make up for another that keeps failing.
+        let is_well = self.with_queue(|queue| queue.failures(connection.id) < FAILURES_BEFORE_FAILING);
+        if is_well && connection.state == ConnectionState::Failing {
             let state = ConnectionState::Active;
             self.log_failure(self.set_connection_state(connection.id, state, None, "eider").await);
         }
@@ -198,7 +203,6 @@ impl Engine {
         error: &EngineError,
         failures: u32,
     ) {
-        const FAILURES_BEFORE_FAILING: u32 = 3;
         let state = match error {
             EngineError::Channel(ChannelError::Reauth { .. }) => ConnectionState::NeedsReauthorisation,
             EngineError::Channel(_) if failures >= FAILURES_BEFORE_FAILING => ConnectionState::Failing,
