@@ -11,4 +11,6 @@ mod demo;
 #[cfg(test)]
 mod merchant;
 #[cfg(test)]
+mod specs;
+#[cfg(test)]
 mod tidy;

@@ -222,7 +222,7 @@ impl ShopOrders for BigCommerce {
     ) -> Result<String, ChannelError> {
         let body = json(&map::new_shipment(order_address_id, shipment)?)?;
         let path = order_path(shop_order_id, "/shipments");
-        let outgoing = Outgoing::write("createOrderShipment", Method::POST, path, body);
+        let outgoing = Outgoing::write("createOrderShipments", Method::POST, path, body);
         let body = self.client.send(&outgoing).await?;
         let created: Option<wire::Shipment> = parse(&outgoing, &body)?;
         created
@@ -279,7 +279,7 @@ impl Probe for BigCommerce {
         let (store, (time, (orders, variants))) = join(
             self.check("getStoreInformation", "/v2/store", Vec::new()),
             join(
-                self.check("getSystemTime", "/v2/time", Vec::new()),
+                self.check("getSystemTimestamp", "/v2/time", Vec::new()),
                 join(
                     self.check("getOrders", "/v2/orders", one()),
                     self.check("getVariants", "/v3/catalog/variants", one()),

@@ -1,0 +1,166 @@
+//! The specification gate: what connectors send and what simulators answer, held against the platforms' own
+//! specifications; what real systems sent, through the connectors' readers; and the connectors against a mock
+//! that is made from those specifications.
+//!
+//! Specifications and recorded payloads are read from the shared folder and never copied here. Where that folder
+//! is absent the tests say that they were skipped.
+
+mod deviations;
+mod documents;
+mod gate;
+mod prism;
+mod recorded;
+mod required;
+mod schema;
+mod traffic;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use deviations::{DEVIATIONS, UNSPECIFIED};
+use gate::{Exchange, Finding, Gate};
+use traffic::exchanges;
+
+/// The gate, once; none where the shared folder is absent.
+fn gate() -> Option<&'static Gate> {
+    static GATE: OnceLock<Option<Gate>> = OnceLock::new();
+    GATE.get_or_init(Gate::open).as_ref()
+}
+
+fn is_specified(exchange: &Exchange) -> bool {
+    !UNSPECIFIED.iter().any(|(operation, _)| *operation == exchange.operation)
+}
+
+/// What is found and not meant.
+fn unmeant(findings: Vec<Finding>) -> Vec<Finding> {
+    findings.into_iter().filter(|found| !DEVIATIONS.iter().any(|known| known.is_about(found))).collect()
+}
+
+#[test]
+fn every_request_and_every_answer_is_as_the_specification_has_it() {
+    let Some(gate) = gate() else { return };
+    let mut pairs: BTreeMap<String, usize> = BTreeMap::new();
+    let mut wrong: BTreeMap<Finding, usize> = BTreeMap::new();
+    for exchange in exchanges() {
+        *pairs.entry(format!("{} {}", exchange.operation, exchange.status)).or_default() += 1;
+        if is_specified(exchange) {
+            for finding in unmeant(gate.check(exchange)) {
+                *wrong.entry(finding).or_default() += 1;
+            }
+        }
+    }
+    for (pair, count) in &pairs {
+        println!("{pair}: {count}");
+    }
+    let lines: Vec<String> = wrong.iter().map(|(finding, count)| format!("{finding} ({count} times)")).collect();
+    assert!(wrong.is_empty(), "{} findings:\n{}", wrong.len(), lines.join("\n"));
+}
+
+#[test]
+fn every_operation_of_the_connectors_is_seen() {
+    let Some(gate) = gate() else { return };
+    let seen: BTreeSet<&str> = exchanges().iter().map(|exchange| exchange.operation.as_str()).collect();
+    let in_source: BTreeSet<&str> = gate
+        .documents
+        .operations
+        .iter()
+        .filter(|operation| !operation.id.is_empty())
+        .filter(|operation| source_of(operation.platform).contains(&format!("\"{}\"", operation.id)))
+        .map(|operation| operation.id.as_str())
+        .collect();
+    let unseen: Vec<&&str> = in_source.difference(&seen).collect();
+    assert!(unseen.is_empty(), "never sent: {unseen:?}");
+    assert!(in_source.len() >= 14, "{in_source:?}");
+    let succeeded = |operation: &str| {
+        exchanges().iter().any(|one| one.operation == operation && (200..300).contains(&one.status))
+    };
+    let failed: Vec<&&str> = in_source.iter().filter(|operation| !succeeded(operation)).collect();
+    assert!(failed.is_empty(), "never answered well: {failed:?}");
+}
+
+/// A connector's source without its tests.
+fn source_of(platform: &str) -> &'static str {
+    match platform {
+        "amazon" => concat!(
+            include_str!("../../../src/channels/amazon/mod.rs"),
+            include_str!("../../../src/channels/amazon/client.rs")
+        ),
+        "bigcommerce" => concat!(
+            include_str!("../../../src/channels/bigcommerce/mod.rs"),
+            include_str!("../../../src/channels/bigcommerce/client.rs")
+        ),
+        other => panic!("no connector is called {other}"),
+    }
+}
+
+#[test]
+fn every_deviation_is_still_one() {
+    let Some(gate) = gate() else { return };
+    let found: BTreeSet<Finding> =
+        exchanges().iter().filter(|one| is_specified(one)).flat_map(|one| gate.check(one)).collect();
+    let gone: Vec<_> =
+        DEVIATIONS.iter().filter(|known| !found.iter().any(|found| known.is_about(found))).collect();
+    assert!(gone.is_empty(), "no longer so, take them out of the list: {gone:#?}");
+    assert!(DEVIATIONS.iter().all(|known| known.reason.len() > 20));
+}
+
+/// Every name in a JSON body, as a pointer to its parent and the name.
+fn names(value: &Value, pointer: &str, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                found.push((pointer.to_owned(), name.clone()));
+                names(value, &format!("{pointer}/{name}"), found);
+            }
+        }
+        Value::Array(entries) => {
+            for (index, entry) in entries.iter().enumerate() {
+                names(entry, &format!("{pointer}/{index}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn any_field_that_we_send_under_another_name_is_found() {
+    let Some(gate) = gate() else { return };
+    let mut tried = BTreeSet::new();
+    let successes = exchanges().iter().filter(|one| is_specified(one) && (200..300).contains(&one.status));
+    for exchange in successes {
+        assert!(unmeant(gate.check(exchange)).is_empty());
+        let body: Value = serde_json::from_slice(&exchange.body).unwrap_or_default();
+        let mut places = Vec::new();
+        names(&body, "", &mut places);
+        for (pointer, name) in places {
+            let mut renamed = body.clone();
+            let parent = renamed.pointer_mut(&pointer).unwrap().as_object_mut().unwrap();
+            let value = parent.remove(&name).unwrap();
+            parent.insert(format!("{name}_"), value);
+            let kind: String = pointer.chars().filter(|c| !c.is_ascii_digit()).collect();
+            if tried.insert(format!("{} {kind}/{name}", exchange.operation)) {
+                let changed = Exchange { body: renamed.to_string().into_bytes(), ..exchange.clone() };
+                assert!(!unmeant(gate.check(&changed)).is_empty(), "{} {pointer}/{name}", exchange.operation);
+            }
+        }
+        for (place, (name, _)) in exchange.query.iter().enumerate() {
+            if tried.insert(format!("{} ?{name}", exchange.operation)) {
+                let mut changed = exchange.clone();
+                changed.query[place].0.push('_');
+                assert!(!unmeant(gate.check(&changed)).is_empty(), "{} ?{name}", exchange.operation);
+            }
+        }
+        for name in exchange.headers.keys() {
+            if tried.insert(format!("{} {name}:", exchange.operation)) {
+                let mut changed = exchange.clone();
+                let value = changed.headers.remove(name).unwrap();
+                changed.headers.insert(format!("{name}-x"), value);
+                assert!(!unmeant(gate.check(&changed)).is_empty(), "{} {name}", exchange.operation);
+            }
+        }
+    }
+    println!("{} fields renamed, each found", tried.len());
+    assert!(tried.len() >= 80, "{tried:?}");
+}
