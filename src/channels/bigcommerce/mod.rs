@@ -9,8 +9,7 @@
 //! - Creating an order checks that stock is there for lines that name a variant; the refusal has no code.
 //! - `external_id` is read-only: the marketplace's id goes into `external_order_id`, and is found by it.
 //!
-//! Deviations from the published specification: `sku:in` and `sort` on variants are not in it, though the
-//! platform has long answered to the former.
+//! Where this differs from the published specification, and why, is listed in `tests/it/specs/deviations.rs`.
 
 mod client;
 mod config;

@@ -177,9 +177,8 @@ impl Findings<'_> {
 
 /// Path, query and headers.
 fn check_head(operation: &Operation, exchange: &Exchange, found: &mut Findings<'_>) {
-    let parameters = |place: &'static str| {
-        operation.parameters.iter().filter(move |parameter| parameter["in"] == place)
-    };
+    let parameters =
+        |place: &'static str| operation.parameters.iter().filter(move |parameter| parameter["in"] == place);
     let in_path = placed(&operation.template, &exchange.path).unwrap_or_default();
     for parameter in parameters("path") {
         if let Some(text) = parameter["name"].as_str().and_then(|name| in_path.get(name)) {

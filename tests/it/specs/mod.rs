@@ -54,7 +54,8 @@ fn every_request_and_every_answer_is_as_the_specification_has_it() {
     for (pair, count) in &pairs {
         println!("{pair}: {count}");
     }
-    let lines: Vec<String> = wrong.iter().map(|(finding, count)| format!("{finding} ({count} times)")).collect();
+    let lines: Vec<String> =
+        wrong.iter().map(|(finding, count)| format!("{finding} ({count} times)")).collect();
     assert!(wrong.is_empty(), "{} findings:\n{}", wrong.len(), lines.join("\n"));
 }
 

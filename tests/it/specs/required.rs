@@ -105,7 +105,10 @@ const IN_ANSWERS: [(&str, &[&str]); 13] = [
     ("getVariants", &["data[].id", "data[].product_id", "data[].sku", "meta.pagination.total_pages"]),
     ("searchOrders", &["orders[].orderId", "orders[].lastUpdatedTime", "orders[].orderItems[].orderItemId"]),
     ("searchListingsItems", &["items[].sku", "items[].summaries[].marketplaceId"]),
-    ("getMarketplaceParticipations", &["payload[].marketplace.id", "payload[].participation.isParticipating"]),
+    (
+        "getMarketplaceParticipations",
+        &["payload[].marketplace.id", "payload[].participation.isParticipating"],
+    ),
 ];
 
 const SHOP_ORDER: &[&str] = &[

@@ -43,8 +43,16 @@ const CHECKED: [&str; 21] = [
 ];
 
 /// Keywords that say nothing about a value.
-const SAID_ONLY: [&str; 8] =
-    ["collectionFormat", "default", "deprecated", "description", "example", "examples", "externalDocs", "title"];
+const SAID_ONLY: [&str; 8] = [
+    "collectionFormat",
+    "default",
+    "deprecated",
+    "description",
+    "example",
+    "examples",
+    "externalDocs",
+    "title",
+];
 
 /// What a value breaks: where (`products[].name`) and how. Never the value itself: it may be of people.
 pub type Broken = (String, String);
@@ -146,7 +154,8 @@ impl<'a> Check<'a> {
     }
 
     fn field(&self, parts: &[&'a Value], name: &str, value: &Value, place: &str) -> Vec<Broken> {
-        let named: Vec<&'a Value> = parts.iter().filter_map(|part| part.get("properties")?.get(name)).collect();
+        let named: Vec<&'a Value> =
+            parts.iter().filter_map(|part| part.get("properties")?.get(name)).collect();
         if named.iter().any(|schema| self.is_barred(schema)) {
             let what = if self.side == Side::Request { "read-only" } else { "write-only" };
             return vec![(place.to_owned(), what.to_owned())];
@@ -214,7 +223,8 @@ pub fn plainly_broken(part: &Value, value: &Value) -> Option<String> {
     }
     if let Some((lowest, highest, size)) = limits_of(value) {
         let limit = |name: &str| part.get(name).and_then(Value::as_f64);
-        if limit(lowest).is_some_and(|limit| size < limit) || limit(highest).is_some_and(|limit| size > limit) {
+        if limit(lowest).is_some_and(|limit| size < limit) || limit(highest).is_some_and(|limit| size > limit)
+        {
             return Some(format!("outside of {lowest} and {highest}"));
         }
     }

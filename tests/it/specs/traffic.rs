@@ -10,7 +10,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use eider::channels::registry::channel;
-use eider::channels::{Connector, ConnectorSetup, CredentialSink, Cursor, FulfilmentOrder, PollStart, Window};
+use eider::channels::{
+    Connector, ConnectorSetup, CredentialSink, Cursor, FulfilmentOrder, PollStart, Window,
+};
 use eider::clock::{Clock as _, Entropy, ManualClock, SharedClock};
 use eider::domain::connection::{ConnectionSettings, ExportFulfilment, History, InsufficientStock};
 use eider::domain::id::{ChannelName, ConnectionId};
@@ -154,8 +156,12 @@ struct Rig {
 }
 
 async fn everything() -> Vec<Exchange> {
-    let options =
-        SimOptions { orders: 260, rate_per_minute: 12, foreign_currency_percent: 10, ..SimOptions::default() };
+    let options = SimOptions {
+        orders: 260,
+        rate_per_minute: 12,
+        foreign_currency_percent: 10,
+        ..SimOptions::default()
+    };
     let busy = Rig::new(options, |settings| {
         settings.history = History::Everything;
         settings.export_fulfilment = ExportFulfilment::Both;
@@ -193,8 +199,11 @@ impl Rig {
         let data = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new("2026-03-02T09:00:00Z".parse().unwrap()));
         let world = Arc::new(World::open(options, Arc::clone(&clock) as SharedClock).unwrap());
-        let recorder =
-            Arc::new(Recorder { world: Arc::clone(&world), clock: Arc::clone(&clock), seen: Mutex::default() });
+        let recorder = Arc::new(Recorder {
+            world: Arc::clone(&world),
+            clock: Arc::clone(&clock),
+            seen: Mutex::default(),
+        });
         let store = Store::open(store_options(data.path(), &clock)).unwrap();
         let vault = Vault::open(data.path(), &KeySource::DataFolder).unwrap();
         let engine = Engine::start(EngineParts {
@@ -258,14 +267,12 @@ impl Rig {
         };
         let listings = self.truth("amazon", "listings");
         let own = listings.iter().filter(|listing| listing["fulfilled_by"] == "seller");
-        own.filter_map(|listing| listing["sku"].as_str())
-            .filter(|sku| has(sku))
-            .map(str::to_owned)
-            .collect()
+        own.filter_map(|listing| listing["sku"].as_str()).filter(|sku| has(sku)).map(str::to_owned).collect()
     }
 
     fn sell(&self, sku: &str, quantity: i64, is_paid: bool) -> String {
-        let sold = self.control("amazon", "sell", &json!({"sku": sku, "quantity": quantity, "paid": is_paid}));
+        let sold =
+            self.control("amazon", "sell", &json!({"sku": sku, "quantity": quantity, "paid": is_paid}));
         sold["id"].as_str().unwrap().to_owned()
     }
 
@@ -396,9 +403,11 @@ impl Rig {
             self.fault("bigcommerce", "getStoreInformation", kind);
             self.alone("bigcommerce").probe().probe().await;
         }
-        let cancelled = self.truth("amazon", "orders").into_iter().find(|order| order["status"] == "cancelled");
+        let cancelled =
+            self.truth("amazon", "orders").into_iter().find(|order| order["status"] == "cancelled");
         self.amazon_calls(cancelled.unwrap()["id"].as_str().unwrap()).await;
-        let shipped = self.truth("bigcommerce", "shop_orders").into_iter().find(|order| order["status_id"] == 2);
+        let shipped =
+            self.truth("bigcommerce", "shop_orders").into_iter().find(|order| order["status_id"] == 2);
         self.shop_calls(shipped.unwrap()["id"].as_str().unwrap()).await;
         self.control("amazon", "revoke", &json!({}));
         self.control("bigcommerce", "revoke", &json!({}));
@@ -412,7 +421,8 @@ impl Rig {
         // A page token that Amazon did not make.
         let walk = json!({"by": "lastUpdatedAfter", "after": "2026-03-01T00:00:00Z", "token": "none"});
         let window = Window { next: walk.to_string(), until: None, expires_at: None };
-        let cursor = Cursor { updated_until: Some("2026-03-01T00:00:00Z".parse().unwrap()), window: Some(window) };
+        let cursor =
+            Cursor { updated_until: Some("2026-03-01T00:00:00Z".parse().unwrap()), window: Some(window) };
         drop(source.changed_orders(&cursor, PollStart { since: None }).await);
         drop(source.order(id).await);
         let order = FulfilmentOrder { external_id: id.to_owned(), site: None };
