@@ -5,7 +5,7 @@
 //! `EIDER_PRISM` names the program, else it is looked for; without it the test says that it was skipped, or fails
 //! where `EIDER_REQUIRE_PRISM` is 1.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::documents::shared;
 use super::traffic::connector;
+use super::{gate, operations_of_connectors};
 
 /// Which specification answers which paths: platform, the paths' beginning, what Prism does not want of it, file.
 const SERVED: [(&str, &str, &str, &str); 7] = [
@@ -172,10 +173,8 @@ async fn the_connectors_work_against_a_mock_made_from_the_specifications() {
     let answered = mocked.answered.lock().unwrap().clone();
     let refused: Vec<_> = answered.iter().filter(|(_, status, _)| *status >= 300).collect();
     assert!(refused.is_empty(), "{refused:#?}");
-    let mut operations: Vec<&str> = answered.iter().map(|(operation, _, _)| operation.as_str()).collect();
-    operations.sort_unstable();
-    operations.dedup();
-    assert_eq!(operations.len(), 14, "{operations:?}");
+    let operations: BTreeSet<&str> = answered.iter().map(|(operation, _, _)| operation.as_str()).collect();
+    assert_eq!(operations, operations_of_connectors(gate().unwrap()));
 }
 
 async fn every_call_of_amazon(amazon: &dyn Connector) {
