@@ -14,12 +14,12 @@ use tokio::sync::watch;
 
 use crate::channels::{ProbeReport, pace::QuotaLine};
 use crate::clock::{Entropy, SharedClock};
-use crate::config::{Config, process_environment};
+use crate::config::{BackupConfig, Config, process_environment};
 use crate::control;
 use crate::domain::id::{ConnectionId, OrderNo, UserId};
 use crate::domain::reason::ReasonCode;
 use crate::http::{CallCounts, CountedTransport, HttpTransport, Transport, TransportError};
-use crate::store::{Store, StoreError, StoreOptions};
+use crate::store::{Store, StoreError, StoreOptions, backup};
 use crate::sync::commands::{ConnectionUpdate, Found, NewConnectionRequest, Refused};
 use crate::sync::{Engine, EngineParts, EngineSettings};
 use crate::vault::{KeySource, Vault, VaultError};
@@ -86,6 +86,7 @@ pub struct App {
     server: actix_web::dev::Server,
     stop: watch::Sender<bool>,
     control: tokio::task::JoinHandle<()>,
+    backups: Option<tokio::task::JoinHandle<()>>,
     url: String,
 }
 
@@ -143,8 +144,11 @@ impl App {
         });
         let server = web::serve(listener, state.clone()).map_err(AppError::Server)?;
         let (stop, stopped) = watch::channel(false);
-        let control = control::serve(parts, stopped).map_err(AppError::Control)?;
-        Ok(Self { store, vault, engine, state, server, stop, control, url })
+        let control = control::serve(parts, stopped.clone()).map_err(AppError::Control)?;
+        let backups = schedule(&config)
+            .map(|schedule| backup::run_schedule(store.clone(), Arc::clone(&state.clock), schedule, stopped))
+            .map(tokio::spawn);
+        Ok(Self { store, vault, engine, state, server, stop, control, backups, url })
     }
 
     /// Where people reach it.
@@ -198,7 +202,7 @@ impl App {
     /// # Errors
     /// Where the database or the server could not go on.
     pub async fn run(self, until: impl Future<Output = ()>) -> Result<(), AppError> {
-        let Self { store, engine, server, stop, control, .. } = self;
+        let Self { store, engine, server, stop, control, backups, .. } = self;
         let handle = server.handle();
         let server = tokio::spawn(server);
         let worker = tokio::spawn({
@@ -213,7 +217,11 @@ impl App {
         let _ = stop.send(true);
         handle.stop(ended.is_ok()).await;
         let served = server.await;
-        for task in [worker.await, control.await] {
+        let backups = match backups {
+            Some(backups) => backups.await,
+            None => Ok(()),
+        };
+        for task in [worker.await, control.await, backups] {
             if let Err(error) = task {
                 tracing::error!("a task broke off: {error}");
             }
@@ -256,6 +264,12 @@ pub fn store_options(config: &Config, clock: &SharedClock, entropy: &Arc<Entropy
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
     }
+}
+
+/// When backups are made, where the settings name a folder.
+fn schedule(config: &Config) -> Option<backup::Schedule> {
+    let BackupConfig { dir, every, keep } = &config.backup;
+    Some(backup::Schedule { dir: dir.clone()?, every: every.duration(), keep: keep.get() })
 }
 
 fn row_cap(config: &Config) -> usize {

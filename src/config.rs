@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use crate::http::HttpSettings;
 
 pub use load::{ConfigError, ConfigFile, Flags, Loaded, load};
-pub use values::{LogFormat, MemoryLimit, MerchantZone, PublicUrl};
+pub use values::{Interval, LogFormat, MemoryLimit, MerchantZone, PublicUrl};
 
 /// The file that is read where `--config` names none; it may be absent.
 pub const CONFIG_FILE_NAME: &str = "appliance.toml";
@@ -44,6 +44,8 @@ pub struct Config {
     pub data: DataConfig,
     /// The database.
     pub store: StoreConfig,
+    /// Copies of the data.
+    pub backup: BackupConfig,
     /// Calls to the outside.
     pub network: NetworkConfig,
     /// The engine.
@@ -90,6 +92,18 @@ pub struct StoreConfig {
     pub query_timeout_ms: NonZeroU64,
     /// A query's answer is cut off after this many rows.
     pub row_cap: NonZeroU64,
+}
+
+/// `[backup]`: copies of the data.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackupConfig {
+    /// The folder that backups go to, by the clock and by `eider backup`; `None` makes none by the clock.
+    pub dir: Option<PathBuf>,
+    /// From one to the next.
+    pub every: Interval,
+    /// How many stay.
+    pub keep: NonZeroU32,
 }
 
 /// `[network]`: calls to the outside.
@@ -160,6 +174,7 @@ impl Config {
                 query_timeout_ms: amount(30_000),
                 row_cap: amount(10_000),
             },
+            backup: BackupConfig { dir: None, every: Interval::hours(24), keep: count(7) },
             network: NetworkConfig {
                 allow_private: false,
                 connect_timeout_ms: amount(10_000),

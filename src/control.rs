@@ -97,6 +97,13 @@ pub enum Request {
     },
     /// Whether the data agrees with itself.
     Verify,
+    /// A backup of the data.
+    Backup {
+        /// The folder that it goes to, in which it gets a folder of its own; an absolute path.
+        to: std::path::PathBuf,
+        /// How many backups stay there; without it none is removed.
+        keep: Option<u32>,
+    },
     /// Connections and incidents, as JSON: a [`StatusReport`].
     Status,
 }

@@ -36,6 +36,7 @@
 //! | [`store`] | the only user of DuckDB: writer, readers, migrations, one file per noun |
 //! | [`control`] | the socket by which commands reach a running appliance |
 //! | [`sim`] | simulated platforms in the platforms' own formats |
+//! | [`campaign`] | the seeded fault campaign behind `eider sim` |
 //! | [`web`] | pages and JSON API |
 //!
 //! Who may use whom is in `tests/it/tidy.rs`, which checks it.
@@ -73,6 +74,7 @@
 //! recognised by the tracking number and owes nothing.
 
 pub mod app;
+pub mod campaign;
 pub mod channels;
 pub mod cli;
 pub mod clock;

@@ -171,6 +171,17 @@ pub trait OrderSource: Send + Sync {
     fn poll_interval_min(&self) -> std::time::Duration;
 }
 
+/// Stock of a variant that was raised.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RaisedStock {
+    /// The variant's SKU.
+    pub sku: String,
+    /// Units that could be sold before.
+    pub from: i64,
+    /// Units that can be sold now.
+    pub to: i64,
+}
+
 /// A shop order as the shop lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShopOrderSummary {
@@ -281,6 +292,13 @@ pub trait ShopOrders: Send + Sync {
         order_address_id: &str,
         shipment: &ShipmentDraft,
     ) -> Result<String, ChannelError>;
+
+    /// Sees to it that at least so many units of each variant are in stock, so that an order can be created. Absolute
+    /// numbers go out, so it may run twice. The answer is what was raised; the shop may take a moment to show it.
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    async fn raise_stock(&self, needed: &[(ShopVariant, i64)]) -> Result<Vec<RaisedStock>, ChannelError>;
 
     /// Moves the order to a status.
     ///

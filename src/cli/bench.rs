@@ -6,6 +6,7 @@
 mod figure;
 mod flow;
 mod import;
+mod keep;
 mod pages;
 mod payloads;
 
@@ -64,6 +65,7 @@ async fn measure(config: &Config, scratch: &Path, order_count: u64) -> Result<Ve
     let payloads = Arc::new(Payloads::record().await?);
     let mut figures = import::bare(config, &payloads, order_count).await?;
     let filled = import::fill(config, &payloads, order_count, &mut figures).await?;
+    figures.extend(keep::measure(&filled, scratch).await?);
     let visitor = pages::let_in(&filled, config).await?;
     filled.store.close().await;
     drop(filled);

@@ -12,7 +12,7 @@ use crate::app::store_options;
 use crate::clock::{Clock as _, Entropy, SharedClock, SystemClock};
 use crate::config::{Config, Loaded, process_environment};
 use crate::control::{self, Asked, Parts, Reply, Request};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, restore};
 use crate::vault::{KeySource, Vault};
 
 /// The database's name in the data folder.
@@ -106,7 +106,8 @@ fn unanswered(dir: &Path, holder: Option<u32>) -> CliError {
 
 /// Refuses a folder without a database, so that a mistyped `--data` makes no new one.
 pub fn check_exists(dir: &Path) -> Result<(), CliError> {
-    if dir.join(DATABASE_NAME).exists() {
+    // An interrupted restore has moved the old database away and is finished by whoever opens the folder.
+    if dir.join(DATABASE_NAME).exists() || restore::is_pending(dir) {
         return Ok(());
     }
     Err(CliError::Failed(format!(

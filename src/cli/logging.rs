@@ -14,6 +14,8 @@ pub enum Unset {
     Default,
     /// Warnings and errors alone: for commands whose stderr is for a person.
     Warn,
+    /// Nothing: for commands in which failures are the rule.
+    Silent,
 }
 
 /// Starts logging; once per process.
@@ -22,9 +24,10 @@ pub fn start(loaded: &Loaded, unset: Unset) -> Result<(), CliError> {
     let is_unset = loaded.source_of("log.level") == "default";
     let level = match (is_unset, unset) {
         (true, Unset::Warn) => "warn",
+        (true, Unset::Silent) => "off",
         // The web server tells of its threads at that level.
         (true, Unset::Default) => "info,actix_server=warn",
-        (false, Unset::Default | Unset::Warn) => log.level.as_str(),
+        (false, Unset::Default | Unset::Warn | Unset::Silent) => log.level.as_str(),
     };
     let filter = EnvFilter::try_new(level).map_err(|error| {
         CliError::Usage(format!(

@@ -3,7 +3,9 @@
 //! Exit codes: 0 done, 1 failed, 2 not understood (a flag, a value, a setting). Results go to stdout, everything
 //! meant for a person to stderr. Nothing here holds a rule of the trade: commands call what the pages call.
 
+mod backup;
 mod bench;
+mod compact;
 mod config;
 mod data;
 mod demo;
@@ -12,8 +14,10 @@ mod healthcheck;
 mod logging;
 mod machine;
 mod migrate;
+mod restore;
 mod serve;
 mod signals;
+mod sim;
 mod simulate;
 mod simulators;
 mod sql;
@@ -84,6 +88,12 @@ enum Command {
     Config(config::ConfigCommand),
     /// Check that the data agrees with itself
     Verify,
+    /// Copy the data to a folder, also while the appliance runs
+    Backup(backup::BackupArgs),
+    /// Put a backup in the place of the data; the appliance must not run
+    Restore(restore::RestoreArgs),
+    /// Write the database anew, without what was deleted; the appliance must not run
+    Compact,
     /// Bring the database up to this version
     Migrate,
     /// People who may sign in
@@ -94,6 +104,8 @@ enum Command {
     Token(token::TokenCommand),
     /// Ask the database: the views of the schema `report`
     Sql(sql::SqlArgs),
+    /// Run the fault campaign: everything that can go wrong with the platforms, from seeds, without network
+    Sim(sim::SimArgs),
     /// Measure this machine on a scratch file
     Bench(bench::BenchArgs),
 }
@@ -169,10 +181,14 @@ async fn run(command_line: CommandLine) -> Result<(), CliError> {
         Command::Healthcheck => healthcheck::run(&place).await,
         Command::Config(command) => config::run(&place, &command),
         Command::Verify => verify::run(&place).await,
+        Command::Backup(args) => backup::run(&place, args).await,
+        Command::Restore(args) => restore::run(&place, args).await,
+        Command::Compact => compact::run(&place).await,
         Command::Migrate => migrate::run(&place).await,
         Command::User(command) => user::run(&place, command).await,
         Command::Token(command) => token::run(&place, command).await,
         Command::Sql(args) => sql::run(&place, args).await,
+        Command::Sim(args) => sim::run(&place, args).await,
         Command::Bench(args) => bench::run(&place, args).await,
     }
 }

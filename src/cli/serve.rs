@@ -29,11 +29,12 @@ pub async fn run(place: &Place, args: ServeArgs) -> Result<(), CliError> {
     let config = loaded.config;
     data::make_folder(&config.data.dir)?;
     warn_of_demo(&config.data.dir, config.network.allow_private);
-    let engine = EngineSettings {
-        poll_interval: config.sync.poll_interval(),
-        shop_poll_interval: config.sync.shop_poll_interval(),
-        listings_interval: config.sync.listings_interval(),
-    };
+    let sync = &config.sync;
+    let engine = EngineSettings::with_intervals(
+        sync.poll_interval(),
+        sync.shop_poll_interval(),
+        sync.listings_interval(),
+    );
     let setup =
         AppSetup { config, clock: Arc::new(SystemClock), entropy: Arc::new(Entropy::from_os()), engine };
     let app = App::start(setup).await.map_err(CliError::failed)?;

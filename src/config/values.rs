@@ -1,6 +1,7 @@
 //! Settings whose text has a form of its own. Each is parsed once, here, and prints as it was written.
 
 use std::fmt;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,51 @@ impl TryFrom<String> for MemoryLimit {
 impl From<MemoryLimit> for String {
     fn from(limit: MemoryLimit) -> Self {
         limit.0
+    }
+}
+
+/// A length of time with its unit, such as `24h`, `90m` or `1d 12h`; a day has 24 hours. At least a minute.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Interval {
+    text: String,
+    duration: Duration,
+}
+
+impl Interval {
+    /// So many hours.
+    #[must_use]
+    pub fn hours(hours: u32) -> Self {
+        Self { text: format!("{hours}h"), duration: Duration::from_secs(u64::from(hours) * 60 * 60) }
+    }
+
+    /// How long it is.
+    #[must_use]
+    pub fn duration(&self) -> Duration {
+        self.duration
+    }
+}
+
+impl TryFrom<String> for Interval {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let expected =
+            || "expected a time of a minute or more with its unit, such as \"24h\" or \"90m\"".to_owned();
+        let span: jiff::Span = text.parse().map_err(|_| expected())?;
+        let duration = span
+            .to_duration(jiff::SpanRelativeTo::days_are_24_hours())
+            .ok()
+            .and_then(|duration| Duration::try_from(duration).ok())
+            .filter(|duration| *duration >= Duration::from_secs(60))
+            .ok_or_else(expected)?;
+        Ok(Self { text, duration })
+    }
+}
+
+impl From<Interval> for String {
+    fn from(interval: Interval) -> Self {
+        interval.text
     }
 }
 

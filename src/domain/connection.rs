@@ -58,6 +58,8 @@ pub enum InsufficientStock {
     Wait,
     /// It goes in with the short lines as custom lines.
     CustomLine,
+    /// The shop's stock is raised to what it takes; then it goes in.
+    RaiseStock,
     /// It waits for a person.
     Hold,
 }
@@ -122,6 +124,8 @@ pub struct CredentialLife {
     pub secret_days: Option<i16>,
     /// The account's authorisation; none where it does not end.
     pub authorisation_days: Option<i16>,
+    /// Whether the platform replaces a token as it is used, so that an older copy of it is dead.
+    pub tokens_rotate: bool,
 }
 
 /// Something that stops working on a day unless a person does something.
@@ -274,7 +278,8 @@ mod tests {
             authorised_on: Some("2026-06-01".parse().unwrap()),
             ..ConnectionSettings::default()
         };
-        let life = CredentialLife { secret_days: Some(180), authorisation_days: Some(365) };
+        let life =
+            CredentialLife { secret_days: Some(180), authorisation_days: Some(365), tokens_rotate: false };
         let left = |today: &str| -> Vec<i32> {
             deadlines(&settings, life, today.parse().unwrap())
                 .iter()

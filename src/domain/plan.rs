@@ -146,6 +146,9 @@ fn plan_new(connection: &Connection, facts: &OrderFacts, now: Timestamp) -> Impo
     if export_state != ExportState::None {
         effects.extend(shipped_effect(connection, facts, now));
     }
+    if is_cancelled_early(export_reason.as_ref()) && !is_history {
+        effects.extend(cancel_effect(connection, facts.status, now));
+    }
     events.extend(export_event(export_state, export_reason.as_ref()));
     ImportPlan {
         change: Change::New,
@@ -201,7 +204,7 @@ fn plan_update(connection: &Connection, held: &HeldOrder, facts: &OrderFacts, no
         // One that is being created may be in the shop already: its cancellation waits for the answer.
         ExportState::Created | ExportState::Creating => {
             if facts.status == OrderStatus::Cancelled && held.status != OrderStatus::Cancelled {
-                plan.effects.extend(cancel_effect(connection, held, now));
+                plan.effects.extend(cancel_effect(connection, held.status, now));
             }
         }
         ExportState::Failed => {}
@@ -219,6 +222,9 @@ fn redecide_export(
     let (state, reason) = export_decision(connection, facts, held.is_history, held.is_picked);
     if state == ExportState::None && held.export_state == ExportState::Waiting {
         plan.dropped.push(EffectKind::CreateShopOrder);
+    }
+    if is_cancelled_early(reason.as_ref()) && held.status != OrderStatus::Cancelled && !held.is_history {
+        plan.effects.extend(cancel_effect(connection, held.status, now));
     }
     // What the shop or the merge of SKUs said stays until the effect runs again.
     let is_same =
@@ -255,20 +261,31 @@ fn shipped_effect(connection: &Connection, facts: &OrderFacts, now: Timestamp) -
 /// The revision of a [`EffectKind::ShipShopOrder`] that is about no parcel, but the status.
 pub const STATUS_REVISION: &str = "status";
 
-fn cancel_effect(connection: &Connection, held: &HeldOrder, now: Timestamp) -> Option<NewEffect> {
+/// Cancelled before it went into the shop, as far as we know. A restore may have forgotten that it did: the
+/// cancellation looks, where that can be.
+fn is_cancelled_early(reason: Option<&Reason>) -> bool {
+    reason.is_some_and(|reason| reason.code == ReasonCode::Cancelled)
+}
+
+fn cancel_effect(connection: &Connection, status: OrderStatus, now: Timestamp) -> Option<NewEffect> {
     // A shipped order is no longer ours to cancel: the parcel is on its way.
-    if matches!(held.status, OrderStatus::Shipped | OrderStatus::PartShipped) {
+    if matches!(status, OrderStatus::Shipped | OrderStatus::PartShipped) {
         return None;
     }
-    let shop = connection.settings.shop?;
-    Some(NewEffect {
+    connection.settings.shop.map(|shop| cancellation(shop, now))
+}
+
+/// The cancellation of an order's shop order.
+#[must_use]
+pub fn cancellation(shop: ConnectionId, now: Timestamp) -> NewEffect {
+    NewEffect {
         kind: EffectKind::CancelShopOrder,
         revision: "cancelled".to_owned(),
         connection: shop,
         lane: Lane::Orders,
         due_at: now,
         held: None,
-    })
+    }
 }
 
 /// Whether an order goes into the shop, and if not, why.
@@ -458,6 +475,18 @@ fn is_same_parcel(parcel: &HeldParcel, shipment: &ShipmentFacts, side: ParcelOri
     match (&parcel.tracking, &shipment.tracking) {
         (Some(ours), Some(theirs)) => {
             known_id.is_none() && normalised_tracking(ours) == normalised_tracking(theirs)
+        }
+        // Without a number the other side's parcel is known by what is in it: a restore may have forgotten its id.
+        (None, None) => {
+            known_id.is_none() && parcel.origin != side && !parcel.lines.is_empty() && {
+                let sorted = |lines: &[ShippedLine]| {
+                    let mut units: Vec<(String, i64)> =
+                        lines.iter().map(|line| (line.external_line_id.clone(), line.quantity)).collect();
+                    units.sort();
+                    units
+                };
+                sorted(&parcel.lines) == sorted(&shipment.lines)
+            }
         }
         _ => false,
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use actix_web::body::SizedStream;
@@ -20,6 +20,7 @@ use http::{Request, Response, StatusCode};
 use tokio::task::JoinHandle;
 
 use super::reply::{Delivery, Reply};
+use super::world::operation_of;
 use super::{PLATFORMS, World, control};
 use crate::clock::{Clock as _, SystemClock};
 
@@ -112,6 +113,29 @@ struct Serving {
     /// The platform of this listener; none where the path names it.
     platform: Option<&'static str>,
     sims: BTreeMap<String, String>,
+    unanswered: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+}
+
+/// A call that somebody waits for the answer of.
+struct Unanswered {
+    operation: &'static str,
+    calls: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+}
+
+impl Unanswered {
+    fn begin(calls: &Arc<Mutex<BTreeMap<&'static str, u64>>>, operation: &'static str) -> Self {
+        *calls.lock().unwrap_or_else(PoisonError::into_inner).entry(operation).or_default() += 1;
+        Self { operation, calls: Arc::clone(calls) }
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = calls.get_mut(self.operation) {
+            *count = count.saturating_sub(1);
+        }
+    }
 }
 
 /// A connection's socket, kept to break it.
@@ -123,7 +147,9 @@ fn listen(
     platform: Option<&'static str>,
     sims: &BTreeMap<String, String>,
 ) -> io::Result<(ServerHandle, JoinHandle<io::Result<()>>)> {
-    let serving = web::Data::new(Serving { world: Arc::clone(world), platform, sims: sims.clone() });
+    let serving =
+        Serving { world: Arc::clone(world), platform, sims: sims.clone(), unanswered: Arc::default() };
+    let serving = web::Data::new(serving);
     let app = move || {
         App::new()
             .app_data(serving.clone())
@@ -162,6 +188,7 @@ async fn serve(request: HttpRequest, body: Bytes, serving: web::Data<Serving>) -
     let Some(asked) = translate(&request, path, body) else {
         return HttpResponse::BadRequest().finish();
     };
+    let _unanswered = Unanswered::begin(&serving.unanswered, operation_of(platform, &asked));
     let reply = if serving.world.is_durable() {
         let world = Arc::clone(&serving.world);
         match web::block(move || world.handle(platform, &asked)).await {
@@ -191,6 +218,9 @@ fn root(request: &HttpRequest, uri: &str, serving: &Serving) -> HttpResponse {
         "/_sim/connections" => HttpResponse::Ok().json(
             serving.world.connections(|platform| serving.sims.get(platform).cloned().unwrap_or_default()),
         ),
+        "/_sim/unanswered" => {
+            HttpResponse::Ok().json(&*serving.unanswered.lock().unwrap_or_else(PoisonError::into_inner))
+        }
         "/" => HttpResponse::Ok().json(serde_json::json!({"sims": serving.sims})),
         _ => HttpResponse::NotFound().finish(),
     }

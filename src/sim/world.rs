@@ -219,6 +219,14 @@ impl World {
         ])
     }
 
+    /// No more orders arrive by themselves.
+    pub fn end_arrivals(&self) {
+        let mut state = self.lock();
+        state.arrival_gap_us = None;
+        state.meta.next_arrival = None;
+        state.has_meta_changed = true;
+    }
+
     /// Whether answers wait for the disk.
     pub const fn is_durable(&self) -> bool {
         self.journal.is_some()
@@ -539,6 +547,7 @@ fn whole_millisecond(at: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at)
 }
 
-fn operation_of(platform: &str, request: &Request<Bytes>) -> &'static str {
+/// The operation's name in the platform's specification; `unknown` for what is none.
+pub fn operation_of(platform: &str, request: &Request<Bytes>) -> &'static str {
     if platform == AMAZON { amazon::operation_of(request) } else { bigcommerce::operation_of(request) }
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use duckdb::{Config, Connection, params};
+use duckdb::{AccessMode, Config, Connection, params};
 use jiff::Timestamp;
 
 use super::error::StoreError;
@@ -41,7 +41,7 @@ pub(super) fn open_file(
 ) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(file, engine_config(limits)?)?;
     let found = schema_version(&connection)?;
-    let known = count(MIGRATIONS.len());
+    let known = known_version();
     if found > known {
         return Err(StoreError::NewerFile { file: file.to_owned(), found, known });
     }
@@ -60,8 +60,27 @@ pub(super) fn open_file(
     Ok(connection)
 }
 
+/// Opens a file that nobody else uses, in an instance of its own, without changing its schema: a copy, or a file to be.
+pub(super) fn open_apart(
+    file: &Path,
+    limits: &EngineLimits<'_>,
+    mode: AccessMode,
+) -> Result<Connection, StoreError> {
+    Ok(Connection::open_with_flags(file, engine_config(limits)?.access_mode(mode)?)?)
+}
+
+/// Makes the present schema in a file that has none.
+pub(super) fn make_schema(connection: &Connection, now: Timestamp) -> Result<(), StoreError> {
+    apply(connection, 0, now)
+}
+
+/// The newest schema that this version knows.
+pub(super) fn known_version() -> i64 {
+    count(MIGRATIONS.len())
+}
+
 /// The schema of a file; 0 for a new one.
-fn schema_version(connection: &Connection) -> Result<i64, StoreError> {
+pub(super) fn schema_version(connection: &Connection) -> Result<i64, StoreError> {
     let tables: i64 = connection.query_row(HAS_VERSION_SQL, [], |row| row.get(0))?;
     if tables == 0 {
         return Ok(0);

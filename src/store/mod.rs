@@ -4,11 +4,14 @@
 //! write is durable when its answer arrives. Person data lies in `main.person` and nowhere else; secrets never
 //! enter this file.
 
+pub mod backup;
+mod compact;
 pub mod connections;
 pub mod effects;
 mod error;
 pub mod events;
 pub mod export;
+pub mod files;
 pub mod incidents;
 pub mod listings;
 mod migrate;
@@ -17,8 +20,10 @@ pub mod orders;
 mod pending;
 mod query;
 mod reader;
+pub mod restore;
 pub mod sessions;
 pub mod shipments;
+pub mod standing;
 pub mod status;
 mod values;
 pub mod verify;
@@ -28,6 +33,7 @@ use std::fs::{File, TryLockError};
 use std::future::Future;
 use std::io::{Read as _, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -41,11 +47,12 @@ use migrate::EngineLimits;
 use reader::ReaderPool;
 use writer::{Ids, Shared, Writer};
 
+pub use compact::{Compacted, compact};
 pub use error::StoreError;
 pub use export::{QueryColumn, QueryResult};
 pub use reader::Read;
 pub use values::external_key;
-pub use writer::{BULK_QUEUE_MAX, INTERACTIVE_QUEUE_MAX, Tx, WriteLane};
+pub use writer::{BULK_QUEUE_MAX, CommitMoment, INTERACTIVE_QUEUE_MAX, Tx, WriteLane};
 
 /// The database's name in the data folder.
 const FILE_NAME: &str = "eider.duckdb";
@@ -107,6 +114,7 @@ struct Inner {
     readers: Arc<ReaderPool>,
     consoles: Arc<ReaderPool>,
     installation: RwLock<Installation>,
+    is_backing_up: AtomicBool,
     lock: Mutex<Option<File>>,
 }
 
@@ -114,7 +122,7 @@ const INSTALLATION_SQL: &str = "SELECT installation_id, epoch, epoch_since FROM 
 const NEW_INSTALLATION_SQL: &str = "INSERT INTO main.installation
     (installation_id, epoch, epoch_since, created_at, merchant_zone) VALUES (?, 1, ?, ?, ?)";
 const SET_ZONE_SQL: &str = "UPDATE main.installation SET merchant_zone = ? WHERE merchant_zone <> ?";
-const NEW_EPOCH_SQL: &str = "UPDATE main.installation SET epoch = epoch + 1, epoch_since = ?";
+const NEW_EPOCH_SQL: &str = "UPDATE main.installation SET epoch = greatest(epoch, ?) + 1, epoch_since = ?";
 
 impl Store {
     /// Opens the data folder, makes it where it is new, and brings its schema up to date.
@@ -127,6 +135,8 @@ impl Store {
         std::fs::create_dir_all(&temp_dir)
             .map_err(|error| StoreError::io(&format!("{} could not be made", temp_dir.display()), &error))?;
         let lock = lock(dir)?;
+        restore::finish(dir)?;
+        compact::remove_rest(dir)?;
         migrate::self_test()?;
         let file = dir.join(FILE_NAME);
         let limits = EngineLimits {
@@ -148,6 +158,7 @@ impl Store {
             free_space_floor_bytes: options.free_space_floor_bytes,
             report_key: OnceLock::new(),
             fatal: tokio::sync::watch::Sender::new(None),
+            commit_watcher: writer::CommitWatcher::default(),
         });
         let reader_count = options.reader_count.max(1);
         let clones = |count: usize| (0..count).map(|_| connection.try_clone()).collect::<Result<Vec<_>, _>>();
@@ -166,6 +177,7 @@ impl Store {
             readers,
             consoles,
             installation: RwLock::new(installation),
+            is_backing_up: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -174,6 +186,12 @@ impl Store {
     /// The key under which buyers appear in reports. Only the first call counts.
     pub fn set_report_key(&self, key: [u8; 32]) {
         self.inner.shared.report_key.get_or_init(|| key);
+    }
+
+    /// Tells `watcher` of every commit from now on, on the writer's thread: for whoever imitates a crash there. Only
+    /// the first call counts.
+    pub fn watch_commits(&self, watcher: impl Fn(CommitMoment) + Send + Sync + 'static) {
+        self.inner.shared.commit_watcher.set(Box::new(watcher));
     }
 
     /// Writes. `work` may run more than once (where a group of writes is undone because of another one), so it must
@@ -246,9 +264,14 @@ impl Store {
     /// # Errors
     /// Why it could not be written.
     pub async fn begin_epoch(&self) -> Result<Installation, StoreError> {
+        self.begin_epoch_after(0).await
+    }
+
+    /// Starts an epoch that is also newer than `epoch`.
+    pub(super) async fn begin_epoch_after(&self, epoch: i64) -> Result<Installation, StoreError> {
         let begun = self
-            .write(WriteLane::Interactive, |tx| {
-                tx.execute(NEW_EPOCH_SQL, params![values::time(tx.now())])?;
+            .write(WriteLane::Interactive, move |tx| {
+                tx.execute(NEW_EPOCH_SQL, params![epoch, values::time(tx.now())])?;
                 read_installation(tx.connection())
             })
             .await?
@@ -257,7 +280,16 @@ impl Store {
         Ok(begun)
     }
 
-    /// Folds the log into the file.
+    /// Looks whether the data agrees with itself, one check after the other, and at every file. It takes as long as it
+    /// takes; writes go on.
+    ///
+    /// # Errors
+    /// What the database or the disk says.
+    pub async fn verify(&self) -> Result<verify::Report, StoreError> {
+        verify::everything(self).await
+    }
+
+    /// Folds the log into the file. Where the file is being copied it waits for that.
     ///
     /// # Errors
     /// What the database says.
@@ -265,12 +297,12 @@ impl Store {
         self.inner.writer.checkpoint().await
     }
 
-    /// Copies the database as of now to `to`, for a backup. Writes wait meanwhile.
+    /// Copies the database as of now to `to`, which must not be there. Commits go on meanwhile, into the log.
     ///
     /// # Errors
     /// What the database or the disk says.
     pub async fn copy_file(&self, to: PathBuf) -> Result<(), StoreError> {
-        self.inner.writer.copy_file(to).await
+        backup::copy_database(self, &to).await.map(drop)
     }
 
     /// Takes no more work, finishes what waits, folds the log in and lets go of the file.

@@ -47,6 +47,11 @@ impl<'c> Read<'c> {
         self.connection
     }
 
+    /// The same without a cap: for what looks at everything.
+    pub(super) fn uncapped(&self) -> Self {
+        Self { row_cap: usize::MAX, ..*self }
+    }
+
     /// Every row, mapped.
     ///
     /// # Errors
@@ -163,7 +168,20 @@ impl ReaderPool {
         T: Send + 'static,
         F: FnOnce(&Read<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let permit = tokio::time::timeout(self.deadline, Arc::clone(&self.room).acquire_owned())
+        self.run_within(self.deadline, work).await
+    }
+
+    /// The same with a deadline of its own.
+    pub(super) async fn run_within<T, F>(
+        self: &Arc<Self>,
+        deadline: Duration,
+        work: F,
+    ) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Read<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let permit = tokio::time::timeout(deadline, Arc::clone(&self.room).acquire_owned())
             .await
             .map_err(|_| StoreError::Timeout)?
             .map_err(|_| StoreError::Closed)?;
@@ -184,7 +202,7 @@ impl ReaderPool {
             drop(permit);
             result
         });
-        let joined = match tokio::time::timeout(self.deadline, &mut task).await {
+        let joined = match tokio::time::timeout(deadline, &mut task).await {
             Ok(joined) => joined,
             Err(_) => loop {
                 stop.stop();

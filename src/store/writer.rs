@@ -6,10 +6,10 @@
 
 use std::any::Any;
 use std::cell::{RefCell, RefMut};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -65,6 +65,38 @@ pub(super) struct Shared {
     pub(super) free_space_floor_bytes: u64,
     pub(super) report_key: OnceLock<[u8; 32]>,
     pub(super) fatal: watch::Sender<Option<String>>,
+    pub(super) commit_watcher: CommitWatcher,
+}
+
+/// A moment around a commit, for whoever imitates a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitMoment {
+    /// Everything has been said to the database; nothing of it is durable.
+    Before,
+    /// It is durable; nobody has been told.
+    After,
+}
+
+/// Who is told of every commit, on the writer's thread.
+#[derive(Default)]
+pub(super) struct CommitWatcher(OnceLock<Box<dyn Fn(CommitMoment) + Send + Sync>>);
+
+impl CommitWatcher {
+    pub(super) fn set(&self, watcher: Box<dyn Fn(CommitMoment) + Send + Sync>) {
+        self.0.get_or_init(|| watcher);
+    }
+
+    fn tell(&self, moment: CommitMoment) {
+        if let Some(watcher) = self.0.get() {
+            watcher(moment);
+        }
+    }
+}
+
+impl std::fmt::Debug for CommitWatcher {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("CommitWatcher")
+    }
 }
 
 impl Shared {
@@ -238,7 +270,31 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send> Item for Wo
 
 enum Command {
     Checkpoint(oneshot::Sender<Result<(), StoreError>>),
-    CopyFile(PathBuf, oneshot::Sender<Result<(), StoreError>>),
+    HoldFile(oneshot::Sender<Result<FileHold, StoreError>>),
+}
+
+/// While this is held the file stays as of the checkpoint before it: commits go on, into the log. Letting go, also in
+/// a panic, lets checkpoints happen again.
+pub(super) struct FileHold {
+    /// How much of the file belongs to that checkpoint; bulk writes may append to it meanwhile.
+    pub(super) size_bytes: u64,
+    /// Rows of each table as of that checkpoint, as `schema.table`.
+    pub(super) row_counts: BTreeMap<String, i64>,
+    queue: Arc<Queue>,
+}
+
+impl FileHold {
+    /// True where the program wants to end: whoever holds the file should let go.
+    pub(super) fn is_unwelcome(&self) -> bool {
+        self.queue.lock().is_closed
+    }
+}
+
+impl Drop for FileHold {
+    fn drop(&mut self) {
+        self.queue.lock().is_held = false;
+        self.queue.news.notify_all();
+    }
 }
 
 #[derive(Default)]
@@ -246,6 +302,8 @@ struct Waiting {
     interactive: VecDeque<Box<dyn Item>>,
     bulk: VecDeque<Box<dyn Item>>,
     commands: VecDeque<Command>,
+    /// The file is being copied: no checkpoint may happen, and commands wait.
+    is_held: bool,
     is_closed: bool,
 }
 
@@ -318,14 +376,15 @@ impl Writer {
         self.command(Command::Checkpoint).await
     }
 
-    pub(super) async fn copy_file(&self, to: PathBuf) -> Result<(), StoreError> {
-        self.command(|answer| Command::CopyFile(to, answer)).await
+    /// Folds the log in and keeps the file as it then is. One at a time: a second one waits for the first.
+    pub(super) async fn hold_file(&self) -> Result<FileHold, StoreError> {
+        self.command(Command::HoldFile).await
     }
 
-    async fn command(
+    async fn command<T>(
         &self,
-        command: impl FnOnce(oneshot::Sender<Result<(), StoreError>>) -> Command,
-    ) -> Result<(), StoreError> {
+        command: impl FnOnce(oneshot::Sender<Result<T, StoreError>>) -> Command,
+    ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         {
             let mut waiting = self.queue.lock();
@@ -368,8 +427,8 @@ struct WriterThread {
 impl WriterThread {
     fn run(mut self) {
         loop {
-            let (commands, has_interactive, has_bulk, is_closed) = self.wait();
-            for command in commands {
+            let (command, has_interactive, has_bulk, is_closed) = self.wait();
+            if let Some(command) = command {
                 self.obey(command);
             }
             if has_interactive {
@@ -379,6 +438,7 @@ impl WriterThread {
                 self.bulk_group();
             }
             if !has_interactive && !has_bulk && is_closed {
+                self.wait_for_file();
                 self.fold(0);
                 return;
             }
@@ -387,14 +447,16 @@ impl WriterThread {
     }
 
     /// Waits for work. When quiet for a while it folds the log into the file meanwhile.
-    fn wait(&self) -> (VecDeque<Command>, bool, bool, bool) {
+    fn wait(&self) -> (Option<Command>, bool, bool, bool) {
         let mut waiting = self.queue.lock();
         loop {
             let has_interactive = !waiting.interactive.is_empty();
             let has_bulk = !waiting.bulk.is_empty();
-            if has_interactive || has_bulk || waiting.is_closed || !waiting.commands.is_empty() {
-                let commands = std::mem::take(&mut waiting.commands);
-                return (commands, has_interactive, has_bulk, waiting.is_closed);
+            let has_commands = !waiting.is_held && !waiting.commands.is_empty();
+            if has_interactive || has_bulk || waiting.is_closed || has_commands {
+                // One at a time: it may be to hold the file.
+                let command = if has_commands { waiting.commands.pop_front() } else { None };
+                return (command, has_interactive, has_bulk, waiting.is_closed);
             }
             let (guard, timeout) =
                 self.queue.news.wait_timeout(waiting, QUIET).unwrap_or_else(PoisonError::into_inner);
@@ -407,20 +469,31 @@ impl WriterThread {
         }
     }
 
+    /// Whoever copies the file is told to let go when the program ends, and does so soon. Closing the database would
+    /// fold the log in under the copy.
+    fn wait_for_file(&self) {
+        let mut waiting = self.queue.lock();
+        // Their askers hear that the program ends.
+        waiting.commands.clear();
+        while waiting.is_held {
+            waiting = self.queue.news.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     fn obey(&self, command: Command) {
-        let (answer, result) = match command {
-            Command::Checkpoint(answer) => (answer, self.checkpoint()),
-            // Checkpoints are ours alone, and we are busy here: the file stays as of this one while it is copied.
-            Command::CopyFile(to, answer) => (
-                answer,
-                self.checkpoint().and_then(|()| {
-                    std::fs::copy(&self.shared.file, &to)
-                        .map(drop)
-                        .map_err(|error| StoreError::io("The file could not be copied", &error))
-                }),
-            ),
-        };
-        drop(answer.send(result));
+        match command {
+            Command::Checkpoint(answer) => drop(answer.send(self.checkpoint())),
+            // Where nobody waits for it any more, the hold ends with the answer.
+            Command::HoldFile(answer) => drop(answer.send(self.hold_file())),
+        }
+    }
+
+    fn hold_file(&self) -> Result<FileHold, StoreError> {
+        self.checkpoint()?;
+        let size_bytes = file_bytes(&self.shared.file)?;
+        let row_counts = super::backup::row_counts(&self.connection)?;
+        self.queue.lock().is_held = true;
+        Ok(FileHold { size_bytes, row_counts, queue: Arc::clone(&self.queue) })
     }
 
     fn checkpoint(&self) -> Result<(), StoreError> {
@@ -433,7 +506,7 @@ impl WriterThread {
 
     /// Folds the log into the file where it is larger than `bytes`.
     fn fold(&self, bytes: u64) {
-        if self.shared.failed().is_some() || self.shared.wal_bytes() <= bytes {
+        if self.shared.failed().is_some() || self.shared.wal_bytes() <= bytes || self.queue.lock().is_held {
             return;
         }
         if let Err(error) = self.checkpoint() {
@@ -531,7 +604,9 @@ impl WriterThread {
             }
         }
         tx.settle()?;
+        self.shared.commit_watcher.tell(CommitMoment::Before);
         self.connection.execute_batch("COMMIT")?;
+        self.shared.commit_watcher.tell(CommitMoment::After);
         Ok(())
     }
 
@@ -551,6 +626,12 @@ impl WriterThread {
             self.shared.note(&StoreError::Fatal(format!("Open work could not be read again: {error}")));
         }
     }
+}
+
+fn file_bytes(file: &Path) -> Result<u64, StoreError> {
+    let metadata = std::fs::metadata(file)
+        .map_err(|error| StoreError::io(&format!("{} could not be looked at", file.display()), &error))?;
+    Ok(metadata.len())
 }
 
 fn panicked(panic: &(dyn Any + Send)) -> StoreError {

@@ -14,6 +14,7 @@ use crate::channels::pace::QuotaLine;
 use crate::channels::registry::{self, ChannelInfo};
 use crate::channels::{ProbeLine, ProbeReport};
 use crate::domain::connection::{Connection, ConnectionSettings, ConnectionState};
+use crate::domain::draft::ExternalSource;
 use crate::domain::effect::{EffectKind, Lane, NewEffect};
 use crate::domain::id::{ChannelName, ConnectionId, OrderNo};
 use crate::domain::order::{ExportState, OrderStatus};
@@ -534,6 +535,10 @@ impl Engine {
             Err(ChannelError::Reject { .. }) if before.is_none() => return Ok(None),
             Err(error) => return Err(format!("{} could not be asked: {error}", connection.alias)),
         };
+        let origin = received.facts.as_ref().map(|facts| facts.origin.clone()).unwrap_or_default();
+        if let Some(source) = origin.external_source.as_deref().and_then(|text| text.parse().ok()) {
+            return self.find_created(connection, &source, origin.external_order_id.as_deref()).await;
+        }
         let is_unreadable = received.facts.as_ref().err().map(ToString::to_string);
         let outcome = self
             .import(connection, source, vec![received], None, actor)
@@ -555,6 +560,30 @@ impl Engine {
                 self.explain(connection, order_no, note.to_owned()).await.map(Some)
             }
             None => Ok(None),
+        }
+    }
+
+    /// A shop's order that was created for a marketplace's is that order, and never one of the shop's own.
+    async fn find_created(
+        &self,
+        shop: &Connection,
+        source: &ExternalSource,
+        external_order_id: Option<&str>,
+    ) -> Result<Option<Found>, String> {
+        let known = self.connections();
+        let owner =
+            known.iter().find(|owner| owner.channel == source.channel && owner.account == source.account);
+        let (Some(owner), Some(external_id)) = (owner, external_order_id) else {
+            return Err(format!("{} has it from a marketplace that is not connected here.", shop.alias));
+        };
+        let (id, wanted) = (owner.id, external_id.to_owned());
+        let found = self.store().read(move |read| orders::find(read, id, &wanted)).await;
+        match found.map_err(|error| error.to_string())? {
+            Some(order_no) => {
+                let note = format!("{} has it as this order.", shop.alias);
+                self.explain(owner, order_no, note).await.map(Some)
+            }
+            None => Err(format!("{} has it as order {external_id} of {}.", shop.alias, owner.alias)),
         }
     }
 

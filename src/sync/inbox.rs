@@ -9,6 +9,9 @@ use crate::domain::person;
 use crate::store::orders::{ImportBatch, ImportItem, ImportOutcome, StreamUpdate};
 use crate::store::{StoreError, WriteLane, orders};
 
+/// A payload that lies among person data as a whole.
+const WHOLE: &str = "{\"$person\":0}";
+
 /// Cuts the person data out of what a platform sent. A payload that cannot be cut is kept whole with the person
 /// data, and parked.
 #[must_use]
@@ -16,17 +19,13 @@ pub fn import_item(received: Received, person_paths: &[&str]) -> ImportItem {
     let Received { external_id, payload, facts } = received;
     let facts = facts.map_err(|unreadable| (unreadable.place, unreadable.what));
     match person::cut(&payload, person_paths) {
-        Ok(cut) if facts.is_ok() => ImportItem { external_id, payload: cut.payload, cuts: cut.values, facts },
+        Ok(cut) if facts.is_ok() => ImportItem::new(external_id, cut.payload, cut.values, facts),
         // Nobody knows where people are in a payload that cannot be read.
-        Ok(_) => {
-            ImportItem { external_id, payload: "{\"$person\":0}".to_owned(), cuts: vec![payload], facts }
+        Ok(_) => ImportItem::new(external_id, WHOLE.to_owned(), vec![payload], facts),
+        Err(error) => {
+            let unreadable = ("payload".to_owned(), error.to_string());
+            ImportItem::new(external_id, WHOLE.to_owned(), vec![payload], Err(unreadable))
         }
-        Err(error) => ImportItem {
-            external_id,
-            payload: "{\"$person\":0}".to_owned(),
-            cuts: vec![payload],
-            facts: Err(("payload".to_owned(), error.to_string())),
-        },
     }
 }
 

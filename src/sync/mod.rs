@@ -10,6 +10,7 @@ mod connectors;
 pub mod inbox;
 pub mod jobs;
 mod outbox;
+mod planted;
 pub mod queue;
 pub mod retry;
 mod worker;
@@ -33,6 +34,8 @@ use crate::domain::plan::{EventKind, NewEvent};
 use crate::http::Transport;
 use crate::store::{Store, StoreError, WriteLane, connections, events};
 use crate::vault::Vault;
+#[cfg(test)]
+pub use planted::Planted;
 use queue::{Queue, Task};
 
 /// How the engine is set.
@@ -44,15 +47,29 @@ pub struct EngineSettings {
     pub shop_poll_interval: Duration,
     /// Time between two readings of all listings.
     pub listings_interval: Duration,
+    /// A mistake for the fault campaign to find.
+    #[cfg(test)]
+    pub planted: Option<Planted>,
+}
+
+impl EngineSettings {
+    /// Settings with these times between two polls of a marketplace, two of a shop, and two readings of all listings.
+    #[must_use]
+    pub fn with_intervals(poll: Duration, shop_poll: Duration, listings: Duration) -> Self {
+        Self {
+            poll_interval: poll,
+            shop_poll_interval: shop_poll,
+            listings_interval: listings,
+            #[cfg(test)]
+            planted: None,
+        }
+    }
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self {
-            poll_interval: Duration::from_secs(30),
-            shop_poll_interval: Duration::from_secs(20),
-            listings_interval: Duration::from_secs(45 * 60),
-        }
+        let (poll, shop_poll) = (Duration::from_secs(30), Duration::from_secs(20));
+        Self::with_intervals(poll, shop_poll, Duration::from_secs(45 * 60))
     }
 }
 

@@ -165,6 +165,29 @@ impl Rig {
         self.engine = open(self.dir.path(), &self.world, &self.clock).await;
     }
 
+    /// A backup of now.
+    async fn back_up(&self) -> std::path::PathBuf {
+        let backup = self.dir.path().join(format!("backup-{}", self.clock.now()));
+        self.engine.store().copy_file(backup.clone()).await.unwrap();
+        backup
+    }
+
+    /// The backup takes the place of the file, and a new epoch begins.
+    async fn restore(&mut self, backup: &std::path::Path) {
+        let store = self.engine.store().clone();
+        let placeholder = tempfile::tempdir().unwrap();
+        let spare = open(placeholder.path(), &self.world, &self.clock).await;
+        drop(std::mem::replace(&mut self.engine, spare));
+        store.close().await;
+        drop(store);
+        std::fs::copy(backup, self.dir.path().join("eider.duckdb")).unwrap();
+        let store = Store::open(store_options(self.dir.path(), &self.clock)).unwrap();
+        store.begin_epoch().await.unwrap();
+        store.close().await;
+        drop(store);
+        self.engine = open(self.dir.path(), &self.world, &self.clock).await;
+    }
+
     fn control(&self, platform: &str, name: &str, body: &Value) -> Value {
         let (status, answer) = self.world.control(platform, name, Some(body));
         assert!(status.is_success(), "{name}: {status} {answer}");
@@ -378,6 +401,96 @@ async fn part_shipments_and_several_parcels_go_out_one_by_one() {
 }
 
 #[tokio::test]
+async fn looking_up_what_we_created_in_the_shop_finds_the_marketplaces_order() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let id = rig.sell(1);
+    rig.pass(120).await;
+    let shop_id = rig.shop_orders_of(&id)[0]["id"].as_str().unwrap().to_owned();
+    let found = rig.engine.find_order(Some(rig.shop), &shop_id, "test").await;
+    assert_eq!(found.order_no, Some(rig.order_no(&id).await), "{found:?}");
+    let held = rig.engine.store().read(crate::store::standing::standings).await.unwrap();
+    assert_eq!(held.len(), 1, "{held:?}");
+}
+
+#[tokio::test]
+async fn a_list_of_parcels_that_lags_behind_loses_none() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let id = rig.sell(3);
+    rig.pass(120).await;
+    let copy = rig.shop_orders_of(&id).remove(0);
+    let sku = copy["lines"][0]["sku"].clone();
+    for (tracking, quantity) in [("770000000001", 1), ("770000000002", 2)] {
+        rig.fault("bigcommerce", "getOrderShipments", "stale", 1);
+        rig.control("bigcommerce", "ship", &json!({"id": copy["id"], "carrier": "FedEx", "tracking": tracking, "lines": [{"sku": sku, "quantity": quantity}]}));
+        rig.pass(300).await;
+    }
+    let order = rig.amazon_order(&id);
+    assert_eq!(order["shipments"].as_array().unwrap().len(), 2, "{order}");
+    let order_no = rig.order_no(&id).await;
+    assert!(rig.engine.with_queue(|queue| queue.of_order(order_no)).is_empty());
+}
+
+#[tokio::test]
+async fn a_shop_order_that_cannot_be_seen_yet_needs_no_person() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.fault("bigcommerce", "getOrderShipments", "stale", 1);
+    rig.fault("bigcommerce", "getOrderProducts", "stale", 1);
+    let id = rig.sell(1);
+    rig.control("amazon", "ship", &json!({"id": id, "carrier": "USPS", "tracking": "940012"}));
+    rig.pass(600).await;
+    let copy = rig.shop_orders_of(&id).remove(0);
+    assert_eq!(copy["shipments"][0]["tracking"], "940012", "{copy}");
+}
+
+#[tokio::test]
+async fn what_was_created_after_the_backup_and_then_cancelled_is_cancelled_after_the_restore() {
+    for is_known_before in [false, true] {
+        let mut rig = Rig::new(quiet(), |_| ()).await;
+        let mut backup = rig.back_up().await;
+        let id = if is_known_before {
+            rig.fault("bigcommerce", "createOrder", "500", 1);
+            let id = rig.sell(1);
+            rig.wait_for_order(&id).await;
+            backup = rig.back_up().await;
+            id
+        } else {
+            rig.sell(1)
+        };
+        rig.pass(600).await;
+        assert_eq!(rig.shop_orders_of(&id).len(), 1);
+        rig.control("amazon", "cancel", &json!({"id": id}));
+        rig.restore(&backup).await;
+        rig.pass(900).await;
+        let copies = rig.shop_orders_of(&id);
+        assert_eq!(copies.len(), 1, "{copies:?}");
+        assert_eq!(copies[0]["status_id"], 5, "{copies:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_parcel_never_takes_the_place_of_one_that_somebody_else_confirmed() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let id = rig.sell(3);
+    rig.pass(120).await;
+    let copy = rig.shop_orders_of(&id).remove(0);
+    let line = rig.amazon_order(&id)["lines"][0]["line_id"].clone();
+    // The marketplace's own page counts its packages from one, and we hear of this one later than of ours.
+    rig.fault("amazon", "searchOrders", "500", 3);
+    rig.control("amazon", "ship", &json!({"id": id, "carrier": "USPS", "tracking": "940011", "lines": [{"line_id": line, "quantity": 1}]}));
+    let sku = copy["lines"][0]["sku"].clone();
+    rig.control("bigcommerce", "ship", &json!({"id": copy["id"], "carrier": "UPS", "tracking": "1Z01", "lines": [{"sku": sku, "quantity": 2}]}));
+    rig.pass(900).await;
+    let order = rig.amazon_order(&id);
+    let told: Vec<&str> = order["shipments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|parcel| parcel["tracking"].as_str())
+        .collect();
+    assert_eq!(told, ["940011", "1Z01"], "{order}");
+}
+
+#[tokio::test]
 async fn a_shipment_on_the_marketplace_reaches_the_shop_once() {
     for kind in [None, Some("timeout_after"), Some("late"), Some("timeout_before")] {
         let mut rig = Rig::new(quiet(), |_| ()).await;
@@ -472,6 +585,25 @@ async fn too_little_stock_goes_in_as_custom_lines_where_the_merchant_says_so() {
     rig.pass(200).await;
     assert_eq!(rig.export(&id).await, (ExportState::Created, None));
     assert_eq!(rig.shop_orders_of(&id)[0]["lines"][0]["variant_id"], Value::Null);
+}
+
+#[tokio::test]
+async fn too_little_stock_is_raised_where_the_merchant_says_so() {
+    let mut rig =
+        Rig::new(quiet(), |settings| settings.insufficient_stock = InsufficientStock::RaiseStock).await;
+    let sku = rig.sku();
+    rig.control("bigcommerce", "stock", &json!({"sku": sku, "quantity": 1}));
+    // The second answer is lost: the number is absolute, so that it is simply sent again.
+    rig.fault("bigcommerce", "put-absolute-adjustment", "timeout_after", 1);
+    let id = rig.sell_sku(&sku, 3);
+    rig.pass(600).await;
+    assert_eq!(rig.export(&id).await, (ExportState::Created, None));
+    let lines = &rig.shop_orders_of(&id)[0]["lines"];
+    assert!(lines[0]["variant_id"].is_string(), "{lines}");
+    let stock =
+        rig.truth("bigcommerce", "listings").into_iter().find(|listing| listing["sku"] == sku.as_str());
+    assert_eq!(stock.unwrap()["quantity"], 0, "raised to what it takes, and taken");
+    rig.assert_exactly_once().await;
 }
 
 #[tokio::test]

@@ -34,6 +34,7 @@ fn the_sample_file_holds_every_setting_with_its_default() {
     expected.server.hooks_listen = loaded.config.server.hooks_listen;
     expected.data.dir.clone_from(&loaded.config.data.dir);
     expected.store.memory_limit.clone_from(&loaded.config.store.memory_limit);
+    expected.backup.dir.clone_from(&loaded.config.backup.dir);
     assert_eq!(loaded.config, expected);
 }
 

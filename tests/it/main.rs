@@ -9,6 +9,8 @@ mod config;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod keep;
+#[cfg(test)]
 mod merchant;
 #[cfg(test)]
 mod specs;

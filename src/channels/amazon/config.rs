@@ -50,7 +50,7 @@ pub const CREDENTIALS: &[CredentialField] = &[
         label: "Region",
         is_required: false,
         is_secret: false,
-        hint: "na, eu or fe; found from the marketplaces where left empty",
+        hint: "one of na, eu, fe; found from the marketplaces where left empty",
     },
 ];
 

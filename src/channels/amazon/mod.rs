@@ -50,7 +50,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     credentials_file: None,
     // The secret must be rotated every 180 days (*Rotating your app's LWA credentials*); sellers authorise for a
     // year.
-    life: CredentialLife { secret_days: Some(180), authorisation_days: Some(365) },
+    life: CredentialLife { secret_days: Some(180), authorisation_days: Some(365), tokens_rotate: false },
     connect,
 };
 

@@ -43,7 +43,8 @@ pub const CREDENTIALS: &[CredentialField] = &[
 pub const STEPS: &[&str] = &[
     "Sign in to the store's control panel as its owner and open Settings → API → Store-level API accounts.",
     "Choose Create API account, token type V2/V3 API token, and give it a name.",
-    "Set Orders to modify, Products to read-only and Information & Settings to read-only.",
+    "Set Orders to modify, Products to read-only and Information & Settings to read-only. Set Store Inventory to \
+     modify only where orders may raise the stock.",
     "Save; the browser downloads a .txt file with the credentials. Paste its text, or its parts.",
 ];
 

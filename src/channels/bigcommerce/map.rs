@@ -350,6 +350,15 @@ pub fn order_line(product: &wire::OrderProduct) -> Option<ShopOrderLine> {
     })
 }
 
+/// Where an item's stock can be raised: the location, what lies there, and what can be sold in all.
+#[must_use]
+pub fn sellable(item: &wire::InventoryItem) -> Option<(i64, i64, i64)> {
+    let enabled = || item.locations.iter().filter(|location| location.location_enabled != Some(false));
+    let first = enabled().next()?;
+    let available = enabled().filter_map(|location| location.available_to_sell).sum();
+    Some((first.location_id?, first.total_inventory_onhand.unwrap_or(0), available))
+}
+
 /// A variant that has a SKU.
 #[must_use]
 pub fn variant(variant: wire::Variant) -> Option<ShopVariant> {

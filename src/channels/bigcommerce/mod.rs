@@ -34,7 +34,7 @@ use super::registry::ChannelInfo;
 use super::request::segment;
 use super::{
     Connector, ConnectorSetup, Cursor, OrderPage, OrderSource, PollStart, Probe, ProbeLine, ProbeReport,
-    Received, ShopOrderLine, ShopOrderSummary, ShopOrders, ShopPage, ShopProfile,
+    RaisedStock, Received, ShopOrderLine, ShopOrderSummary, ShopOrders, ShopPage, ShopProfile,
 };
 use crate::domain::connection::CredentialLife;
 use crate::domain::draft::ShopOrderDraft;
@@ -53,7 +53,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     account: config::account,
     credentials_file: Some(config::parse_credentials_file),
     // A store-level API account does not end.
-    life: CredentialLife { secret_days: None, authorisation_days: None },
+    life: CredentialLife { secret_days: None, authorisation_days: None, tokens_rotate: false },
     connect,
 };
 
@@ -228,6 +228,29 @@ impl ShopOrders for BigCommerce {
             .and_then(|shipment| shipment.id)
             .map(|id| id.to_string())
             .ok_or_else(|| corrupt(&outgoing, "the new shipment's id is missing"))
+    }
+
+    async fn raise_stock(&self, needed: &[(ShopVariant, i64)]) -> Result<Vec<RaisedStock>, ChannelError> {
+        let ids = needed.iter().map(|(variant, _)| variant.variant_id.as_str()).collect::<Vec<_>>().join(",");
+        let query = vec![("variant_id:in", ids), ("limit", PAGE_VARIANTS.to_owned())];
+        let path = "/v3/inventory/items".to_owned();
+        let outgoing = self.get("get-inventory-items", path, query, Priority::Interactive);
+        let body = self.client.send(&outgoing).await?;
+        let held = parse::<wire::PageV3<wire::InventoryItem>>(&outgoing, &body)?.map(|page| page.data);
+        let mut raised = Vec::new();
+        for item in held.unwrap_or_default() {
+            let is_item = |(variant, _): &&(ShopVariant, i64)| {
+                item.identity.variant_id.is_some_and(|id| variant.variant_id == id.to_string())
+            };
+            let Some((variant, quantity)) = needed.iter().find(is_item) else { continue };
+            let Some((location_id, on_hand, from)) = map::sellable(&item) else { continue };
+            if from >= *quantity {
+                continue;
+            }
+            self.set_stock(&item.identity, location_id, on_hand + (quantity - from)).await?;
+            raised.push(RaisedStock { sku: variant.sku.clone(), from, to: *quantity });
+        }
+        Ok(raised)
     }
 
     async fn set_status(
@@ -465,6 +488,27 @@ impl BigCommerce {
             page += 1;
         }
         Ok(found)
+    }
+
+    /// Sets an item's stock. Some items are tracked by product, which the inventory only tells by refusing.
+    async fn set_stock(
+        &self,
+        identity: &wire::InventoryIdentity,
+        location_id: i64,
+        quantity: i64,
+    ) -> Result<(), ChannelError> {
+        let set = async |variant_id: Option<i64>, product_id: Option<i64>| {
+            let item = wire::AdjustedItem { location_id, variant_id, product_id, quantity };
+            let body = json(&wire::NewAdjustment { reason: "Sold on a marketplace", items: [item] })?;
+            let path = "/v3/inventory/adjustments/absolute".to_owned();
+            self.client.send(&Outgoing::write("put-absolute-adjustment", Method::PUT, path, body)).await
+        };
+        match set(identity.variant_id, None).await {
+            Err(ChannelError::Reject { .. }) if identity.product_id.is_some() => {
+                set(None, identity.product_id).await.map(drop)
+            }
+            other => other.map(drop),
+        }
     }
 
     async fn check(

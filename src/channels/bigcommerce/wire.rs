@@ -334,6 +334,58 @@ pub struct Variant {
     pub sku: Option<String>,
 }
 
+/// An entry of `get-inventory-items`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct InventoryItem {
+    pub identity: InventoryIdentity,
+    #[serde(deserialize_with = "loose::list")]
+    pub locations: Vec<InventoryLocation>,
+}
+
+/// Whose stock it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct InventoryIdentity {
+    #[serde(deserialize_with = "loose::integer")]
+    pub variant_id: Option<i64>,
+    #[serde(deserialize_with = "loose::integer")]
+    pub product_id: Option<i64>,
+    #[serde(deserialize_with = "loose::text")]
+    pub sku: Option<String>,
+}
+
+/// Its stock at one location.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct InventoryLocation {
+    #[serde(deserialize_with = "loose::integer")]
+    pub location_id: Option<i64>,
+    #[serde(deserialize_with = "loose::integer")]
+    pub available_to_sell: Option<i64>,
+    #[serde(deserialize_with = "loose::integer")]
+    pub total_inventory_onhand: Option<i64>,
+    pub location_enabled: Option<bool>,
+}
+
+/// The body of `put-absolute-adjustment`.
+#[derive(Debug, Serialize)]
+pub struct NewAdjustment {
+    pub reason: &'static str,
+    pub items: [AdjustedItem; 1],
+}
+
+/// One item's stock at a location, of the variant or, where the product is what is tracked, of that.
+#[derive(Debug, Serialize)]
+pub struct AdjustedItem {
+    pub location_id: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant_id: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product_id: Option<i64>,
+    pub quantity: i64,
+}
+
 /// The answer of `getStoreInformation`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -53,7 +53,7 @@ pub async fn bare(config: &Config, payloads: &Payloads, order_count: u64) -> Res
     let source = payloads.source()?;
     let (mut read_time, mut time) = (Duration::ZERO, Duration::ZERO);
     for (from, to) in steps(0, count, BATCH_ORDERS) {
-        let texts = payloads.between(from, to);
+        let texts = payloads.between(from, to, count);
         let started = Instant::now();
         let items = read(source, texts);
         read_time += started.elapsed();
@@ -87,11 +87,12 @@ pub async fn fill(
     }
     let bare = figures.first().cloned();
     let first = order_count.min(MEASURED_ORDERS_MAX);
-    let at_empty = import(&store, &connections, payloads, (0, first)).await?;
-    import(&store, &connections, payloads, (first, order_count)).await?;
     let added = order_count.clamp(1, ADDED_ORDERS_MAX);
     let end = order_count.saturating_add(added);
-    let at_full = import(&store, &connections, payloads, (order_count, end)).await?;
+    // What is added to the full file is history that is older than everything in it.
+    let at_empty = import(&store, &connections, payloads, (added, added + first), end).await?;
+    import(&store, &connections, payloads, (added + first, end), end).await?;
+    let at_full = import(&store, &connections, payloads, (0, added), end).await?;
     let least = Some(Limit::AtLeast(20_000_000));
     figures.push(Figure::rate("import at 0 orders in the file", first, at_empty, "orders/s", least));
     figures.push(Figure::rate(format!("import at {order_count} orders"), added, at_full, "orders/s", least));
@@ -144,11 +145,12 @@ async fn import(
     connections: &[Connection],
     payloads: &Arc<Payloads>,
     (from, to): (u64, u64),
+    newest: u64,
 ) -> Result<Duration, CliError> {
     let mut time = Duration::ZERO;
     for (from, to) in steps(from, to, MADE_ORDERS) {
         let made: Vec<Vec<String>> =
-            steps(from, to, BATCH_ORDERS).map(|(from, to)| payloads.between(from, to)).collect();
+            steps(from, to, BATCH_ORDERS).map(|(from, to)| payloads.between(from, to, newest)).collect();
         let waiting = Arc::new(Mutex::new(made));
         let started = Instant::now();
         let side_by_side = connections.iter().map(|connection| {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
 
 use super::super::CliError;
 use super::super::simulators::Offer;
 use crate::channels::registry;
 use crate::channels::{Connector, ConnectorSetup, CredentialSink, Cursor, OrderSource, PollStart};
-use crate::clock::{Entropy, SystemClock};
+use crate::clock::{Clock as _, Entropy, SystemClock, shifted};
 use crate::domain::connection::ConnectionSettings;
 use crate::domain::id::{ChannelName, ConnectionId};
 use crate::http::{Answer, Call, Transport, TransportError};
@@ -18,6 +19,9 @@ use crate::sim::{AMAZON, SimOptions, World};
 /// Orders that are recorded; the others are made of them.
 const RECORDED_COUNT: u32 = 1_000;
 
+/// Orders are placed so far apart: a million in two years.
+const BETWEEN_ORDERS: SignedDuration = SignedDuration::from_secs(63);
+
 /// Digits of an order id's last two groups.
 const ID_GROUP: u64 = 10_000_000;
 
@@ -25,6 +29,7 @@ const ID_GROUP: u64 = 10_000_000;
 pub struct Payloads {
     connector: Arc<dyn Connector>,
     recorded: Vec<Recorded>,
+    recorded_at: Timestamp,
 }
 
 struct Recorded {
@@ -57,7 +62,7 @@ impl Payloads {
         if recorded.is_empty() {
             return Err(CliError::Failed("The simulated Amazon gave no orders to measure with.".to_owned()));
         }
-        Ok(Self { connector, recorded })
+        Ok(Self { connector, recorded, recorded_at: SystemClock.now() })
     }
 
     /// What reads them.
@@ -65,19 +70,32 @@ impl Payloads {
         self.connector.order_source().ok_or_else(no_amazon)
     }
 
-    /// Orders `from` to `to`, each with an id and a buyer of its own.
-    pub fn between(&self, from: u64, to: u64) -> Vec<String> {
-        (from..to).filter_map(|number| self.order(number)).collect()
+    /// Orders `from` to `to`, each with an id, a time and a buyer of its own. Order `newest` is of now.
+    pub fn between(&self, from: u64, to: u64, newest: u64) -> Vec<String> {
+        (from..to).filter_map(|number| self.order(number, newest)).collect()
     }
 
-    fn order(&self, number: u64) -> Option<String> {
+    fn order(&self, number: u64, newest: u64) -> Option<String> {
         let count = u64::try_from(self.recorded.len()).ok()?;
         let place = usize::try_from(number.checked_rem(count)?).ok()?;
         let Recorded { id, payload } = self.recorded.get(place)?;
         let own_id = format!("900-{:07}-{:07}", number / ID_GROUP, number % ID_GROUP);
         let buyer = format!("\"buyerEmail\":\"b{}.", number.checked_div(count)?);
-        Some(payload.replace(id.as_str(), &own_id).replace("\"buyerEmail\":\"", &buyer))
+        let payload = payload.replace(id.as_str(), &own_id).replace("\"buyerEmail\":\"", &buyer);
+        let age = i32::try_from(newest.checked_sub(number)?).ok()?;
+        let placed_at = shifted(self.recorded_at, -(BETWEEN_ORDERS * age)).to_string();
+        let payload = with_text(payload, "createdTime", &placed_at)?;
+        with_text(payload, "lastUpdatedTime", &placed_at)
     }
+}
+
+/// The payload with another text for its first member of this name.
+fn with_text(mut payload: String, name: &str, text: &str) -> Option<String> {
+    let name = format!("\"{name}\":\"");
+    let start = payload.find(&name)?.checked_add(name.len())?;
+    let end = payload.get(start..)?.find('"')?.checked_add(start)?;
+    payload.replace_range(start..end, text);
+    Some(payload)
 }
 
 fn no_amazon() -> CliError {

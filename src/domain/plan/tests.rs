@@ -94,7 +94,9 @@ fn an_unpaid_order_goes_once_it_is_paid() {
     assert_eq!(summary(&second), (ExportState::Waiting, None, 1));
     let gone = facts(OrderStatus::Cancelled, false, 1500, 1600);
     let third = plan_import(&connection, Some(&held(&first, &unpaid)), &gone, at(2000));
-    assert_eq!(summary(&third), (ExportState::None, Some(ReasonCode::Cancelled), 0));
+    // The one effect looks, after a restore, whether the shop has it all the same.
+    assert_eq!(summary(&third), (ExportState::None, Some(ReasonCode::Cancelled), 1));
+    assert_eq!(third.effects[0].kind, EffectKind::CancelShopOrder);
     assert_eq!(third.dropped, [EffectKind::CreateShopOrder]);
 }
 
@@ -216,6 +218,21 @@ fn a_parcel_is_told_once_and_its_echo_is_recognised() {
     );
     assert!(echo.effects.is_empty() && echo.events.is_empty());
     assert_eq!(echo.upserts.len(), 2);
+}
+
+#[test]
+fn a_parcel_without_a_number_is_known_by_what_is_in_it() {
+    let lines = |quantity| vec![ShippedLine { external_line_id: "4".to_owned(), quantity }];
+    let with = |id: &str, quantity| ShipmentFacts { lines: lines(quantity), ..parcel(id, None) };
+    let first = plan_parcels(&[], &[with("1", 2)], context(ParcelOrigin::Marketplace));
+    let echo = plan_parcels(&first.upserts, &[with("70", 2)], context(ParcelOrigin::Shop));
+    assert!(echo.effects.is_empty(), "{echo:?}");
+    assert_eq!(echo.upserts[0].shop_shipment_id.as_deref(), Some("70"));
+    let other = plan_parcels(&first.upserts, &[with("71", 1)], context(ParcelOrigin::Shop));
+    assert_eq!(owed(&other), [(EffectKind::ConfirmShipment, "2")]);
+    let second =
+        plan_parcels(&first.upserts, &[with("1", 2), with("2", 2)], context(ParcelOrigin::Marketplace));
+    assert_eq!(owed(&second), [(EffectKind::ShipShopOrder, "2")]);
 }
 
 #[test]

@@ -65,6 +65,7 @@ fn route(request: &Request<Bytes>) -> (&'static str, Vec<i64>) {
         ("GET", ["v3", "catalog", "variants"]) => "getVariants",
         ("GET", ["v3", "catalog", "products"]) => "getProducts",
         ("GET", ["v3", "inventory", "items"]) => "get-inventory-items",
+        ("PUT", ["v3", "inventory", "adjustments", "absolute"]) => "put-absolute-adjustment",
         _ => "unknown",
     };
     (operation, numbers)
@@ -195,6 +196,7 @@ impl Shop {
             "getVariants" => self.list_variants(&Query::of(call.request)),
             "getProducts" => self.list_products(&Query::of(call.request)),
             "get-inventory-items" => self.list_inventory(&Query::of(call.request)),
+            "put-absolute-adjustment" => self.set_inventory(call),
             _ => Err(not_found()),
         }
     }

@@ -1,11 +1,11 @@
-//! The store's V3 answers: catalogue and inventory. Reads only.
+//! The store's V3 answers: catalogue and inventory.
 
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::super::money::json_number;
 use super::super::reply;
-use super::calls::{Answer, PAGE_MAX, Query};
+use super::calls::{Answer, Call, PAGE_MAX, Query, Refusal};
 use super::{Product, Shop, Variant};
 
 /// Inventory entries on a page at most.
@@ -67,6 +67,55 @@ impl Shop {
             .map(|(product, variant)| inventory_json(product, variant))
             .collect();
         collection(query, found, 50, INVENTORY_MAX)
+    }
+
+    /// Sets stock to what the body says. A product with one variant is tracked as a product.
+    pub(super) fn set_inventory(&mut self, call: &Call<'_>) -> Answer {
+        let refused = |text: String| Refusal(StatusCode::UNPROCESSABLE_ENTITY, text);
+        let body: Value = serde_json::from_slice(call.request.body())
+            .map_err(|error| refused(format!("The body is no JSON: {error}")))?;
+        if body.get("reason").and_then(Value::as_str).is_none() {
+            return Err(refused("reason is required".to_owned()));
+        }
+        let items = body.get("items").and_then(Value::as_array).filter(|items| !items.is_empty());
+        let mut changes = Vec::new();
+        for item in items.ok_or_else(|| refused("items is required".to_owned()))? {
+            let number = |name: &str| item.get(name).and_then(Value::as_i64);
+            if number("location_id") != Some(1) {
+                return Err(refused("location_id is no location of this store".to_owned()));
+            }
+            let quantity = number("quantity").filter(|quantity| *quantity >= 0);
+            let quantity = quantity.ok_or_else(|| refused("quantity must be 0 or more".to_owned()))?;
+            let variant = self.adjusted(number("variant_id"), number("product_id")).map_err(refused)?;
+            changes.push((variant, quantity));
+        }
+        for (variant, quantity) in changes {
+            let held = self.variant(variant).map_or(0, |(_, held)| held.stock);
+            self.change_stock(variant, quantity.saturating_sub(held), call.now);
+        }
+        Ok(reply::json(StatusCode::OK, &json!({"transaction_id": "a8fcd9f2-5a4e-4e0b-9f2d-4d6f1f0f3c11"})))
+    }
+
+    fn adjusted(&self, variant: Option<i64>, product: Option<i64>) -> Result<i64, String> {
+        if let Some(id) = variant {
+            let (product, _) = self.variant(id).ok_or_else(|| format!("variant_id {id} does not exist"))?;
+            return if product.variants.len() > 1 {
+                Ok(id)
+            } else {
+                Err(format!(
+                    "[Item with variant_id {id} is tracked by product, please update stock by product id]"
+                ))
+            };
+        }
+        let id = product.ok_or_else(|| "an item needs variant_id, product_id or sku".to_owned())?;
+        let found = self.products.iter().find(|product| product.id == id);
+        let product = found.ok_or_else(|| format!("product_id {id} does not exist"))?;
+        match product.variants.as_slice() {
+            [only] => Ok(only.id),
+            _ => Err(format!(
+                "[Item with product_id {id} is tracked by variant, please update stock by variant id]"
+            )),
+        }
     }
 }
 

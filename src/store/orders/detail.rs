@@ -7,7 +7,7 @@ use duckdb::{Row, params};
 use jiff::Timestamp;
 use rust_decimal::Decimal;
 
-use super::page::{OrderRow, rows_of};
+use super::page::{OrderRow, ROW_COLUMN_COUNT, ROW_COLUMNS, buyer_name, order_row, rows_of};
 use crate::domain::customer::People;
 use crate::domain::effect::Effect;
 use crate::domain::id::{ConnectionId, OrderNo, PayloadId};
@@ -107,11 +107,10 @@ pub struct OrderDetail {
     pub previous_order_no: Option<OrderNo>,
 }
 
-const MORE_SQL: &str = "SELECT o.shop_connection_id, o.shop_address_id, s.order_page, o.created_in_shop_at, o.facts_version,
-        o.is_picked, o.platform_status, o.platform_updated_at, o.shipping_method, o.payment_method, o.site, o.deliver_by,
-        o.buyer_order_number, o.previous_order_no, o.person_id
-    FROM main.orders AS o LEFT JOIN main.connection AS s ON s.connection_id = o.shop_connection_id
-    WHERE o.order_no = ?";
+/// Read after [`ROW_COLUMNS`], of an order `o` and the shop `s` that it is in.
+const MORE_COLUMNS: &str = "o.shop_connection_id, o.shop_address_id, s.order_page, o.created_in_shop_at, o.facts_version,
+    o.is_picked, o.platform_status, o.platform_updated_at, o.shipping_method, o.payment_method, o.site, o.deliver_by,
+    o.buyer_order_number, o.previous_order_no";
 const FACTS_SQL: &str = "SELECT external_id, placed_at, platform_updated_at, status, is_paid, fulfilled_by, currency,
         total_minor, shipping_method, payment_method, site, ship_by, deliver_by, platform_status, connection_id,
         is_history, export_state, export_reason, is_picked, person_id, order_no
@@ -147,13 +146,19 @@ const SHOP_LINES_SQL: &str = "SELECT external_line_id, shop_line_id FROM main.sh
 /// # Errors
 /// What the database says.
 pub fn detail(read: &Read<'_>, order_no: OrderNo) -> Result<Option<OrderDetail>, StoreError> {
-    let Some(row) = row(read, order_no)? else { return Ok(None) };
-    let Some((mut detail, person_id)) =
-        read.first(MORE_SQL, params![order_no.0], |more| more_of(row, more))?
-    else {
-        return Ok(None);
-    };
+    let sql = format!(
+        "SELECT {ROW_COLUMNS}, {MORE_COLUMNS} FROM main.orders AS o
+        LEFT JOIN main.connection AS c ON c.connection_id = o.connection_id
+        LEFT JOIN main.connection AS s ON s.connection_id = o.shop_connection_id
+        WHERE o.order_no = ?"
+    );
+    let found = read.first(&sql, params![order_no.0], |row| {
+        let (order, person_id) = order_row(row)?;
+        Ok((more_of(order, row)?, person_id))
+    })?;
+    let Some((mut detail, person_id)) = found else { return Ok(None) };
     detail.people = people(read, person_id.into_iter())?.into_values().next();
+    detail.row.buyer_name = detail.people.clone().and_then(buyer_name);
     detail.lines = lines(read, &[order_no.0])?.remove(&order_no).unwrap_or_default();
     detail.amounts = amounts(read, &[order_no.0])?.remove(&order_no).unwrap_or_default();
     detail.shipments = shipments::of_order(read, order_no)?;
@@ -207,9 +212,10 @@ pub fn row(read: &Read<'_>, order_no: OrderNo) -> Result<Option<OrderRow>, Store
     Ok(rows_of(read, &[order_no.0])?.pop())
 }
 
-fn more_of(row: OrderRow, more: &Row<'_>) -> Result<(OrderDetail, Option<i64>), StoreError> {
+fn more_of(row: OrderRow, more: &Row<'_>) -> Result<OrderDetail, StoreError> {
+    let at = |column: usize| ROW_COLUMN_COUNT + column;
     let ship_by = row.ship_by;
-    let detail = OrderDetail {
+    Ok(OrderDetail {
         row,
         people: None,
         lines: Vec::new(),
@@ -218,23 +224,22 @@ fn more_of(row: OrderRow, more: &Row<'_>) -> Result<(OrderDetail, Option<i64>), 
         events: Vec::new(),
         effects: Vec::new(),
         payloads: Vec::new(),
-        shop_connection: get::<Option<i64>>(more, 0)?.map(ConnectionId),
-        shop_address_id: get(more, 1)?,
-        shop_order_page: get(more, 2)?,
-        created_in_shop_at: get_time_or_null(more, 3)?,
-        facts_version: get(more, 4)?,
-        is_picked: get(more, 5)?,
-        platform_status: get(more, 6)?,
-        platform_updated_at: get_time(more, 7)?,
-        shipping_method: get(more, 8)?,
-        payment_method: get(more, 9)?,
-        site: get(more, 10)?,
+        shop_connection: get::<Option<i64>>(more, at(0))?.map(ConnectionId),
+        shop_address_id: get(more, at(1))?,
+        shop_order_page: get(more, at(2))?,
+        created_in_shop_at: get_time_or_null(more, at(3))?,
+        facts_version: get(more, at(4))?,
+        is_picked: get(more, at(5))?,
+        platform_status: get(more, at(6))?,
+        platform_updated_at: get_time(more, at(7))?,
+        shipping_method: get(more, at(8))?,
+        payment_method: get(more, at(9))?,
+        site: get(more, at(10))?,
         ship_by,
-        deliver_by: get_time_or_null(more, 11)?,
-        buyer_order_number: get(more, 12)?,
-        previous_order_no: get::<Option<i64>>(more, 13)?.map(OrderNo),
-    };
-    Ok((detail, get(more, 14)?))
+        deliver_by: get_time_or_null(more, at(11))?,
+        buyer_order_number: get(more, at(12))?,
+        previous_order_no: get::<Option<i64>>(more, at(13))?.map(OrderNo),
+    })
 }
 
 /// A payload's JSON: with its person data put back, or with markers in their places. `None` where we do not hold

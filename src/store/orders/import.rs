@@ -4,14 +4,15 @@
 //! One look-up finds which orders of the page are known. New rows go through the Appender; known ones are changed
 //! in place, so that rows stay in the order of arrival.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use duckdb::{Row, params};
 use jiff::Timestamp;
 
+use super::item::{Columns, ImportItem, PeopleColumns};
 use super::rows::{self, OrderMarks, RowContext};
 use crate::domain::connection::Connection;
-use crate::domain::customer::People;
 use crate::domain::effect::{Effect, EffectKind, NewEffect};
 use crate::domain::id::{EffectId, EventId, OrderNo, PayloadId};
 use crate::domain::order::{ExportState, OrderFacts};
@@ -49,19 +50,6 @@ pub struct ImportBatch {
     pub now: Timestamp,
     /// Who is written as the actor of its events.
     pub actor: String,
-}
-
-/// One order as received.
-#[derive(Debug, Clone)]
-pub struct ImportItem {
-    /// The platform's id, if it could be found.
-    pub external_id: Option<String>,
-    /// The payload without person data.
-    pub payload: String,
-    /// The texts that were cut out of it.
-    pub cuts: Vec<String>,
-    /// What it says; else the place that could not be read and what was wrong there.
-    pub facts: Result<OrderFacts, (String, String)>,
 }
 
 /// What an import did.
@@ -178,8 +166,8 @@ struct Working<'b> {
     line_count: usize,
     parcels: Vec<HeldParcel>,
     is_new: bool,
-    /// The facts to be written, once there are any.
-    facts: Option<&'b OrderFacts>,
+    /// What is to be written, once there is anything.
+    facts: Option<(&'b OrderFacts, &'b Columns)>,
 }
 
 struct PayloadDraft<'b> {
@@ -190,12 +178,11 @@ struct PayloadDraft<'b> {
     payload: &'b str,
 }
 
-struct PersonDraft {
+struct PersonDraft<'b> {
     person_id: i64,
     order_no: Option<i64>,
-    cuts: String,
-    people: Option<String>,
-    search: Option<String>,
+    cuts: Cow<'b, str>,
+    people: Option<&'b PeopleColumns>,
 }
 
 struct ParkedDraft<'b> {
@@ -218,7 +205,7 @@ struct Run<'b> {
     owed: HashSet<(OrderNo, EffectKind, String)>,
     dropped: Vec<EffectId>,
     payloads: Vec<PayloadDraft<'b>>,
-    people: Vec<PersonDraft>,
+    people: Vec<PersonDraft<'b>>,
     events: Vec<EventRow>,
     parked: Vec<ParkedDraft<'b>>,
     parked_before: HashSet<u64>,
@@ -272,7 +259,7 @@ impl<'b> Run<'b> {
         item: &'b ImportItem,
         facts: &'b OrderFacts,
     ) -> Result<(), StoreError> {
-        let hash = values::payload_hash(&item.payload, &item.cuts);
+        let hash = item.hash;
         let place = self.by_id.get(&facts.external_id).copied();
         let held = place.and_then(|place| self.works.get(place));
         if held.is_some_and(|work| work.marks.payload_hash == hash) {
@@ -284,8 +271,9 @@ impl<'b> Run<'b> {
         let order_no = self.works.get(place).map_or(0, |work| work.marks.order_no);
         let payload_id = tx.ids.payload();
         let is_stale = plan.change == Change::Stale;
-        let people = facts.people.as_ref().filter(|_| !is_stale);
-        let person_id = self.add_person(tx, Some(order_no), &item.cuts, people)?;
+        let people = item.columns.people.as_ref().filter(|_| !is_stale);
+        let cuts = (!item.cuts.is_empty()).then_some(item.columns.cuts.as_str());
+        let person_id = self.add_person(tx, Some(order_no), cuts.map(Cow::Borrowed), people);
         self.payloads.push(PayloadDraft {
             payload_id,
             order_no: Some(order_no),
@@ -307,7 +295,7 @@ impl<'b> Run<'b> {
         self.owe(tx, OrderNo(order_no), &plan);
         self.add_events(tx, order_no, &plan.events, payload_id);
         if let Some(work) = self.works.get_mut(place) {
-            work.accept(facts, &plan, has_create, payload_id, hash);
+            work.accept((facts, &item.columns), &plan, has_create, payload_id, hash);
             if people.is_some() {
                 work.know_people(tx, facts, person_id);
             }
@@ -361,21 +349,16 @@ impl<'b> Run<'b> {
         &mut self,
         tx: &mut Tx<'_>,
         order_no: Option<i64>,
-        cuts: &[String],
-        people: Option<&People>,
-    ) -> Result<Option<i64>, StoreError> {
-        if cuts.is_empty() && people.is_none() {
-            return Ok(None);
+        cuts: Option<Cow<'b, str>>,
+        people: Option<&'b PeopleColumns>,
+    ) -> Option<i64> {
+        if cuts.is_none() && people.is_none() {
+            return None;
         }
         let person_id = tx.ids.person();
-        self.people.push(PersonDraft {
-            person_id,
-            order_no,
-            cuts: to_json(cuts)?,
-            people: people.map(to_json).transpose()?,
-            search: people.map(people_search),
-        });
-        Ok(Some(person_id))
+        let cuts = cuts.unwrap_or(Cow::Borrowed("[]"));
+        self.people.push(PersonDraft { person_id, order_no, cuts, people });
+        Some(person_id)
     }
 
     fn owe(&mut self, tx: &mut Tx<'_>, order_no: OrderNo, plan: &ImportPlan) {
@@ -468,7 +451,7 @@ impl<'b> Run<'b> {
         place: &'b str,
         what: &'b str,
     ) -> Result<(), StoreError> {
-        let hash = values::payload_hash(&item.payload, &item.cuts);
+        let hash = item.hash;
         if !self.parked_before.insert(hash) {
             self.outcome.unchanged += 1;
             return Ok(());
@@ -481,7 +464,7 @@ impl<'b> Run<'b> {
             .and_then(|id| self.by_id.get(id))
             .and_then(|place| self.works.get(*place))
             .map(|work| work.marks.order_no);
-        let person_id = self.add_person(tx, order_no, &[whole], None)?;
+        let person_id = self.add_person(tx, order_no, Some(Cow::Owned(to_json(&[whole])?)), None);
         let payload_id = tx.ids.payload();
         let external_id = item.external_id.as_deref();
         self.payloads.push(PayloadDraft {
@@ -518,11 +501,12 @@ impl<'b> Run<'b> {
             zone_name: &shared.zone_name,
             now: self.batch.now,
         };
-        let touched = self.works.iter().filter_map(|work| Some((work, work.facts?)));
-        let (new, changed): (Vec<_>, Vec<_>) = touched.partition(|(work, _)| work.is_new);
+        let touched =
+            self.works.iter().filter_map(|work| work.facts.map(|(facts, columns)| (work, facts, columns)));
+        let (new, changed): (Vec<_>, Vec<_>) = touched.partition(|(work, ..)| work.is_new);
         append_new(tx, &context, &new)?;
         update_changed(tx, &context, &changed)?;
-        self.outcome.orders.extend(new.iter().chain(&changed).map(|(work, _)| work.held.order_no));
+        self.outcome.orders.extend(new.iter().chain(&changed).map(|(work, ..)| work.held.order_no));
         self.outcome.orders.sort_unstable();
         self.append_payloads(tx, &context)?;
         shipments::append(tx, &self.new_parcels, self.batch.now)?;
@@ -554,14 +538,14 @@ impl<'b> Run<'b> {
             let connection = context.connection.0;
             let now = time(context.now);
             for draft in &self.people {
-                let PersonDraft { person_id, order_no, cuts, people, search } = draft;
+                let PersonDraft { person_id, order_no, cuts, people } = draft;
                 appender.append_row(params![
                     person_id,
                     order_no,
                     connection,
-                    cuts,
-                    people,
-                    search,
+                    cuts.as_ref(),
+                    people.map(|people| people.people.as_str()),
+                    people.map(|people| people.search.as_str()),
                     now,
                     None::<i64>
                 ])?;
@@ -615,13 +599,13 @@ impl<'b> Working<'b> {
     /// Takes facts over as what is held from now on. What the export wrote stays where the plan left it alone.
     fn accept(
         &mut self,
-        facts: &'b OrderFacts,
+        (facts, columns): (&'b OrderFacts, &'b Columns),
         plan: &ImportPlan,
         has_create: bool,
         payload_id: i64,
         hash: u64,
     ) {
-        self.facts = Some(facts);
+        self.facts = Some((facts, columns));
         self.marks.facts_version += 1;
         self.marks.payload_id = payload_id;
         self.marks.payload_hash = hash;
@@ -672,28 +656,6 @@ impl<'b> Working<'b> {
 
 fn normalised_email(email: &str) -> String {
     email.trim().to_lowercase()
-}
-
-/// What the search box finds people by.
-fn people_search(people: &People) -> String {
-    let mut parts: Vec<&str> = Vec::new();
-    let buyer = &people.buyer;
-    parts.extend(
-        [&buyer.name, &buyer.email, &buyer.company, &buyer.purchase_order_number]
-            .into_iter()
-            .flatten()
-            .map(String::as_str),
-    );
-    for address in people.ship_to.iter().chain(&people.bill_to) {
-        parts.extend(
-            [&address.name, &address.company, &address.city, &address.postal_code, &address.phone]
-                .into_iter()
-                .flatten()
-                .map(String::as_str),
-        );
-    }
-    parts.dedup();
-    parts.join("\n").to_lowercase()
 }
 
 /// The batch's orders that we hold, with the platform's id of each.
@@ -764,7 +726,7 @@ fn held_row<'b>(row: &Row<'_>) -> Result<(Working<'b>, String), StoreError> {
 /// Hashes of the batch's unreadable payloads that lie parked already.
 fn parked_before(tx: &Tx<'_>, batch: &ImportBatch) -> Result<HashSet<u64>, StoreError> {
     let unreadable = batch.orders.iter().filter(|item| item.facts.is_err());
-    let hashes: Vec<u64> = unreadable.map(|item| values::payload_hash(&item.payload, &item.cuts)).collect();
+    let hashes: Vec<u64> = unreadable.map(|item| item.hash).collect();
     if hashes.is_empty() {
         return Ok(HashSet::new());
     }
@@ -772,7 +734,7 @@ fn parked_before(tx: &Tx<'_>, batch: &ImportBatch) -> Result<HashSet<u64>, Store
     Ok(found.into_iter().collect())
 }
 
-type Touched<'w, 'b> = (&'w Working<'b>, &'b OrderFacts);
+type Touched<'w, 'b> = (&'w Working<'b>, &'b OrderFacts, &'b Columns);
 
 fn append_new(tx: &Tx<'_>, context: &RowContext<'_>, new: &[Touched<'_, '_>]) -> Result<(), StoreError> {
     if new.is_empty() {
@@ -783,12 +745,12 @@ fn append_new(tx: &Tx<'_>, context: &RowContext<'_>, new: &[Touched<'_, '_>]) ->
     let mut lines = connection.appender_to_db("order_line", "main")?;
     let mut amounts = connection.appender_to_db("order_amount", "main")?;
     let mut search = connection.appender_to_db("order_search", "main")?;
-    for (work, facts) in new {
+    for (work, facts, columns) in new {
         let order_no = work.marks.order_no;
-        rows::append_order(&mut orders, context, facts, &work.marks)?;
-        rows::append_lines(&mut lines, order_no, facts, 0)?;
+        rows::append_order(&mut orders, context, facts, columns, &work.marks)?;
+        rows::append_lines(&mut lines, order_no, facts, columns, 0)?;
         rows::append_amounts(&mut amounts, order_no, facts)?;
-        search.append_row(params![order_no, time(facts.placed_at), rows::search_text(facts)])?;
+        search.append_row(params![order_no, time(facts.placed_at), columns.search])?;
     }
     for appender in [&mut orders, &mut lines, &mut amounts, &mut search] {
         appender.flush()?;
@@ -802,7 +764,7 @@ fn update_changed(
     context: &RowContext<'_>,
     changed: &[Touched<'_, '_>],
 ) -> Result<(), StoreError> {
-    let numbers = || changed.iter().map(|(work, _)| work.marks.order_no);
+    let numbers = || changed.iter().map(|(work, ..)| work.marks.order_no);
     let (Some(first), Some(last)) = (numbers().min(), numbers().max()) else { return Ok(()) };
     let connection = tx.connection();
     connection.execute_batch(MAKE_CHANGES_SQL)?;
@@ -811,12 +773,12 @@ fn update_changed(
         let mut lines = connection.appender_to_catalog_and_db("line_change", "temp", "main")?;
         let mut search = connection.appender_to_catalog_and_db("search_change", "temp", "main")?;
         let mut more_lines = connection.appender_to_db("order_line", "main")?;
-        for (work, facts) in changed {
+        for (work, facts, columns) in changed {
             let order_no = work.marks.order_no;
-            rows::append_order(&mut orders, context, facts, &work.marks)?;
-            rows::append_lines(&mut lines, order_no, facts, 0)?;
-            rows::append_lines(&mut more_lines, order_no, facts, work.line_count)?;
-            search.append_row(params![order_no, time(facts.placed_at), rows::search_text(facts)])?;
+            rows::append_order(&mut orders, context, facts, columns, &work.marks)?;
+            rows::append_lines(&mut lines, order_no, facts, columns, 0)?;
+            rows::append_lines(&mut more_lines, order_no, facts, columns, work.line_count)?;
+            search.append_row(params![order_no, time(facts.placed_at), columns.search])?;
         }
         for appender in [&mut orders, &mut lines, &mut search, &mut more_lines] {
             appender.flush()?;
@@ -832,7 +794,7 @@ fn update_changed(
 /// Rewrites the amounts of those orders whose amounts changed.
 fn update_amounts(tx: &Tx<'_>, changed: &[Touched<'_, '_>], first: i64, last: i64) -> Result<(), StoreError> {
     type AmountKey = (Option<i32>, String, i64);
-    let numbers = id_list(changed.iter().map(|(work, _)| work.marks.order_no));
+    let numbers = id_list(changed.iter().map(|(work, ..)| work.marks.order_no));
     let mut held: HashMap<i64, Vec<AmountKey>> = HashMap::new();
     let found = tx.rows(AMOUNTS_SQL, params![first, last, numbers], |row| {
         Ok((get::<i64>(row, 0)?, (get(row, 1)?, get(row, 2)?, get(row, 3)?)))
@@ -840,7 +802,7 @@ fn update_amounts(tx: &Tx<'_>, changed: &[Touched<'_, '_>], first: i64, last: i6
     for (order_no, amount) in found {
         held.entry(order_no).or_default().push(amount);
     }
-    let differs = |(work, facts): &&Touched<'_, '_>| {
+    let differs = |(work, facts, _): &&Touched<'_, '_>| {
         let mut ours = held.get(&work.marks.order_no).cloned().unwrap_or_default();
         let mut theirs: Vec<AmountKey> = facts
             .amounts
@@ -855,10 +817,10 @@ fn update_amounts(tx: &Tx<'_>, changed: &[Touched<'_, '_>], first: i64, last: i6
     if differing.is_empty() {
         return Ok(());
     }
-    let numbers = id_list(differing.iter().map(|(work, _)| work.marks.order_no));
+    let numbers = id_list(differing.iter().map(|(work, ..)| work.marks.order_no));
     tx.execute(DROP_AMOUNTS_SQL, params![first, last, numbers])?;
     let mut amounts = tx.connection().appender_to_db("order_amount", "main")?;
-    for (work, facts) in differing {
+    for (work, facts, _) in differing {
         rows::append_amounts(&mut amounts, work.marks.order_no, facts)?;
     }
     Ok(amounts.flush()?)

@@ -5,6 +5,7 @@
 
 mod detail;
 mod import;
+mod item;
 mod page;
 mod rows;
 mod state;
@@ -14,7 +15,8 @@ pub use detail::{
     HeldFacts, OrderDetail, OrderParts, ParkedPayload, PayloadRow, ShopLines, detail, facts, facts_of, find,
     mark_replayed, parked, parts, payload, row, shop_lines, shop_order_id,
 };
-pub use import::{ImportBatch, ImportItem, ImportOutcome, import};
+pub use import::{ImportBatch, ImportOutcome, import};
+pub use item::ImportItem;
 pub use page::{OrderCursor, OrderFilter, OrderPage, OrderRow, page};
 pub use rows::append_bare;
 pub use state::{pick, retry, set_created, set_export, set_shop_lines};

@@ -24,6 +24,8 @@ use crate::store::values::{
 const SEARCH_WINDOW: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// Rows that one page may have.
 const PAGE_ROWS_MAX: usize = 500;
+/// Rows read beyond a page, since some may share the time of the last one.
+const SAME_TIME_SPARE: usize = 16;
 
 /// Which orders.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -143,11 +145,13 @@ pub struct OrderPage {
     pub previous: Option<OrderCursor>,
 }
 
-pub(super) const ROW_COLUMNS: &str = "SELECT o.order_no, o.connection_id, c.alias, o.channel, o.external_id, o.status, o.is_history,
+/// What [`order_row`] reads, of an order `o` and its connection `c`.
+pub(super) const ROW_COLUMNS: &str = "o.order_no, o.connection_id, c.alias, o.channel, o.external_id, o.status, o.is_history,
     o.export_state, o.export_reason, o.export_detail, o.shop_order_id, o.placed_at, o.imported_at, o.currency,
     o.total_minor, o.unit_count, o.line_count, o.first_sku, o.first_title, o.country, o.ship_by, o.is_paid, o.person_id,
-    o.fulfilled_by
-    FROM main.orders AS o LEFT JOIN main.connection AS c ON c.connection_id = o.connection_id";
+    o.fulfilled_by";
+/// How many columns these are.
+pub(super) const ROW_COLUMN_COUNT: usize = 24;
 const NEWEST_SQL: &str = "SELECT max(placed_at) FROM main.orders";
 const WINDOW_START_SQL: &str = "SELECT min(order_no) FROM main.orders WHERE placed_at >= ?";
 const NAMES_SQL: &str = "SELECT person_id, people FROM main.person
@@ -188,7 +192,7 @@ fn page_numbers(
     at: Option<&OrderCursor>,
     limit: usize,
 ) -> Result<Vec<i64>, StoreError> {
-    let mut sql = "SELECT order_no FROM main.orders WHERE true".to_owned();
+    let mut sql = "SELECT order_no, placed_at FROM main.orders WHERE true".to_owned();
     let mut values = Vec::new();
     restrict(read, filter, &mut sql, &mut values)?;
     let is_before = at.is_some_and(|cursor| cursor.is_before);
@@ -201,13 +205,28 @@ fn page_numbers(
         });
         values.extend([time(cursor.placed_at), time(cursor.placed_at), Value::BigInt(cursor.order_no.0)]);
     }
-    sql.push_str(if is_before {
-        " ORDER BY placed_at, order_no LIMIT ?"
-    } else {
-        " ORDER BY placed_at DESC, order_no DESC LIMIT ?"
-    });
-    values.push(Value::BigInt(count(limit.saturating_add(1))));
-    read.rows(&sql, params_from_iter(values), |row| get(row, 0))
+    let wanted = limit.saturating_add(1);
+    let ordered = |by: &str, limit: usize| {
+        let sql = format!("{sql} ORDER BY {by} LIMIT ?");
+        let values = values.iter().cloned().chain([Value::BigInt(count(limit))]);
+        read.rows(&sql, params_from_iter(values), |row| Ok((get_time(row, 1)?, get::<i64>(row, 0)?)))
+    };
+    // By one column the database skips what cannot be among the first; by two it sorts three times as long. So the
+    // order of rows with the same time is ours, unless so many share one that the page may not be whole.
+    let by_time = wanted.saturating_add(SAME_TIME_SPARE);
+    let mut found = ordered(if is_before { "placed_at" } else { "placed_at DESC" }, by_time)?;
+    if let Some((last, _)) = found.last().copied().filter(|_| found.len() == by_time) {
+        found.retain(|(placed_at, _)| *placed_at != last);
+        if found.len() < wanted {
+            let by = if is_before { "placed_at, order_no" } else { "placed_at DESC, order_no DESC" };
+            found = ordered(by, wanted)?;
+        }
+    }
+    found.sort_unstable();
+    if !is_before {
+        found.reverse();
+    }
+    Ok(found.into_iter().take(wanted).map(|(_, order_no)| order_no).collect())
 }
 
 fn restrict(
@@ -286,7 +305,8 @@ pub(super) fn rows_of(read: &Read<'_>, numbers: &[i64]) -> Result<Vec<OrderRow>,
         return Ok(Vec::new());
     };
     let sql = format!(
-        "{ROW_COLUMNS} WHERE o.order_no BETWEEN ? AND ? AND o.order_no IN (SELECT unnest(CAST(? AS BIGINT[])))"
+        "SELECT {ROW_COLUMNS} FROM main.orders AS o LEFT JOIN main.connection AS c ON c.connection_id = o.connection_id
+        WHERE o.order_no BETWEEN ? AND ? AND o.order_no IN (SELECT unnest(CAST(? AS BIGINT[])))"
     );
     let found = read.rows(&sql, params![first, last, id_list(numbers.iter().copied())], order_row)?;
     let names = buyer_names(read, found.iter().filter_map(|(_, person)| *person))?;
@@ -308,10 +328,14 @@ fn buyer_names(
     };
     let found = read.rows(NAMES_SQL, params![first, last, id_list(people)], |row| {
         let people: People = from_json(&get::<String>(row, 1)?)?;
-        let recipient = people.ship_to.and_then(|address| address.name);
-        Ok((get::<i64>(row, 0)?, people.buyer.name.or(recipient)))
+        Ok((get::<i64>(row, 0)?, buyer_name(people)))
     })?;
     Ok(found.into_iter().filter_map(|(id, name)| Some((id, name?))).collect())
+}
+
+/// The buyer's name, or the recipient's.
+pub(super) fn buyer_name(people: People) -> Option<String> {
+    people.buyer.name.or_else(|| people.ship_to.and_then(|address| address.name))
 }
 
 /// The row, and whose it is.

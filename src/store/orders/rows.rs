@@ -5,12 +5,12 @@ use duckdb::{Appender, Connection, params};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::import::ImportItem;
+use super::item::{Columns, ImportItem};
 use crate::domain::id::ConnectionId;
 use crate::domain::money::{allocate, sum};
 use crate::domain::order::{AmountKind, OrderFacts};
 use crate::store::error::StoreError;
-use crate::store::values::{self, count, external_key, payload_hash, time, time_or_null};
+use crate::store::values::{self, count, external_key, time, time_or_null};
 
 /// What is marked on an order beside its facts. The import owns some of it; the rest is carried along unchanged.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub(super) struct RowContext<'a> {
 
 /// Sums over an order or one line, in minor units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Sums {
+pub(super) struct Sums {
     item: i64,
     tax: i64,
     discount: i64,
@@ -71,7 +71,7 @@ impl Sums {
 }
 
 /// The order's sums, and each line's with its share of what is the whole order's, by the lines' value.
-fn sums(facts: &OrderFacts) -> Result<(Sums, Vec<Sums>), StoreError> {
+pub(super) fn sums(facts: &OrderFacts) -> Result<(Sums, Vec<Sums>), StoreError> {
     let mut whole = Sums::default();
     let mut unassigned = Sums::default();
     let mut lines = vec![Sums::default(); facts.lines.len()];
@@ -141,9 +141,10 @@ pub(super) fn append_order(
     appender: &mut Appender<'_>,
     context: &RowContext<'_>,
     facts: &OrderFacts,
+    columns: &Columns,
     marks: &OrderMarks,
 ) -> Result<(), StoreError> {
-    let (whole, _) = sums(facts)?;
+    let whole = columns.whole;
     let (day, hour) = day_and_hour(facts.placed_at, context.zone);
     let net = sum([facts.total_minor, whole.tax.saturating_neg()]).map_err(|_| too_large())?;
     let first = facts.lines.first();
@@ -209,10 +210,10 @@ pub(super) fn append_lines(
     appender: &mut Appender<'_>,
     order_no: i64,
     facts: &OrderFacts,
+    columns: &Columns,
     from: usize,
 ) -> Result<(), StoreError> {
-    let (_, shares) = sums(facts)?;
-    for (number, (line, share)) in facts.lines.iter().zip(shares).enumerate().skip(from) {
+    for (number, (line, share)) in facts.lines.iter().zip(&columns.lines).enumerate().skip(from) {
         appender.append_row(params![
             order_no,
             i32::try_from(number).unwrap_or(i32::MAX),
@@ -318,10 +319,10 @@ pub fn append_bare(
             previous_order_no: None,
             person_id: None,
             payload_id: order_no,
-            payload_hash: payload_hash(&item.payload, &item.cuts),
+            payload_hash: item.hash,
         };
-        append_order(&mut orders, &context, facts, &marks)?;
-        append_lines(&mut lines, order_no, facts, 0)?;
+        append_order(&mut orders, &context, facts, &item.columns, &marks)?;
+        append_lines(&mut lines, order_no, facts, &item.columns, 0)?;
         append_amounts(&mut amounts, order_no, facts)?;
         let external_id = Some(facts.external_id.as_str());
         append_payload(&mut payloads, &context, order_no, Some(order_no), None, external_id, &item.payload)?;

@@ -8,6 +8,7 @@ use crate::channels::error::ChannelError;
 use crate::channels::{Cursor, OrderPage, OrderSource, PollStart};
 use crate::domain::connection::Connection;
 use crate::store::connections;
+use crate::sync::planted::Planted;
 use crate::sync::{Engine, EngineError, inbox, retry};
 
 /// Orders that are gathered before they are written.
@@ -34,6 +35,9 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
         update.complete_until = Some(began_at);
     }
     let (has_more, remaining) = (page.has_more, page.remaining);
+    if engine.has_planted(Planted::CursorMovedEarly) {
+        engine.import(connection, source, Vec::new(), Some(update.clone()), "eider").await?;
+    }
     let outcome = engine.import(connection, source, page.orders, Some(update), "eider").await?;
     engine.note_poll(id, outcome.new, has_more, remaining, began_at);
     if has_more {

@@ -1,6 +1,6 @@
 //! Cancels the shop order of an order that was cancelled on the marketplace. Setting a status twice is harmless.
 
-use super::{Outcome, Work};
+use super::{Outcome, Work, create_shop_order};
 use crate::channels::error::ChannelError;
 use crate::domain::draft::CANCELLED_STATUS_ID;
 use crate::domain::effect::{EffectOutcome, EffectState};
@@ -13,7 +13,15 @@ const CREATE_WAIT: std::time::Duration = std::time::Duration::from_secs(60);
 
 pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineError> {
     let order_no = work.effect.order_no;
-    let shop_order_id = engine.store().read(move |read| orders::shop_order_id(read, order_no)).await?;
+    let held = engine.store().read(move |read| orders::shop_order_id(read, order_no)).await?;
+    let connector = engine.connector(work.target.id)?;
+    let shop = connector
+        .shop_orders()
+        .ok_or_else(|| ChannelError::Fatal { message: format!("{} is no shop", work.target.alias) })?;
+    let shop_order_id = match held {
+        None if is_forgotten(engine, &work) => create_shop_order::adopt(engine, &work, shop).await?,
+        held => held,
+    };
     let Some(shop_order_id) = shop_order_id else {
         return Ok(match work.held.export_state {
             // The create is hastened to its end by itself, and hastens this one then.
@@ -28,11 +36,15 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
             }
         });
     };
-    let connector = engine.connector(work.target.id)?;
-    let shop = connector
-        .shop_orders()
-        .ok_or_else(|| ChannelError::Fatal { message: format!("{} is no shop", work.target.alias) })?;
     engine.begin_call(&work).await?;
     shop.set_status(&shop_order_id, CANCELLED_STATUS_ID).await?;
     Ok(Outcome::Finished(EffectOutcome::Done, format!("Shop order {shop_order_id} was cancelled.")))
+}
+
+/// Whether the order may be in the shop although we know nothing of that: a restore has forgotten what was created
+/// after its backup.
+fn is_forgotten(engine: &Engine, work: &Work) -> bool {
+    let installation = engine.store().installation();
+    let is_settled = matches!(work.held.export_state, ExportState::None | ExportState::Failed);
+    is_settled && installation.epoch > 1 && work.facts.placed_at <= installation.epoch_since
 }

@@ -1,19 +1,24 @@
-//! Tells the marketplace of a parcel that the shop shipped. The parcel's number makes a repeat the same parcel.
+//! Tells the marketplace of a parcel that the shop shipped. The package's number makes a repeat the same package.
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
 use super::{Outcome, Work, is_already_done};
 use crate::channels::error::ChannelError;
 use crate::channels::{Fulfilment, FulfilmentOrder};
-use crate::domain::connection::ConnectionSettings;
+use crate::domain::connection::{Connection, ConnectionSettings};
 use crate::domain::effect::{EffectKind, EffectOutcome};
 use crate::domain::id::EffectId;
 use crate::domain::order::OrderStatus;
 use crate::domain::plan::{EventKind, HeldParcel, NewEvent, normalised_tracking};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::shipment::ShipmentDraft;
-use crate::store::{WriteLane, effects, events, shipments};
+use crate::store::{WriteLane, effects, events, external_key, shipments};
 use crate::sync::{Engine, EngineError};
+
+/// Our numbers of packages begin here, with ten digits: nobody counts parcels that far by hand.
+const PACKAGE_NUMBER_FIRST: i64 = 1_000_000_000;
+/// And there are so many of them.
+const PACKAGE_NUMBERS: u64 = 9_000_000_000;
 
 pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineError> {
     let order_no = work.effect.order_no;
@@ -30,8 +35,9 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     let fulfilment = connector.fulfilment().ok_or_else(|| ChannelError::Fatal {
         message: format!("{} takes no shipments", work.target.alias),
     })?;
+    let number = package_number(&parcel, &work.owner);
     let shipped_at = shipped_at(parcel.shipped_at.unwrap_or(engine.now()), work.facts.placed_at);
-    let draft = match draft(&parcel, &work.owner.settings, fulfilment, shipped_at) {
+    let draft = match draft(&parcel, number, &work.owner.settings, fulfilment, shipped_at) {
         Ok(draft) => draft,
         Err(reason) => return Ok(Outcome::held(reason, engine.now())),
     };
@@ -51,9 +57,23 @@ pub(super) fn parcel_of(revision: &str, held: &[HeldParcel]) -> Option<HeldParce
     held.iter().find(|parcel| parcel.parcel == number && !parcel.is_gone).cloned()
 }
 
+/// The number by which the marketplace knows the parcel: the one that it has told us, else one that follows from
+/// the shop's id of the parcel. Small numbers are what other hands give to theirs, and a confirmation under a
+/// number that is taken puts our parcel in the place of the other; and a restore may deal our own numbers anew.
+fn package_number(parcel: &HeldParcel, owner: &Connection) -> i64 {
+    let told = parcel.marketplace_package_id.as_deref().and_then(|id| id.parse().ok());
+    told.unwrap_or_else(|| {
+        let shop = owner.settings.shop.unwrap_or(owner.id);
+        let Some(id) = parcel.shop_shipment_id.as_deref() else { return parcel.parcel };
+        let drawn = external_key(shop, id) % PACKAGE_NUMBERS;
+        i64::try_from(drawn).map_or(parcel.parcel, |drawn| PACKAGE_NUMBER_FIRST + drawn)
+    })
+}
+
 /// The parcel in the marketplace's words, or why it cannot be told (FEATURES D4).
 fn draft(
     parcel: &HeldParcel,
+    number: i64,
     settings: &ConnectionSettings,
     fulfilment: &dyn Fulfilment,
     shipped_at: Timestamp,
@@ -66,7 +86,7 @@ fn draft(
         return Err(Reason::with(ReasonCode::LinesUnknown, format!("parcel {}", parcel.parcel)));
     }
     Ok(ShipmentDraft {
-        parcel: parcel.parcel,
+        parcel: number,
         carrier: Some(carrier(parcel, settings, fulfilment)?),
         service: parcel.service.clone(),
         tracking,

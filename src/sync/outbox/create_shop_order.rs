@@ -17,16 +17,19 @@ use crate::domain::effect::{Effect, EffectOutcome, EffectState};
 use crate::domain::listing::ShopVariant;
 use crate::domain::money::decimal_of_minor;
 use crate::domain::order::{ExportState, OrderStatus};
-use crate::domain::plan::{EventKind, NewEvent};
+use crate::domain::plan::{EventKind, NewEvent, cancellation};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::store::incidents::NewIncident;
 use crate::store::mirror::{self, MirrorRow, Opened};
 use crate::store::{StoreError, WriteLane, effects, events, incidents, orders};
 use crate::sync::jobs::{self, mirror_row};
+use crate::sync::planted::Planted;
 use crate::sync::{Engine, EngineError, retry};
 
 /// A SKU that the shop did not have is asked for again after so long.
 const MISSING_SKU_KEPT: SignedDuration = SignedDuration::from_mins(10);
+/// A shop shows raised stock a moment later.
+const STOCK_RAISED_WAIT: Duration = Duration::from_secs(5);
 /// A poll takes a while: so much later than one interval the mirror still counts as one poll old.
 const MIRROR_GRACE: Duration = Duration::from_secs(15);
 
@@ -39,11 +42,7 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         .shop_orders()
         .ok_or_else(|| ChannelError::Fatal { message: format!("{} is no shop", work.target.alias) })?;
 
-    let source = ExternalSource {
-        channel: work.owner.channel.clone(),
-        account: work.owner.account.clone(),
-        installation: engine.store().installation().id,
-    };
+    let source = source_of(engine, &work);
     if let Some(outcome) = look_first(engine, &work, shop, &source).await? {
         return Ok(outcome);
     }
@@ -78,7 +77,7 @@ async fn look_first(
     shop: &dyn ShopOrders,
     source: &ExternalSource,
 ) -> Result<Option<Outcome>, EngineError> {
-    let is_in_doubt = doubt::is_in_doubt(&work.effect);
+    let is_in_doubt = doubt::is_in_doubt(&work.effect) && !engine.has_planted(Planted::ProbeSkipped);
     let is_complete = is_mirror_complete(engine, work);
     if let Some(outcome) = found(engine, work, source, work.mirrored.rows.clone()).await? {
         return Ok(Some(outcome));
@@ -97,6 +96,7 @@ async fn look_first(
     let now = engine.now();
     match doubt::weigh(&work.effect, now) {
         EmptyLook::DoAgain => Ok(None),
+        EmptyLook::LookAgain { .. } if engine.has_planted(Planted::OneEmptyProbeBelieved) => Ok(None),
         EmptyLook::LookAgain { at, first_empty } => {
             keep_first_empty(engine, &work.effect, first_empty).await?;
             let reason = Reason::of(ReasonCode::InDoubt);
@@ -140,11 +140,46 @@ fn is_mirror_complete(engine: &Engine, work: &Work) -> bool {
         .map_or(engine.settings().shop_poll_interval, |seconds| Duration::from_secs(u64::from(seconds)));
     let is_recent =
         |until: Timestamp| retry::later(until, interval + interval / 10 + MIRROR_GRACE) >= engine.now();
-    placed_at > engine.store().installation().epoch_since
+    let is_of_this_epoch =
+        placed_at > engine.store().installation().epoch_since || engine.has_planted(Planted::EpochIgnored);
+    is_of_this_epoch
         && work.mirrored.stream.as_ref().is_some_and(|state| {
             let reaches_back = state.complete_since.is_none_or(|since| since < placed_at);
             reaches_back && state.complete_until.is_some_and(is_recent)
         })
+}
+
+/// Looks whether the shop holds an order that we know nothing of, and takes it over as ours: the shop's id of it.
+pub(super) async fn adopt(
+    engine: &Engine,
+    work: &Work,
+    shop: &dyn ShopOrders,
+) -> Result<Option<String>, EngineError> {
+    let source = source_of(engine, work);
+    let listed = shop.find(&work.facts.external_id).await?;
+    let rows = listed.iter().map(mirror_row).chain(work.mirrored.rows.iter().cloned());
+    let Some(row) = rows.filter(|row| is_same_order(row, &source)).min_by_key(|row| row.created_at) else {
+        return Ok(None);
+    };
+    let (order_no, now, id) = (work.effect.order_no, engine.now(), row.shop_order_id.clone());
+    let text = format!("It is in the shop already, as order {id}.");
+    engine
+        .store()
+        .write(WriteLane::Interactive, move |tx| {
+            orders::set_created(tx, order_no, &row.shop_order_id, now)?;
+            let event = NewEvent::new(EventKind::ExportFound, text.clone());
+            events::add(tx, Some(order_no), None, &event, "eider", None, now)
+        })
+        .await?;
+    Ok(Some(id))
+}
+
+fn source_of(engine: &Engine, work: &Work) -> ExternalSource {
+    ExternalSource {
+        channel: work.owner.channel.clone(),
+        account: work.owner.account.clone(),
+        installation: engine.store().installation().id,
+    }
 }
 
 /// Settles the order where the shop holds it.
@@ -309,18 +344,10 @@ async fn not_available(
     let now = engine.now();
     match work.owner.settings.insufficient_stock {
         InsufficientStock::Wait if reason.needs_person() => Ok(Outcome::held(reason, now)),
+        InsufficientStock::RaiseStock if reason.needs_person() => Ok(Outcome::held(reason, now)),
         InsufficientStock::Hold => Ok(Outcome::held(reason, now)),
-        InsufficientStock::Wait => {
-            let due_at = retry::next_try(
-                now,
-                work.effect.attempts.saturating_add(1),
-                retry::STOCK_FIRST,
-                retry::STOCK_MAX,
-                None,
-                engine.entropy(),
-            );
-            Ok(Outcome::wait(due_at, reason))
-        }
+        InsufficientStock::Wait => Ok(wait_for_stock(engine, work, reason)),
+        InsufficientStock::RaiseStock => raise_stock(engine, work, shop, draft, reason).await,
         // Custom lines move no stock: a shop that refuses them as well needs a person.
         InsufficientStock::CustomLine if draft.lines.iter().all(|line| line.variant.is_none()) => {
             Ok(Outcome::held(reason, now))
@@ -332,6 +359,46 @@ async fn not_available(
             }
         }
     }
+}
+
+fn wait_for_stock(engine: &Engine, work: &Work, reason: Reason) -> Outcome {
+    let attempts = work.effect.attempts.saturating_add(1);
+    let (first, longest) = (retry::STOCK_FIRST, retry::STOCK_MAX);
+    Outcome::wait(retry::next_try(engine.now(), attempts, first, longest, None, engine.entropy()), reason)
+}
+
+/// Raises the shop's stock to what the order takes, and comes back once the shop has had time to notice.
+async fn raise_stock(
+    engine: &Engine,
+    work: &Work,
+    shop: &dyn ShopOrders,
+    draft: &ShopOrderDraft,
+    reason: Reason,
+) -> Result<Outcome, EngineError> {
+    let mut needed: Vec<(ShopVariant, i64)> = Vec::new();
+    for line in &draft.lines {
+        let Some(variant) = &line.variant else { continue };
+        match needed.iter_mut().find(|(known, _)| known.variant_id == variant.variant_id) {
+            Some((_, quantity)) => *quantity = quantity.saturating_add(line.quantity),
+            None => needed.push((variant.clone(), line.quantity)),
+        }
+    }
+    let raised = shop.raise_stock(&needed).await?;
+    if raised.is_empty() {
+        // There is enough, as far as the shop says: it is the shop's turn.
+        return Ok(wait_for_stock(engine, work, reason));
+    }
+    let each = raised.iter().map(|raised| format!("{} from {} to {}", raised.sku, raised.from, raised.to));
+    let text = format!("{}'s stock was raised: {}.", work.target.alias, each.collect::<Vec<_>>().join(", "));
+    let (order_no, now) = (work.effect.order_no, engine.now());
+    let event = NewEvent::new(EventKind::ExportWaiting, text);
+    engine
+        .store()
+        .write(WriteLane::Interactive, move |tx| {
+            events::add(tx, Some(order_no), None, &event, "eider", None, now)
+        })
+        .await?;
+    Ok(Outcome::wait(retry::later(now, STOCK_RAISED_WAIT), reason))
 }
 
 /// The order is in the shop: our row, the mirror and the end of the effect in one write.
@@ -348,19 +415,21 @@ async fn keep_created(
         Arc::new(move |status| jobs::is_shipped(&connector, status));
     let kind =
         if outcome == EffectOutcome::Found { EventKind::ExportFound } else { EventKind::ExportCreated };
+    // One that was found may be from before the marketplace cancelled it: nobody will tell us of that again.
+    let is_late = work.facts.status == OrderStatus::Cancelled && row.status_id != draft::CANCELLED_STATUS_ID;
     let opened = Opened::default();
     let told = opened.clone();
-    engine
+    let cancelled = engine
         .store()
         .write(WriteLane::Interactive, move |tx| {
             orders::set_created(tx, order_no, &row.shop_order_id, now)?;
             effects::finish(tx, id, outcome, &text)?;
             events::add(tx, Some(order_no), None, &NewEvent::new(kind, text.clone()), "eider", None, now)?;
             mirror::keep_created(tx, shop, order_no, &row, Arc::clone(&is_shipped), &told, now);
-            Ok(())
+            if is_late { effects::open(tx, order_no, &cancellation(shop, now)) } else { Ok(None) }
         })
         .await?;
-    engine.enqueue(opened.take().into_iter().collect());
+    engine.enqueue(opened.take().into_iter().chain(cancelled).collect());
     engine.with_queue(|queue| queue.hasten(order_no, now));
     Ok(Outcome::Written(None))
 }

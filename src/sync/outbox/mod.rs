@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::planted::Planted;
 use super::{Engine, EngineError, retry};
 use crate::channels::error::{ChannelError, RejectKind};
 use crate::domain::connection::Connection;
@@ -29,6 +30,9 @@ use look::{Look, Mirrored};
 
 /// How long an effect waits for a connection that does not work; it is hastened when the connection does.
 const CONNECTION_WAIT: Duration = Duration::from_secs(300);
+
+/// A platform that does not know what an effect is about is asked again for so long.
+const SEEN_EVERYWHERE_AFTER: Duration = Duration::from_secs(600);
 
 /// How a run of an effect ended.
 enum Outcome {
@@ -210,6 +214,13 @@ impl Engine {
                 let reason = Some(Reason::with(code, message.clone()));
                 Outcome::Postponed { due_at, state, reason, text: message.clone() }
             }
+            // What was made a moment ago may not be seen everywhere yet.
+            ChannelError::Reject { kind: RejectKind::NotFound, message } if is_young(&current, now) => {
+                let (first, longest) = (retry::BACKOFF_FIRST, retry::BACKOFF_MAX);
+                let due_at = retry::next_try(now, tries(&current, now), first, longest, None, self.entropy());
+                let reason = Some(Reason::with(ReasonCode::Retrying, message.clone()));
+                Outcome::Postponed { due_at, state, reason, text: message.clone() }
+            }
             ChannelError::Reject { message, .. } | ChannelError::Fatal { message } => {
                 let code = match effect.kind {
                     EffectKind::ConfirmShipment | EffectKind::RefreshOrder => ReasonCode::MarketplaceRejected,
@@ -226,15 +237,17 @@ impl Engine {
         let now = self.now();
         let (id, order_no) = (work.effect.id, work.effect.order_no);
         let is_export = work.effect.kind == EffectKind::CreateShopOrder;
-        self.store()
-            .write(WriteLane::Interactive, move |tx| {
-                effects::begin_call(tx, id, now)?;
-                if is_export {
-                    orders::set_export(tx, order_no, ExportState::Creating, None)?;
-                }
-                Ok(())
-            })
-            .await?;
+        if !self.has_planted(Planted::IntentNotDurable) {
+            self.store()
+                .write(WriteLane::Interactive, move |tx| {
+                    effects::begin_call(tx, id, now)?;
+                    if is_export {
+                        orders::set_export(tx, order_no, ExportState::Creating, None)?;
+                    }
+                    Ok(())
+                })
+                .await?;
+        }
         let called = Effect {
             state: EffectState::Called,
             attempts: work.effect.attempts.saturating_add(1),
@@ -254,6 +267,11 @@ fn tries(effect: &Effect, now: Timestamp) -> u32 {
     let seconds = now.duration_since(effect.created_at).as_secs().unsigned_abs();
     let by_age = (seconds / retry::BACKOFF_FIRST.as_secs()).checked_ilog2().unwrap_or(0);
     effect.attempts.max(by_age).max(1)
+}
+
+/// Whether the effect has been owed for so short a time that what it is about may not be seen everywhere yet.
+fn is_young(effect: &Effect, now: Timestamp) -> bool {
+    now < retry::later(effect.created_at, SEEN_EVERYWHERE_AFTER)
 }
 
 fn unavailable_code(kind: EffectKind) -> ReasonCode {

@@ -2,17 +2,23 @@
 //! marketplace has to hear.
 
 use std::collections::HashMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::{Outcome, Work, fulfilment_target};
 use crate::channels::error::ChannelError;
 use crate::channels::{ShopOrderLine, ShopOrders};
-use crate::domain::effect::{EffectKind, EffectOutcome};
+use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState};
 use crate::domain::order::{LineFacts, OrderFacts, OrderStatus};
 use crate::domain::plan::{ParcelContext, ParcelOrigin, plan_parcels};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::shipment::{ShipmentFacts, ShippedLine};
 use crate::store::{WriteLane, effects, orders, shipments};
-use crate::sync::{Engine, EngineError};
+use crate::sync::{Engine, EngineError, retry};
+
+/// The shop's lists show a change at the latest so long after it.
+const LIST_LAG_MAX: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineError> {
     let order_no = work.effect.order_no;
@@ -25,7 +31,8 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         .shop_orders()
         .ok_or_else(|| ChannelError::Fatal { message: format!("{} is no shop", work.target.alias) })?;
     let listed = shop.shipments(&shop_order_id).await?;
-    if listed.is_empty() && work.facts.status != OrderStatus::Shipped {
+    let looks_again_at = settled_at(&work).filter(|settled_at| *settled_at > engine.now());
+    if looks_again_at.is_none() && listed.is_empty() && work.facts.status != OrderStatus::Shipped {
         let held = engine.store().read(move |read| shipments::parcels(read, order_no)).await?;
         if held.iter().all(|parcel| parcel.is_gone) && fulfilment_target(&work.owner, &work.facts).is_some() {
             let detail = "the shop order is marked as shipped, but has no shipment";
@@ -52,7 +59,14 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
             for id in &stale {
                 effects::finish(tx, *id, EffectOutcome::Dropped, "Newer news of the shop's shipments came.")?;
             }
-            effects::finish(tx, id, EffectOutcome::Done, "The shop's shipments were read.")?;
+            match looks_again_at {
+                None => effects::finish(tx, id, EffectOutcome::Done, "The shop's shipments were read.")?,
+                Some(at) => {
+                    let text =
+                        "The shop's shipments were read; once more when every list of the shop has them.";
+                    effects::postpone(tx, id, at, EffectState::Due, None, text)?;
+                }
+            }
             Ok((opened, stale.clone()))
         })
         .await?;
@@ -63,7 +77,14 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         }
     });
     engine.enqueue(opened);
-    Ok(Outcome::Written(None))
+    let again = looks_again_at.map(|due_at| Effect { due_at, reason: None, ..work.effect });
+    Ok(Outcome::Written(again))
+}
+
+/// When the shop's list of shipments can be believed to have the change that asked for this reading: lists may lag
+/// behind what the order itself says, and nothing else would ever ask for what they left out.
+fn settled_at(work: &Work) -> Option<Timestamp> {
+    work.effect.revision.parse().ok().map(|changed_at| retry::later(changed_at, LIST_LAG_MAX))
 }
 
 /// Earlier readings that still wait, for a person perhaps: this one has seen all that they would see.

@@ -303,6 +303,7 @@ pub fn settings_fields(settings: &ConnectionSettings) -> Fields {
     let stock = match settings.insufficient_stock {
         InsufficientStock::Wait => "wait",
         InsufficientStock::CustomLine => "custom_line",
+        InsufficientStock::RaiseStock => "raise_stock",
         InsufficientStock::Hold => "hold",
     };
     let day = |day: Option<Date>| day.map(|day| day.to_string()).unwrap_or_default();
@@ -420,6 +421,7 @@ fn settings_view(info: &ChannelInfo, fields: &Fields, all: &[Connection], wrong:
             &[
                 ("wait", "Waits and tries again by itself"),
                 ("custom_line", "Goes in with custom lines"),
+                ("raise_stock", "The shop's stock is raised first (needs the Store Inventory scope)"),
                 ("hold", "Waits for a person"),
             ],
             chosen("insufficient_stock"),
@@ -506,6 +508,7 @@ pub fn settings(
     };
     settings.insufficient_stock = match text(fields, "insufficient_stock") {
         "custom_line" => InsufficientStock::CustomLine,
+        "raise_stock" => InsufficientStock::RaiseStock,
         "hold" => InsufficientStock::Hold,
         _ => InsufficientStock::Wait,
     };

@@ -205,12 +205,12 @@ async fn orders_that_cannot_be_read_are_listed_with_the_reason() {
     let site = Site::new().await;
     let batch = ImportBatch {
         connection: site.connection.clone(),
-        orders: vec![ImportItem {
-            external_id: Some("113-9".to_owned()),
-            payload: "{}".to_owned(),
-            cuts: Vec::new(),
-            facts: Err(("orderItems[0]".to_owned(), "it has no quantity".to_owned())),
-        }],
+        orders: vec![ImportItem::new(
+            Some("113-9".to_owned()),
+            "{}".to_owned(),
+            Vec::new(),
+            Err(("orderItems[0]".to_owned(), "it has no quantity".to_owned())),
+        )],
         stream: None,
         is_bulk: false,
         now: now(),

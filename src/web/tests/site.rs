@@ -235,11 +235,14 @@ impl Site {
             .write(WriteLane::Interactive, move |tx| {
                 let orders = facts
                     .iter()
-                    .map(|facts| ImportItem {
-                        external_id: Some(facts.external_id.clone()),
-                        payload: format!("{{\"orderId\":\"{}\"}}", facts.external_id),
-                        cuts: Vec::new(),
-                        facts: Ok(facts.clone()),
+                    .map(|facts| {
+                        let payload = format!("{{\"orderId\":\"{}\"}}", facts.external_id);
+                        ImportItem::new(
+                            Some(facts.external_id.clone()),
+                            payload,
+                            Vec::new(),
+                            Ok(facts.clone()),
+                        )
                     })
                     .collect();
                 let batch = ImportBatch {

@@ -1,0 +1,354 @@
+//! What people do while the appliance works: the warehouse ships, buyers cancel, shelves empty, somebody enters a
+//! tracking number late.
+//!
+//! They do only what people may do: nobody ships the same unit on both sides, so that every parcel has a right
+//! place on each of them.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::Request;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::clock::{Entropy, shifted};
+use crate::sim::{AMAZON, BIGCOMMERCE, World};
+
+/// Units on a shelf that was filled again.
+const FULL_SHELF: i64 = 5_000;
+
+const CARRIERS: [&str; 5] = ["UPS", "FedEx", "USPS", "DHL Express", "Royal Mail"];
+
+/// What people do next, and what they have left to do.
+#[derive(Debug)]
+pub struct Deeds {
+    draw: Entropy,
+    next_at: Timestamp,
+    gap_s: u64,
+    parcels: u64,
+    /// Shelves that are empty until then, by SKU.
+    empty: BTreeMap<String, Timestamp>,
+    /// Parcels whose tracking number comes later: shop order and place among its parcels.
+    untracked: Vec<(String, usize)>,
+}
+
+/// Where an order is shipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Desk {
+    /// In the shop's control panel.
+    Shop,
+    /// At the marketplace.
+    Marketplace,
+    /// One parcel in the shop, then the rest at the marketplace.
+    Both,
+    /// Nowhere: it stays open, or its buyer cancels.
+    Nobody,
+}
+
+impl Deeds {
+    /// People who begin at `start` and do something every `gap_s` seconds on average.
+    #[must_use]
+    pub fn new(draw: Entropy, start: Timestamp, gap_s: u64) -> Self {
+        Self { draw, next_at: start, gap_s, parcels: 0, empty: BTreeMap::new(), untracked: Vec::new() }
+    }
+
+    /// When they do the next thing.
+    #[must_use]
+    pub const fn next_at(&self) -> Timestamp {
+        self.next_at
+    }
+
+    /// Does what is due, and says what was done.
+    pub fn perform_due(&mut self, world: &World, now: Timestamp) -> Vec<String> {
+        let mut done = Vec::new();
+        while self.next_at <= now {
+            let gap = 1 + self.draw.below(2 * self.gap_s);
+            self.next_at = shifted(self.next_at, SignedDuration::from_secs(i64::try_from(gap).unwrap_or(1)));
+            let deed = match self.draw.below(100) {
+                0..38 => self.ship_in_shop(world),
+                38..62 => self.ship_at_marketplace(world),
+                62..72 => self.cancel(world),
+                72..78 => self.sell_in_shop(world),
+                78..84 => self.empty_shelf(world, now),
+                84..92 => self.fill_shelves(world, Some(now)),
+                _ => self.enter_tracking(world),
+            };
+            done.extend(deed);
+        }
+        done
+    }
+
+    /// Ends what was begun: every shelf is full and every parcel has its number.
+    pub fn finish(&mut self, world: &World) -> Vec<String> {
+        let mut done: Vec<String> = self.fill_shelves(world, None).into_iter().collect();
+        while !self.untracked.is_empty() {
+            done.extend(self.enter_tracking(world));
+        }
+        done
+    }
+
+    fn ship_in_shop(&mut self, world: &World) -> Option<String> {
+        let orders = list(world, BIGCOMMERCE, "shop_orders");
+        let sold = list(world, AMAZON, "orders");
+        // What the marketplace ships is not in our warehouse.
+        let is_ours = |order: &Value| {
+            let twin = sold.iter().find(|twin| twin["id"] == order["external_order_id"]);
+            twin.is_none_or(|twin| twin["fulfilled_by"] == "seller")
+        };
+        let waiting: Vec<&Value> = orders
+            .iter()
+            .filter(|order| is_ours(order))
+            .filter(|order| {
+                let is_open = !matches!(order["status_id"].as_i64(), Some(0 | 2 | 4 | 5 | 6 | 10) | None);
+                let desk = desk_of(text(order, "external_order_id"));
+                is_open
+                    && (desk == Desk::Shop
+                        || desk == Desk::Both && shipped_units(order, "line_id").is_empty())
+            })
+            .collect();
+        let order = self.pick(&waiting)?;
+        let left = left_to_ship(order, "line_id");
+        let is_part = desk_of(text(order, "external_order_id")) == Desk::Both || self.draw.below(100) < 30;
+        let lines = self.choose(&left, is_part)?;
+        let has_tracking = self.draw.below(100) >= 7;
+        let tracking = if has_tracking { self.tracking() } else { String::new() };
+        let carrier = self.carrier();
+        let id = text(order, "id");
+        let lines: Vec<Value> =
+            lines.iter().map(|(line, count)| json!({"line_id": line, "quantity": count})).collect();
+        let body = json!({"id": id, "carrier": carrier, "tracking": tracking, "lines": lines});
+        let done = command(world, BIGCOMMERCE, "ship", &body);
+        if !has_tracking && done.contains("200") {
+            let place = order["shipments"].as_array().map_or(0, Vec::len);
+            self.untracked.push((id.to_owned(), place));
+        }
+        Some(done)
+    }
+
+    fn ship_at_marketplace(&mut self, world: &World) -> Option<String> {
+        let copies = list(world, BIGCOMMERCE, "shop_orders");
+        let orders = list(world, AMAZON, "orders");
+        let copy_of = |order: &Value| copies.iter().find(|copy| copy["external_order_id"] == order["id"]);
+        let waiting: Vec<(&Value, Vec<(String, i64)>)> = orders
+            .iter()
+            .filter(|order| {
+                order["fulfilled_by"] == "seller"
+                    && order["paid"] == true
+                    && matches!(text(order, "status"), "open" | "part_shipped")
+            })
+            .filter_map(|order| match desk_of(text(order, "id")) {
+                Desk::Marketplace => Some((order, left_to_ship(order, "line_id"))),
+                Desk::Both => Some((order, left_beside(order, copy_of(order)?)?)),
+                Desk::Shop | Desk::Nobody => None,
+            })
+            .filter(|(_, left)| !left.is_empty())
+            .collect();
+        let places: Vec<usize> = (0..waiting.len()).collect();
+        let place = *self.pick(&places.iter().collect::<Vec<_>>())?;
+        let (order, left) = waiting.get(place)?;
+        let id = text(order, "id");
+        let is_part = desk_of(id) == Desk::Marketplace && self.draw.below(100) < 25;
+        let lines = self.choose(left, is_part)?;
+        let lines: Vec<Value> =
+            lines.iter().map(|(line, count)| json!({"line_id": line, "quantity": count})).collect();
+        let mut body = json!({"id": id, "carrier": self.carrier(), "lines": lines});
+        if self.draw.below(100) >= 8
+            && let Some(body) = body.as_object_mut()
+        {
+            body.insert("tracking".to_owned(), json!(self.tracking()));
+        }
+        Some(command(world, AMAZON, "ship", &body))
+    }
+
+    /// A buyer changes his mind about something that nobody has shipped.
+    fn cancel(&self, world: &World) -> Option<String> {
+        let copies = list(world, BIGCOMMERCE, "shop_orders");
+        let orders = list(world, AMAZON, "orders");
+        let has_parcels =
+            |order: &Value| order["shipments"].as_array().is_some_and(|parcels| !parcels.is_empty());
+        let waiting: Vec<&Value> = orders
+            .iter()
+            .filter(|order| text(order, "status") == "open" && order["fulfilled_by"] == "seller")
+            .filter(|order| {
+                let copy = copies.iter().find(|copy| copy["external_order_id"] == order["id"]);
+                !has_parcels(order) && !copy.is_some_and(has_parcels)
+            })
+            .collect();
+        let order = self.pick(&waiting)?;
+        Some(command(world, AMAZON, "cancel", &json!({"id": order["id"]})))
+    }
+
+    fn sell_in_shop(&self, world: &World) -> Option<String> {
+        let sku = self.shelf(world)?;
+        let body = json!({"sku": sku, "quantity": 1 + self.draw.below(2), "paid": self.draw.below(100) < 80});
+        Some(command(world, BIGCOMMERCE, "sell", &body))
+    }
+
+    fn empty_shelf(&mut self, world: &World, now: Timestamp) -> Option<String> {
+        let sku = self.shelf(world)?;
+        let minutes = 3 + self.draw.below(25);
+        let until = shifted(now, SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(3)));
+        self.empty.insert(sku.clone(), until);
+        Some(command(world, BIGCOMMERCE, "stock", &json!({"sku": sku, "quantity": 0})))
+    }
+
+    /// Fills the shelves whose time has come, or all of them.
+    fn fill_shelves(&mut self, world: &World, now: Option<Timestamp>) -> Option<String> {
+        let Some(now) = now else {
+            self.empty.clear();
+            for listing in list(world, BIGCOMMERCE, "listings") {
+                let body = json!({"sku": listing["sku"], "quantity": FULL_SHELF});
+                world.control(BIGCOMMERCE, "stock", Some(&body));
+            }
+            return Some("all shelves are filled".to_owned());
+        };
+        let sku = self.empty.iter().find(|(_, until)| **until <= now).map(|(sku, _)| sku.clone())?;
+        self.empty.remove(&sku);
+        Some(command(world, BIGCOMMERCE, "stock", &json!({"sku": sku, "quantity": FULL_SHELF})))
+    }
+
+    /// Somebody enters the number of a parcel that had none, in the shop's control panel.
+    fn enter_tracking(&mut self, world: &World) -> Option<String> {
+        if self.untracked.is_empty() {
+            return None;
+        }
+        let (order, place) = self.untracked.remove(0);
+        let known =
+            list(world, BIGCOMMERCE, "shop_orders").into_iter().find(|known| text(known, "id") == order)?;
+        let parcel = text(known["shipments"].as_array()?.get(place)?, "id").to_owned();
+        let credentials = world.connections(str::to_owned);
+        let shop = credentials.as_array()?.iter().find(|entry| entry["channel"] == BIGCOMMERCE)?;
+        let credentials = &shop["credentials"];
+        let hash = text(credentials, "store_hash");
+        let body = json!({"tracking_number": self.tracking()}).to_string();
+        let request = Request::builder()
+            .method(http::Method::PUT)
+            .uri(format!("/stores/{hash}/v2/orders/{order}/shipments/{parcel}"))
+            .header("x-auth-token", text(credentials, "access_token"))
+            .body(Bytes::from(body.clone()))
+            .ok()?;
+        let status = world.handle(BIGCOMMERCE, &request).response.status();
+        Some(format!("{BIGCOMMERCE} tracking of {order}/{parcel}: {body} → {}", status.as_u16()))
+    }
+
+    /// All of `left`, or a part of it.
+    fn choose(&self, left: &[(String, i64)], is_part: bool) -> Option<Vec<(String, i64)>> {
+        let units: i64 = left.iter().map(|(_, count)| count).sum();
+        if units < 1 {
+            return None;
+        }
+        if !is_part || units < 2 {
+            return Some(left.to_vec());
+        }
+        let (line, count) = self.pick(&left.iter().collect::<Vec<_>>())?;
+        let most = if *count == units { units - 1 } else { *count };
+        let drawn = self.draw.below(u64::try_from(most).unwrap_or(1));
+        Some(vec![(line.clone(), 1 + i64::try_from(drawn).unwrap_or(0))])
+    }
+
+    fn shelf(&self, world: &World) -> Option<String> {
+        let listings = list(world, BIGCOMMERCE, "listings");
+        let full: Vec<&Value> =
+            listings.iter().filter(|listing| listing["quantity"].as_i64() > Some(5)).collect();
+        // What sells best is at the front.
+        let front = full.len().div_ceil(2);
+        self.pick(full.get(..front)?).map(|listing| text(listing, "sku").to_owned())
+    }
+
+    fn tracking(&mut self) -> String {
+        self.parcels += 1;
+        let prefix = match self.parcels % 3 {
+            0 => "1Z",
+            1 => "9400",
+            _ => "JD01",
+        };
+        format!("{prefix}{:08}", self.parcels)
+    }
+
+    fn carrier(&self) -> &'static str {
+        self.pick(&CARRIERS.iter().collect::<Vec<_>>()).copied().unwrap_or("UPS")
+    }
+
+    fn pick<'a, T: ?Sized>(&self, choices: &[&'a T]) -> Option<&'a T> {
+        let bound = u64::try_from(choices.len()).unwrap_or(0);
+        let place = usize::try_from(self.draw.below(bound)).ok()?;
+        choices.get(place).copied()
+    }
+}
+
+/// Who ships an order follows from its id.
+fn desk_of(external_id: &str) -> Desk {
+    let sum: u32 = external_id.bytes().map(u32::from).sum();
+    match (external_id.is_empty(), sum % 20) {
+        (true, _) | (_, 0..8) => Desk::Shop,
+        (_, 8..14) => Desk::Marketplace,
+        (_, 14..17) => Desk::Both,
+        _ => Desk::Nobody,
+    }
+}
+
+/// A list of the simulators' truth.
+pub fn list(world: &World, platform: &str, name: &str) -> Vec<Value> {
+    match world.control(platform, name, None).1 {
+        Value::Array(list) => list,
+        _ => Vec::new(),
+    }
+}
+
+/// A field that is text; empty where it is not.
+pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_default()
+}
+
+fn command(world: &World, platform: &str, name: &str, body: &Value) -> String {
+    let (status, _) = world.control(platform, name, Some(body));
+    format!("{platform} {name} {body} → {}", status.as_u16())
+}
+
+/// Units in parcels, by the field that names the line.
+pub fn shipped_units(order: &Value, name: &str) -> BTreeMap<String, i64> {
+    let mut units = BTreeMap::new();
+    let parcels = order["shipments"].as_array().into_iter().flatten();
+    for line in parcels.flat_map(|parcel| parcel["lines"].as_array().into_iter().flatten()) {
+        *units.entry(text(line, name).to_owned()).or_default() += line["quantity"].as_i64().unwrap_or(0);
+    }
+    units
+}
+
+fn left_to_ship(order: &Value, name: &str) -> Vec<(String, i64)> {
+    let shipped = shipped_units(order, name);
+    let lines = order["lines"].as_array().into_iter().flatten();
+    lines
+        .map(|line| {
+            let id = text(line, name).to_owned();
+            let left = line["quantity"].as_i64().unwrap_or(0) - shipped.get(&id).copied().unwrap_or(0);
+            (id, left)
+        })
+        .filter(|(_, left)| *left > 0)
+        .collect()
+}
+
+/// What is left at the marketplace beside what the shop has shipped: only once it has, and nothing else has been
+/// shipped at the marketplace. By the marketplace's lines, matched to the shop's by SKU.
+fn left_beside(order: &Value, copy: &Value) -> Option<Vec<(String, i64)>> {
+    let parcels = |order: &Value| order["shipments"].as_array().cloned().unwrap_or_default();
+    let ours: Vec<String> = parcels(copy).iter().map(|parcel| text(parcel, "tracking").to_owned()).collect();
+    let is_foreign =
+        parcels(order).iter().any(|parcel| !ours.iter().any(|known| known == text(parcel, "tracking")));
+    if ours.is_empty() || is_foreign {
+        return None;
+    }
+    let by_line = shipped_units(copy, "line_id");
+    let sku_of: BTreeMap<&str, &str> =
+        copy["lines"].as_array()?.iter().map(|line| (text(line, "line_id"), text(line, "sku"))).collect();
+    let mut left = Vec::new();
+    for line in order["lines"].as_array()? {
+        let sku = text(line, "sku");
+        let twin = sku_of.iter().find(|(_, known)| **known == sku)?;
+        let count = line["quantity"].as_i64()? - by_line.get(*twin.0).copied().unwrap_or(0);
+        if count > 0 {
+            left.push((text(line, "line_id").to_owned(), count));
+        }
+    }
+    Some(left)
+}

@@ -1,0 +1,712 @@
+//! The field between one appliance and the simulated platforms: every call passes here, meets its fault, and is
+//! counted; here the process dies, with a copy of its files as they are at that moment.
+//!
+//! A dead process must not be heard again: whatever it still does after its copy was made meets silence.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+
+use super::deeds::Deeds;
+use super::matrix::{Cell, Fault, Matrix, OPERATIONS, Operation, OperationKind, Side, place_of};
+use super::snapshot;
+use super::trace::Trace;
+use crate::clock::{Clock, Entropy, ManualClock, shifted};
+use crate::http::{Answer, Call, Transport, TransportError};
+use crate::sim::{Delivery, World};
+use crate::store::CommitMoment;
+
+/// How often things go wrong by themselves, in a thousand.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Calls that meet a fault.
+    pub fault: u64,
+    /// Calls at which the process dies.
+    pub crash_at_call: u64,
+    /// Commits at which it dies.
+    pub crash_at_commit: u64,
+}
+
+/// A cell that this run is to hit: the `skip`th call after so many that it could strike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Aim {
+    /// What and where.
+    pub cell: Cell,
+    /// Calls that are let pass before.
+    pub skip: u32,
+}
+
+/// What the field starts with.
+pub struct FieldSetup {
+    /// The platforms.
+    pub world: World,
+    /// Their time and ours.
+    pub clock: Arc<ManualClock>,
+    /// What goes wrong by itself.
+    pub rates: Rates,
+    /// What is made to go wrong.
+    pub aims: Vec<Aim>,
+    /// What people do meanwhile.
+    pub deeds: Deeds,
+    /// Where the draws come from.
+    pub entropy: Entropy,
+    /// The folder of folders, one for each life of the process.
+    pub root: PathBuf,
+}
+
+/// The field.
+#[derive(Debug)]
+pub struct Field {
+    /// The platforms.
+    pub world: World,
+    /// Their time and ours.
+    pub clock: Arc<ManualClock>,
+    crash: Notify,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    draw: Entropy,
+    rates: Rates,
+    aims: Vec<Aim>,
+    is_on: bool,
+    /// The process that is heard.
+    life: u64,
+    is_dead: bool,
+    root: PathBuf,
+    /// Calls and commits until the process dies again: crashes come in rows.
+    dies_in: Option<u32>,
+    last_operation: usize,
+    wal_bytes: u64,
+    commit_crash: Option<Side>,
+    snapshot_error: Option<String>,
+    matrix: Matrix,
+    trace: Trace,
+    deeds: Deeds,
+    /// When a person enters new credentials, by platform.
+    repairs: BTreeMap<&'static str, Timestamp>,
+    writes: u64,
+    commits: u64,
+}
+
+/// What became of a call.
+struct Outcome {
+    /// None where the process is dead.
+    answer: Option<Result<Answer, TransportError>>,
+    /// Whether the fault really took place.
+    is_hit: bool,
+}
+
+impl Outcome {
+    fn answered(response: Response<Bytes>) -> Self {
+        Self { answer: Some(Ok(answer_of(response))), is_hit: true }
+    }
+
+    fn failed(error: TransportError) -> Self {
+        Self { answer: Some(Err(error)), is_hit: true }
+    }
+
+    const fn dead() -> Self {
+        Self { answer: None, is_hit: true }
+    }
+}
+
+/// What has happened on the field up to now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tally {
+    /// Calls that changed something, and deeds of people.
+    pub writes: u64,
+    /// Commits of the store.
+    pub commits: u64,
+}
+
+impl Field {
+    /// A field on which nothing goes wrong yet.
+    #[must_use]
+    pub fn new(setup: FieldSetup) -> Self {
+        let state = State {
+            draw: setup.entropy,
+            rates: setup.rates,
+            aims: setup.aims,
+            is_on: false,
+            life: 0,
+            is_dead: false,
+            root: setup.root,
+            dies_in: None,
+            last_operation: 0,
+            wal_bytes: 0,
+            commit_crash: None,
+            snapshot_error: None,
+            matrix: Matrix::default(),
+            trace: Trace::default(),
+            deeds: setup.deeds,
+            repairs: BTreeMap::new(),
+            writes: 0,
+            commits: 0,
+        };
+        Self { world: setup.world, clock: setup.clock, crash: Notify::new(), state: Mutex::new(state) }
+    }
+
+    /// Waits until the process dies.
+    pub async fn death(&self) {
+        while !self.is_dead() {
+            self.crash.notified().await;
+        }
+    }
+
+    /// Whether the process has died.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.lock().is_dead
+    }
+
+    /// From now on things go wrong and people are at work, or no longer.
+    pub fn set_faults(&self, is_on: bool) {
+        let mut state = self.lock();
+        state.is_on = is_on;
+        if !is_on {
+            state.dies_in = None;
+            state.commit_crash = None;
+        }
+    }
+
+    /// Whether things go wrong.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.lock().is_on
+    }
+
+    /// Kills the process between two calls, for a restore.
+    ///
+    /// # Errors
+    /// What became of the copy of its files, if that failed.
+    pub fn kill(&self) -> Result<(), String> {
+        let mut state = self.lock();
+        if !state.is_dead {
+            let now = self.clock.now();
+            state.die(now, None);
+            self.crash.notify_one();
+        }
+        state.snapshot_error.clone().map_or(Ok(()), Err)
+    }
+
+    /// The folder of the process that lives, or, after its death, of the next one.
+    #[must_use]
+    pub fn folder(&self) -> PathBuf {
+        let state = self.lock();
+        folder_of(&state.root, state.life)
+    }
+
+    /// A new process is heard from now on; a second death may be near. The answer is its number.
+    pub fn begin_life(&self) -> u64 {
+        let mut state = self.lock();
+        state.is_dead = false;
+        state.commit_crash = None;
+        state.dies_in = (state.is_on && state.draw.below(100) < 30).then(|| {
+            let events = state.draw.below(14).saturating_add(1);
+            u32::try_from(events).unwrap_or(1)
+        });
+        state.life
+    }
+
+    /// What has happened up to now.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let state = self.lock();
+        Tally { writes: state.writes, commits: state.commits }
+    }
+
+    /// A line for the log of this run.
+    pub fn note(&self, text: &str) {
+        let now = self.clock.now();
+        self.lock().trace.add(now, text);
+    }
+
+    /// What was counted, and the log.
+    #[must_use]
+    pub fn result(&self) -> (Matrix, Trace, Option<String>) {
+        let state = self.lock();
+        (state.matrix.clone(), state.trace.clone(), state.snapshot_error.clone())
+    }
+
+    /// When people do the next thing.
+    #[must_use]
+    pub fn next_deed(&self) -> Timestamp {
+        let state = self.lock();
+        if state.is_on { state.deeds.next_at() } else { Timestamp::MAX }
+    }
+
+    /// Lets people do what is due.
+    pub fn let_people_act(&self) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        if state.is_on {
+            state.act(&self.world, now);
+        }
+    }
+
+    /// People finish what they began: missing tracking numbers, empty shelves.
+    pub fn let_people_finish(&self) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let state = &mut *state;
+        for done in state.deeds.finish(&self.world) {
+            state.trace.add(now, &done);
+            state.writes += 1;
+        }
+    }
+
+    /// Platforms whose new credentials a person enters now.
+    #[must_use]
+    pub fn due_repairs(&self, is_last: bool) -> Vec<&'static str> {
+        let now = self.clock.now();
+        let state = self.lock();
+        let due = state.repairs.iter().filter(|(_, at)| is_last || **at <= now);
+        due.map(|(platform, _)| *platform).collect()
+    }
+
+    /// New credentials are in.
+    pub fn repaired(&self, platform: &str) {
+        self.lock().repairs.retain(|known, _| *known != platform);
+    }
+
+    /// A draw for the run itself.
+    pub fn below(&self, bound: u64) -> u64 {
+        self.lock().draw.below(bound)
+    }
+
+    /// The store commits, on its own thread.
+    pub fn on_commit(&self, life: u64, moment: CommitMoment) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        if state.is_dead || state.life != life {
+            return;
+        }
+        let folder = folder_of(&state.root, life);
+        match moment {
+            CommitMoment::Before => {
+                state.commits += 1;
+                state.commit_crash = state.draw_commit_crash();
+                state.wal_bytes = snapshot::wal_bytes(&folder);
+                if state.commit_crash != Some(Side::Before) {
+                    return;
+                }
+            }
+            CommitMoment::After if state.commit_crash.is_none() => {
+                let commits = state.commits;
+                state.trace.count(commits);
+                return;
+            }
+            CommitMoment::After => {}
+        }
+        let Some(side) = state.commit_crash.take() else { return };
+        let cell = Cell { fault: Fault::CrashAtCommit, operation: state.last_operation, side };
+        let kept = match side {
+            Side::Before | Side::After => None,
+            Side::During => {
+                let written = snapshot::wal_bytes(&folder).saturating_sub(state.wal_bytes);
+                let wal_bytes = state.wal_bytes;
+                Some(wal_bytes.saturating_add(state.draw.below(written)))
+            }
+        };
+        state.matrix.hit(cell);
+        state.trace.add(now, &cell.to_string());
+        state.die(now, kept);
+        self.crash.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One call; none where its process is dead.
+    fn exchange(&self, life: u64, call: &Call) -> Option<Result<Answer, TransportError>> {
+        let platform = platform_of(call);
+        let Some(operation) = place_of(&platform, call.operation) else {
+            let text = format!("the campaign does not know {platform}.{}", call.operation);
+            return Some(Err(TransportError::Invalid(text)));
+        };
+        let known = OPERATIONS.get(operation)?;
+        let mut state = self.lock();
+        if state.is_dead || state.life != life {
+            return None;
+        }
+        self.clock.advance(Duration::from_millis(20 + state.draw.below(180)));
+        let now = self.clock.now();
+        if state.is_on {
+            state.act(&self.world, now);
+        }
+        state.last_operation = operation;
+        state.matrix.count_call(operation);
+        state.writes += u64::from(known.kind.is_write());
+        let cell = state.draw_cell(operation, known);
+        let outcome = match cell {
+            None => Outcome::answered(self.handle(known, &call.request)),
+            Some(cell) => self.strike(&mut state, cell, known, call),
+        };
+        let struck = cell.filter(|_| outcome.is_hit);
+        state.trace.call(now, known, call, struck, outcome.answer.as_ref());
+        if let Some(cell) = struck {
+            state.matrix.hit(cell);
+            state.forget_aim(cell);
+        }
+        if outcome.answer.is_none() {
+            state.die(self.clock.now(), None);
+            self.crash.notify_one();
+        }
+        outcome.answer
+    }
+
+    fn handle(&self, operation: &Operation, request: &Request<Bytes>) -> Response<Bytes> {
+        self.world.handle(operation.platform, request).response
+    }
+
+    /// Makes the platform's next call meet one of its own faults.
+    fn plan(&self, operation: &Operation, kind: &str) {
+        let body = json!({"operation": "*", "kind": kind, "count": 1});
+        self.world.control(operation.platform, "fault", Some(&body));
+    }
+
+    fn strike(&self, state: &mut State, cell: Cell, operation: &Operation, call: &Call) -> Outcome {
+        let request = &call.request;
+        let reset = || Outcome::failed(TransportError::ResetMidway("connection reset".to_owned()));
+        let is_after = cell.side == Side::After;
+        match cell.fault {
+            Fault::ConnectFailed => {
+                self.clock.advance(Duration::from_secs(state.draw.below(10)));
+                Outcome::failed(TransportError::ConnectFailed("connection refused".to_owned()))
+            }
+            Fault::Timeout => {
+                if is_after {
+                    self.handle(operation, request);
+                }
+                self.time_out(call)
+            }
+            Fault::Late => self.strike_late(state, operation, call),
+            Fault::Reset => {
+                if is_after {
+                    self.handle(operation, request);
+                }
+                reset()
+            }
+            Fault::ServerError => {
+                if is_after {
+                    self.handle(operation, request);
+                }
+                Outcome::answered(server_error(state.draw.below(3)))
+            }
+            Fault::Throttled if operation.kind == OperationKind::Token => {
+                Outcome::answered(page(StatusCode::TOO_MANY_REQUESTS, "Too many requests"))
+            }
+            Fault::Throttled => {
+                self.plan(operation, "429");
+                Outcome::answered(self.handle(operation, request))
+            }
+            Fault::Expired => Outcome::answered(self.handle(operation, &with_dead_token(request))),
+            Fault::Revoked => self.strike_revoked(state, operation, request),
+            Fault::Malformed => {
+                if is_after {
+                    self.handle(operation, request);
+                }
+                Outcome::answered(page(StatusCode::OK, "Please sign in to the network"))
+            }
+            Fault::Partial => {
+                let mut response = self.handle(operation, request);
+                let half = response.body().len() / 2;
+                if half == 0 {
+                    return reset();
+                }
+                *response.body_mut() = response.body().slice(..half);
+                Outcome::answered(response)
+            }
+            Fault::Stale => {
+                self.plan(operation, "stale");
+                Outcome::answered(self.handle(operation, request))
+            }
+            Fault::Duplicate if operation.list.is_none() => {
+                self.handle(operation, request);
+                Outcome::answered(self.handle(operation, request))
+            }
+            Fault::Duplicate | Fault::Reordered => {
+                let response = self.handle(operation, request);
+                relist(response, operation, cell.fault, &state.draw)
+            }
+            Fault::Slow => {
+                self.clock.advance(Duration::from_secs(3 + state.draw.below(24)));
+                Outcome::answered(self.handle(operation, request))
+            }
+            Fault::Crash => {
+                if is_after {
+                    // It may still be under way when we die, and land when the next process is at work.
+                    if operation.kind.is_write() && state.draw.below(2) == 0 {
+                        self.plan(operation, "late");
+                    }
+                    self.handle(operation, request);
+                }
+                Outcome::dead()
+            }
+            Fault::CrashAtCommit => {
+                Outcome { is_hit: false, ..Outcome::answered(self.handle(operation, request)) }
+            }
+        }
+    }
+
+    fn time_out(&self, call: &Call) -> Outcome {
+        self.clock.advance(call.timeout);
+        Outcome::failed(TransportError::TimedOut { request_sent: true })
+    }
+
+    /// The client is told that it failed, in one of three ways, and the effect comes later.
+    fn strike_late(&self, state: &State, operation: &Operation, call: &Call) -> Outcome {
+        self.plan(operation, "late");
+        let reply = self.world.handle(operation.platform, &call.request);
+        let is_hit = reply.delivery == Delivery::NeverAnswered;
+        let outcome = match state.draw.below(3) {
+            0 => self.time_out(call),
+            1 => {
+                self.clock.advance(Duration::from_secs(state.draw.below(20)));
+                Outcome::failed(TransportError::ResetMidway("connection reset".to_owned()))
+            }
+            _ => {
+                self.clock.advance(Duration::from_secs(10));
+                Outcome::answered(page(StatusCode::GATEWAY_TIMEOUT, "Gateway timeout"))
+            }
+        };
+        Outcome { is_hit, ..outcome }
+    }
+
+    /// The seller ends the authorisation just before the call; a person gives a new one after a while.
+    fn strike_revoked(&self, state: &mut State, operation: &Operation, request: &Request<Bytes>) -> Outcome {
+        self.world.control(operation.platform, "revoke", Some(&json!({})));
+        let minutes = 2 + state.draw.below(25);
+        let wait = SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(2));
+        state.repairs.insert(operation.platform, shifted(self.clock.now(), wait));
+        Outcome::answered(self.handle(operation, request))
+    }
+}
+
+impl State {
+    /// People do what is due.
+    fn act(&mut self, world: &World, now: Timestamp) {
+        for done in self.deeds.perform_due(world, now) {
+            self.trace.add(now, &done);
+            self.writes += 1;
+        }
+    }
+
+    /// The process dies: its files are copied as they are. `kept_wal_bytes` cuts the log off there.
+    fn die(&mut self, now: Timestamp, kept_wal_bytes: Option<u64>) {
+        let (from, to) = (folder_of(&self.root, self.life), folder_of(&self.root, self.life + 1));
+        if let Err(error) = snapshot::copy(&from, &to, kept_wal_bytes) {
+            self.snapshot_error.get_or_insert(error.to_string());
+        }
+        self.is_dead = true;
+        self.life += 1;
+        self.dies_in = None;
+        self.trace.add(now, "the process dies");
+    }
+
+    /// What happens to this call.
+    fn draw_cell(&mut self, operation: usize, known: &Operation) -> Option<Cell> {
+        if !self.is_on {
+            return None;
+        }
+        if let Some(cell) = self.aimed(operation, |fault| fault != Fault::CrashAtCommit) {
+            return Some(cell);
+        }
+        if self.must_die() || self.draw.below(1000) < self.rates.crash_at_call {
+            let side = if self.draw.below(2) == 0 { Side::Before } else { Side::After };
+            return Some(Cell { fault: Fault::Crash, operation, side });
+        }
+        if self.draw.below(1000) >= self.rates.fault {
+            return None;
+        }
+        let total: u64 = USUAL.iter().map(|(_, _, weight)| weight).sum();
+        let mut place = self.draw.below(total);
+        for (fault, side, weight) in USUAL {
+            if place < weight {
+                return fault.is_possible(known, side).then_some(Cell { fault, operation, side });
+            }
+            place -= weight;
+        }
+        None
+    }
+
+    fn aimed(&mut self, operation: usize, is_meant: impl Fn(Fault) -> bool) -> Option<Cell> {
+        let meant = |aim: &&mut Aim| aim.cell.operation == operation && is_meant(aim.cell.fault);
+        for aim in self.aims.iter_mut().filter(meant) {
+            if aim.skip == 0 {
+                return Some(aim.cell);
+            }
+            aim.skip -= 1;
+        }
+        None
+    }
+
+    fn forget_aim(&mut self, cell: Cell) {
+        if let Some(place) = self.aims.iter().position(|aim| aim.cell == cell) {
+            self.aims.remove(place);
+        }
+    }
+
+    /// Counts down to the next death of a row.
+    fn must_die(&mut self) -> bool {
+        let Some(left) = self.dies_in else { return false };
+        self.dies_in = left.checked_sub(1);
+        left == 0
+    }
+
+    fn draw_commit_crash(&mut self) -> Option<Side> {
+        if !self.is_on {
+            return None;
+        }
+        if let Some(cell) = self.aimed(self.last_operation, |fault| fault == Fault::CrashAtCommit) {
+            self.forget_aim(cell);
+            return Some(cell.side);
+        }
+        if !self.must_die() && self.draw.below(1000) >= self.rates.crash_at_commit {
+            return None;
+        }
+        Some(match self.draw.below(3) {
+            0 => Side::Before,
+            1 => Side::During,
+            _ => Side::After,
+        })
+    }
+}
+
+/// What goes wrong by itself, and how often beside the others.
+const USUAL: [(Fault, Side, u64); 22] = [
+    (Fault::ConnectFailed, Side::Before, 20),
+    (Fault::Timeout, Side::Before, 20),
+    (Fault::Timeout, Side::After, 40),
+    (Fault::Late, Side::After, 60),
+    (Fault::Reset, Side::Before, 10),
+    (Fault::Reset, Side::After, 20),
+    (Fault::ServerError, Side::Before, 20),
+    (Fault::ServerError, Side::After, 20),
+    (Fault::Throttled, Side::Before, 30),
+    (Fault::Expired, Side::Before, 3),
+    (Fault::Revoked, Side::Before, 1),
+    (Fault::Malformed, Side::Before, 10),
+    (Fault::Malformed, Side::After, 10),
+    (Fault::Partial, Side::After, 20),
+    (Fault::Stale, Side::After, 60),
+    (Fault::Duplicate, Side::After, 20),
+    (Fault::Reordered, Side::After, 20),
+    (Fault::Slow, Side::After, 20),
+    (Fault::Crash, Side::Before, 2),
+    (Fault::Crash, Side::After, 4),
+    (Fault::CrashAtCommit, Side::Before, 0),
+    (Fault::CrashAtCommit, Side::After, 0),
+];
+
+/// One process's way to the platforms.
+#[derive(Debug)]
+pub struct Passage {
+    field: Arc<Field>,
+    life: u64,
+}
+
+impl Passage {
+    /// The way of the process of this number.
+    #[must_use]
+    pub const fn new(field: Arc<Field>, life: u64) -> Self {
+        Self { field, life }
+    }
+}
+
+#[async_trait]
+impl Transport for Passage {
+    async fn send(&self, call: Call) -> Result<Answer, TransportError> {
+        match self.field.exchange(self.life, &call) {
+            Some(result) => result,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+fn folder_of(root: &Path, life: u64) -> PathBuf {
+    root.join(format!("life-{life}"))
+}
+
+fn platform_of(call: &Call) -> String {
+    let host = call.request.uri().host().unwrap_or_default();
+    host.split('.').next().unwrap_or_default().to_owned()
+}
+
+fn answer_of(response: Response<Bytes>) -> Answer {
+    let (parts, body) = response.into_parts();
+    Answer { status: parts.status, headers: parts.headers, body, duration: Duration::ZERO }
+}
+
+/// A page for people, as proxies and portals send.
+fn page(status: StatusCode, text: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(format!("<html><body>{text}</body></html>")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
+    response
+}
+
+fn server_error(variant: u64) -> Response<Bytes> {
+    match variant {
+        0 => page(StatusCode::BAD_GATEWAY, "Bad gateway"),
+        1 => {
+            let mut response = page(StatusCode::SERVICE_UNAVAILABLE, "Be right back");
+            response.headers_mut().insert(http::header::RETRY_AFTER, HeaderValue::from_static("30"));
+            response
+        }
+        _ => {
+            let mut response = Response::new(Bytes::from_static(b"{\"error\":\"internal\"}"));
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            response
+        }
+    }
+}
+
+/// The request as it would be with a token that has died meanwhile.
+fn with_dead_token(request: &Request<Bytes>) -> Request<Bytes> {
+    let mut request = request.clone();
+    for name in ["x-amz-access-token", "x-auth-token"] {
+        if let Some(value) = request.headers_mut().get_mut(name) {
+            *value = HeaderValue::from_static("dead");
+        }
+    }
+    request
+}
+
+/// The answer with its list repeated or shuffled; unhit where the list is too short for that.
+fn relist(response: Response<Bytes>, operation: &Operation, fault: Fault, draw: &Entropy) -> Outcome {
+    let unhit = |response| Outcome { is_hit: false, ..Outcome::answered(response) };
+    let Ok(mut body) = serde_json::from_slice::<Value>(response.body()) else { return unhit(response) };
+    let mut place = Some(&mut body);
+    for name in operation.list.unwrap_or_default() {
+        place = place.and_then(|value| value.get_mut(*name));
+    }
+    let Some(Value::Array(list)) = place else { return unhit(response) };
+    if fault == Fault::Duplicate {
+        if list.is_empty() {
+            return unhit(response);
+        }
+        list.extend_from_within(..);
+    } else {
+        if list.len() < 2 {
+            return unhit(response);
+        }
+        for end in (1..list.len()).rev() {
+            let bound = u64::try_from(end + 1).unwrap_or(1);
+            list.swap(end, usize::try_from(draw.below(bound)).unwrap_or(0));
+        }
+    }
+    let (parts, _) = response.into_parts();
+    Outcome::answered(Response::from_parts(parts, Bytes::from(body.to_string())))
+}

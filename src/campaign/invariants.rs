@@ -1,0 +1,363 @@
+//! What must hold: the platforms' truth against what the appliance holds, after every step and once all is quiet.
+//!
+//! The truth is the simulators' own; nothing here may ask the appliance what it believes to be true there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::deeds::{list, text};
+use super::rig::{Rig, words};
+use crate::domain::connection::{ConnectionState, ExportFulfilment, History, UnmatchedSku};
+use crate::domain::effect::{Effect, EffectKind, EffectState};
+use crate::domain::order::{ExportState, OrderStatus};
+use crate::domain::reason::ReasonCode;
+use crate::sim::{AMAZON, BIGCOMMERCE};
+use crate::store::standing::{Standing, standings};
+use crate::store::{effects, incidents, orders, verify};
+
+/// The shop's status of a cancelled order.
+const CANCELLED: i64 = 5;
+
+/// What was seen so far: what may only ever grow.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// The platform's time and the status of every order that is held.
+    held: BTreeMap<(i64, String), (Timestamp, OrderStatus)>,
+    /// Parcels at the marketplace: order and tracking number.
+    parcels: BTreeSet<(String, String)>,
+}
+
+impl Ledger {
+    /// A backup was restored: what is held may be older than what was seen.
+    pub fn forget_held(&mut self) {
+        self.held.clear();
+    }
+}
+
+/// The platforms' truth.
+struct Truth {
+    marketplace: Vec<Value>,
+    shop: Vec<Value>,
+    mails: Value,
+    go_live: Timestamp,
+}
+
+impl Truth {
+    fn of(rig: &Rig) -> Result<Self, String> {
+        let world = &rig.field.world;
+        let connection = rig.engine()?.connection(rig.marketplace).ok_or("the connection is gone")?;
+        Ok(Self {
+            marketplace: list(world, AMAZON, "orders"),
+            shop: list(world, BIGCOMMERCE, "shop_orders"),
+            mails: world.control(BIGCOMMERCE, "mails", None).1,
+            go_live: connection.settings.go_live.ok_or("the connection has no go-live")?,
+        })
+    }
+
+    fn copies(&self) -> BTreeMap<&str, Vec<&Value>> {
+        let mut copies: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+        for copy in self.shop.iter().filter(|copy| copy["external_order_id"].is_string()) {
+            copies.entry(text(copy, "external_order_id")).or_default().push(copy);
+        }
+        copies
+    }
+
+    fn is_history(&self, order: &Value) -> bool {
+        placed_at(order) < self.go_live
+    }
+}
+
+fn placed_at(order: &Value) -> Timestamp {
+    text(order, "placed_at").parse().unwrap_or(Timestamp::MIN)
+}
+
+/// What must hold at the platforms at every moment.
+///
+/// # Errors
+/// What does not.
+pub fn check_truth(rig: &mut Rig) -> Result<(), String> {
+    let truth = Truth::of(rig)?;
+    check_copies(&truth)?;
+    check_parcels(&truth, &mut rig.ledger)
+}
+
+/// What must hold in the store at every moment.
+///
+/// # Errors
+/// What does not.
+pub async fn check_held(rig: &mut Rig) -> Result<(), String> {
+    let held = rig.store()?.read(standings).await.map_err(words)?;
+    check_standings(&held, &mut rig.ledger)
+}
+
+/// Nothing is doubled, nothing that must stay out is in, and every total is the marketplace's.
+fn check_copies(truth: &Truth) -> Result<(), String> {
+    let copies = truth.copies();
+    let mut known = 0;
+    for order in &truth.marketplace {
+        let Some(found) = copies.get(text(order, "id")) else { continue };
+        known += 1;
+        if found.len() > 1 {
+            return Err(format!("an order is in the shop {} times: {order} → {found:?}", found.len()));
+        }
+        if truth.is_history(order) {
+            return Err(format!("history was exported: {order} → {found:?}"));
+        }
+        if order["paid"] != true && order["status"] != "cancelled" {
+            return Err(format!("an unpaid order was exported: {order}"));
+        }
+        for copy in found {
+            let is_same =
+                copy["total_minor"] == order["total_minor"] && copy["currency"] == order["currency"];
+            if !is_same {
+                return Err(format!("the shop's total is not the marketplace's: {order} → {copy}"));
+            }
+        }
+    }
+    if known != copies.len() {
+        return Err("the shop has an order that the marketplace does not know".to_owned());
+    }
+    Ok(())
+}
+
+/// No parcel is told twice, and none that was told disappears.
+fn check_parcels(truth: &Truth, ledger: &mut Ledger) -> Result<(), String> {
+    for order in truth.marketplace.iter().chain(&truth.shop) {
+        let numbers = tracking_numbers(order);
+        let distinct: BTreeSet<&String> = numbers.iter().collect();
+        if distinct.len() != numbers.len() {
+            return Err(format!("a parcel was told twice: {order}"));
+        }
+    }
+    for copy in &truth.shop {
+        let parcels = copy["shipments"].as_array().map_or(0, Vec::len);
+        let mails = truth.mails["by_order"][text(copy, "id")].as_u64().unwrap_or(0);
+        if u64::try_from(parcels).unwrap_or(0) != mails {
+            return Err(format!("the shop mailed {mails} times about {parcels} parcels: {copy}"));
+        }
+    }
+    let mut now = BTreeSet::new();
+    for order in &truth.marketplace {
+        now.extend(tracking_numbers(order).into_iter().map(|number| (text(order, "id").to_owned(), number)));
+    }
+    if let Some((order, number)) = ledger.parcels.difference(&now).next() {
+        return Err(format!("parcel {number} of {order} was there at the marketplace, and is gone"));
+    }
+    ledger.parcels = now;
+    Ok(())
+}
+
+/// No status was moved by an older fact, and nothing that was held is gone.
+fn check_standings(held: &[Standing], ledger: &mut Ledger) -> Result<(), String> {
+    let mut now = BTreeMap::new();
+    for order in held {
+        let key = (order.connection.0, order.external_id.clone());
+        if let Some((updated_at, status)) = ledger.held.get(&key)
+            && order.updated_at < *updated_at
+        {
+            return Err(format!(
+                "order {} went from {status} of {updated_at} back to {} of {}",
+                order.external_id, order.status, order.updated_at
+            ));
+        }
+        if now.insert(key, (order.updated_at, order.status)).is_some() {
+            return Err(format!("order {} is held twice", order.external_id));
+        }
+    }
+    if let Some((_, lost)) = ledger.held.keys().find(|key| !now.contains_key(*key)) {
+        return Err(format!("order {lost} was held and is gone"));
+    }
+    ledger.held = now;
+    Ok(())
+}
+
+/// What is still missing or wrong once everybody has had time. An empty list is good news.
+///
+/// # Errors
+/// Where it could not be found out.
+pub async fn open_points(rig: &mut Rig) -> Result<Vec<String>, String> {
+    check_truth(rig)?;
+    check_held(rig).await?;
+    let truth = Truth::of(rig)?;
+    let store = rig.store()?;
+    let (held, open, incidents, findings, parked) = store
+        .read(|read| {
+            Ok((
+                standings(read)?,
+                effects::open_effects(read)?,
+                incidents::open_incidents(read)?,
+                verify::verify(read)?,
+                orders::parked(read, 10)?,
+            ))
+        })
+        .await
+        .map_err(words)?;
+    let mut points: Vec<String> = Vec::new();
+    points.extend(incidents.iter().map(|incident| format!("an incident is open: {}", incident.what.text)));
+    points.extend(findings.iter().map(|finding| format!("verify, {}: {}", finding.check, finding.text)));
+    points
+        .extend(parked.iter().map(|parked| format!("a payload is parked: {} {}", parked.place, parked.what)));
+    for connection in rig.engine()?.connections() {
+        if connection.state != ConnectionState::Active {
+            points.push(format!("{} is {}", connection.alias, connection.state));
+        }
+    }
+    let by_id: BTreeMap<(i64, &str), &Standing> =
+        held.iter().map(|order| ((order.connection.0, order.external_id.as_str()), order)).collect();
+    let copies = truth.copies();
+    for order in &truth.marketplace {
+        let id = text(order, "id");
+        let standing = by_id.get(&(rig.marketplace.0, id)).copied();
+        let copy = copies.get(id).and_then(|found| found.first().copied());
+        points.extend(held_point(rig, &truth, order, standing));
+        points.extend(export_point(rig, &truth, order, standing, copy));
+        points.extend(copy.and_then(|copy| parcel_point(order, copy)));
+    }
+    for order in list(&rig.field.world, BIGCOMMERCE, "orders") {
+        let standing = by_id.get(&(rig.shop.0, text(&order, "id"))).copied();
+        points.extend(own_point(&truth, &order, standing));
+    }
+    for copy in copies.values().flatten() {
+        if by_id.contains_key(&(rig.shop.0, text(copy, "id"))) {
+            points.push(format!("an order that we created came back as one of the shop's own: {copy}"));
+        }
+    }
+    points.extend(open.iter().filter_map(|effect| effect_point(&truth, effect, &held, &open)));
+    Ok(points)
+}
+
+/// Every order of the marketplace is held as it stands there.
+fn held_point(rig: &Rig, truth: &Truth, order: &Value, standing: Option<&Standing>) -> Option<String> {
+    let status = text(order, "status");
+    let is_paid = order["paid"] == true;
+    let Some(standing) = standing else {
+        // One that vanished before it was paid may never have been seen.
+        let may_be_missing = status == "cancelled" && !is_paid
+            || truth.is_history(order) && rig.plan().settings.history != History::Everything;
+        return (!may_be_missing).then(|| format!("a lost order: {order}"));
+    };
+    let is_vanished = status == "cancelled" && !is_paid && standing.status == OrderStatus::Pending;
+    if standing.status.as_str() != status && !is_vanished {
+        return Some(format!("order {} is held as {}: {order}", standing.external_id, standing.status));
+    }
+    let is_money = status != "cancelled" && is_paid;
+    let is_same = Some(standing.total_minor) == order["total_minor"].as_i64()
+        && order["currency"] == standing.currency.as_str()
+        && standing.is_paid == is_paid;
+    if is_money && !is_same {
+        return Some(format!("the amounts held are not the marketplace's: {standing:?} {order}"));
+    }
+    (standing.is_history != truth.is_history(order))
+        .then(|| format!("history is held as none, or the other way: {order}"))
+}
+
+/// Every order that is owed is in the shop, and what was cancelled is cancelled there.
+fn export_point(
+    rig: &Rig,
+    truth: &Truth,
+    order: &Value,
+    standing: Option<&Standing>,
+    copy: Option<&Value>,
+) -> Option<String> {
+    let is_cancelled = order["status"] == "cancelled";
+    if is_cancelled {
+        let copy = copy?;
+        let has_parcels = copy["shipments"].as_array().is_some_and(|parcels| !parcels.is_empty());
+        let is_settled = copy["status_id"] == CANCELLED || has_parcels;
+        return (!is_settled).then(|| format!("cancelled, yet open in the shop: {order} → {copy}"));
+    }
+    match (is_owed(rig, truth, order), copy) {
+        (true, None) => Some(format!("not in the shop: {order}, held as {standing:?}")),
+        (false, Some(copy)) => Some(format!("in the shop without being owed: {order} → {copy}")),
+        (false, None) => None,
+        (true, Some(copy)) => {
+            let is_known = standing.is_some_and(|standing| {
+                standing.export_state == ExportState::Created
+                    && standing.export_reason.is_none()
+                    && standing.shop_order_id.as_deref() == copy["id"].as_str()
+            });
+            if !is_known {
+                return Some(format!("in the shop as {copy}, held as {standing:?}"));
+            }
+            let is_shipped = matches!(copy["status_id"].as_i64(), Some(2 | 10));
+            (order["status"] == "shipped" && !is_shipped)
+                .then(|| format!("shipped, yet not in the shop: {order} → {copy}"))
+        }
+    }
+}
+
+fn is_owed(rig: &Rig, truth: &Truth, order: &Value) -> bool {
+    let settings = &rig.plan().settings;
+    let is_sellers = order["fulfilled_by"] == "seller";
+    let is_wanted = is_sellers || settings.export_fulfilment == ExportFulfilment::Both;
+    let has_unknown_sku = order["lines"]
+        .as_array()
+        .is_some_and(|lines| lines.iter().any(|line| text(line, "sku").starts_with("AMZ-")));
+    let is_held = is_sellers && has_unknown_sku && settings.unmatched_sku == UnmatchedSku::Hold;
+    order["paid"] == true && !truth.is_history(order) && is_wanted && order["currency"] == "USD" && !is_held
+}
+
+/// Every parcel is on both sides.
+fn parcel_point(order: &Value, copy: &Value) -> Option<String> {
+    if order["status"] == "cancelled" || order["fulfilled_by"] != "seller" {
+        return None;
+    }
+    let count = |order: &Value| order["shipments"].as_array().map_or(0, Vec::len);
+    let numbers = |order: &Value| tracking_numbers(order).into_iter().collect::<BTreeSet<_>>();
+    let is_same = count(order) == count(copy) && numbers(order) == numbers(copy);
+    if !is_same {
+        return Some(format!("a parcel is missing on one side: {order} → {copy}"));
+    }
+    let units = |order: &Value| -> i64 {
+        let parcels = order["shipments"].as_array().into_iter().flatten();
+        let lines = parcels.flat_map(|parcel| parcel["lines"].as_array().into_iter().flatten());
+        lines.filter_map(|line| line["quantity"].as_i64()).sum()
+    };
+    (units(order) != units(copy)).then(|| format!("the parcels differ in their units: {order} → {copy}"))
+}
+
+/// The shop's own orders are held and never exported.
+fn own_point(truth: &Truth, order: &Value, standing: Option<&Standing>) -> Option<String> {
+    let Some(standing) = standing else {
+        let is_old = placed_at(order) < truth.go_live;
+        return (!is_old).then(|| format!("a storefront order is lost: {order}"));
+    };
+    let is_same = standing.status.as_str() == text(order, "status")
+        && Some(standing.total_minor) == order["total_minor"].as_i64()
+        && standing.export_state == ExportState::None;
+    (!is_same).then(|| format!("a storefront order is held as {standing:?}: {order}"))
+}
+
+/// Nothing is owed any more but what waits for a person with good reason, and what waits for that.
+fn effect_point(truth: &Truth, effect: &Effect, held: &[Standing], open: &[Effect]) -> Option<String> {
+    let standing = held.iter().find(|order| order.order_no == effect.order_no)?;
+    let order = truth.marketplace.iter().find(|order| text(order, "id") == standing.external_id);
+    let is_cancelled = order.is_some_and(|order| order["status"] == "cancelled");
+    let waits_for_person = |effect: &Effect| {
+        let code = effect.reason.as_ref().map(|reason| reason.code);
+        effect.state == EffectState::Held
+            && match code {
+                Some(ReasonCode::UnmatchedSku | ReasonCode::CurrencyDiffers) => true,
+                // What was shipped here and cancelled there is for a person.
+                Some(
+                    ReasonCode::MarketplaceRejected | ReasonCode::TrackingMissing | ReasonCode::ShopRejected,
+                ) => is_cancelled,
+                _ => false,
+            }
+    };
+    let waits_for_create = effect.kind == EffectKind::ShipShopOrder
+        && open.iter().any(|other| {
+            other.order_no == effect.order_no
+                && other.kind == EffectKind::CreateShopOrder
+                && waits_for_person(other)
+        });
+    let may_wait = waits_for_person(effect) || waits_for_create;
+    (!may_wait).then(|| format!("still owed: {effect:?} of {}", order.unwrap_or(&Value::Null)))
+}
+
+fn tracking_numbers(order: &Value) -> Vec<String> {
+    let parcels = order["shipments"].as_array().into_iter().flatten();
+    parcels.filter_map(|parcel| parcel["tracking"].as_str().map(str::to_owned)).collect()
+}

@@ -1,0 +1,446 @@
+//! One appliance on simulated platforms: started, stepped, killed, started again on what the crash left, and set
+//! back to a backup.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::deeds::{Deeds, list, text};
+use super::field::{Field, FieldSetup, Passage, Tally};
+use super::invariants::{self, Ledger};
+use super::seed::Plan;
+use super::snapshot::{self, Scratch};
+use crate::clock::{Clock, Entropy, ManualClock, SharedClock, shifted};
+use crate::domain::id::ConnectionId;
+use crate::secret::Secret;
+use crate::sim::{AMAZON, BIGCOMMERCE, World};
+use crate::store::{Store, StoreOptions};
+use crate::sync::commands::{ConnectionUpdate, NewConnectionRequest};
+use crate::sync::{Engine, EngineParts, EngineSettings};
+use crate::vault::{KeySource, Vault};
+
+/// When every run begins.
+const START: Timestamp = Timestamp::constant(1_772_442_000, 0);
+/// A step that leads to another one at the same moment moves the clock at least by this.
+const TICK: SignedDuration = SignedDuration::from_millis(200);
+/// More steps than any sound run takes, in one simulated hour: beyond, it runs in circles.
+const STEPS_PER_HOUR_MAX: u64 = 60_000;
+
+/// One appliance.
+pub struct Rig {
+    /// The field that it plays on.
+    pub field: Arc<Field>,
+    /// The shop's connection.
+    pub shop: ConnectionId,
+    /// The marketplace's.
+    pub marketplace: ConnectionId,
+    /// What was seen so far.
+    pub ledger: Ledger,
+    plan: Plan,
+    scratch: Scratch,
+    alive: Option<Alive>,
+    entropy_seed: u64,
+    engine_settings: EngineSettings,
+    restores: Vec<Restore>,
+    steps: u64,
+    started_at: Timestamp,
+}
+
+/// A process that lives.
+struct Alive {
+    engine: Engine,
+    store: Store,
+}
+
+/// A backup and when it is put back.
+#[derive(Debug)]
+struct Restore {
+    taken_at: Timestamp,
+    restored_at: Timestamp,
+    is_taken: bool,
+    is_done: bool,
+}
+
+impl Rig {
+    /// Sets everything up on a copy of `template`, an empty data folder, and connects both platforms.
+    ///
+    /// # Errors
+    /// What went wrong, in words.
+    pub async fn start(
+        seed: u64,
+        plan: Plan,
+        template: &Path,
+        settings: EngineSettings,
+    ) -> Result<Self, String> {
+        let scratch = Scratch::make(&seed.to_string()).map_err(words)?;
+        let clock = Arc::new(ManualClock::new(START));
+        let shared = Arc::clone(&clock) as SharedClock;
+        let world = World::open(plan.sim.clone(), shared).map_err(words)?;
+        let deeds = Deeds::new(Entropy::seeded(seed ^ 0xDEED), START, plan.deed_gap_s);
+        let field = Arc::new(Field::new(FieldSetup {
+            world,
+            clock,
+            rates: plan.rates,
+            aims: plan.aims.clone(),
+            deeds,
+            entropy: Entropy::seeded(seed ^ 0xF1E1D),
+            root: scratch.path().to_owned(),
+        }));
+        snapshot::copy(template, &field.folder(), None).map_err(words)?;
+        let engine_settings = EngineSettings {
+            poll_interval: plan.poll_interval,
+            shop_poll_interval: plan.shop_poll_interval,
+            ..settings
+        };
+        let restores = plan
+            .restores
+            .iter()
+            .map(|(taken, age)| Restore {
+                taken_at: shifted(START, *taken),
+                restored_at: shifted(START, *taken + *age),
+                is_taken: false,
+                is_done: false,
+            })
+            .collect();
+        let mut rig = Self {
+            field,
+            shop: ConnectionId(0),
+            marketplace: ConnectionId(0),
+            ledger: Ledger::default(),
+            plan,
+            scratch,
+            alive: None,
+            entropy_seed: seed,
+            engine_settings,
+            restores,
+            steps: 0,
+            started_at: START,
+        };
+        rig.open().await?;
+        rig.connect().await?;
+        Ok(rig)
+    }
+
+    /// How the run is planned.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Simulated time since the start.
+    #[must_use]
+    pub fn elapsed(&self) -> SignedDuration {
+        self.field.clock.now().duration_since(self.started_at)
+    }
+
+    /// Steps of the engine.
+    #[must_use]
+    pub const fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The store of the process that lives.
+    ///
+    /// # Errors
+    /// Where none does.
+    pub fn store(&self) -> Result<&Store, String> {
+        self.alive.as_ref().map(|alive| &alive.store).ok_or_else(|| "no process lives".to_owned())
+    }
+
+    /// The engine of the process that lives.
+    ///
+    /// # Errors
+    /// Where none does.
+    pub fn engine(&self) -> Result<&Engine, String> {
+        self.alive.as_ref().map(|alive| &alive.engine).ok_or_else(|| "no process lives".to_owned())
+    }
+
+    /// Lets simulated time pass, through every crash and restore that falls into it.
+    ///
+    /// # Errors
+    /// What must not be.
+    pub async fn pass(&mut self, time: SignedDuration) -> Result<(), String> {
+        let end = shifted(self.field.clock.now(), time);
+        loop {
+            self.field.let_people_act();
+            self.mend(false).await?;
+            self.back_up().await?;
+            self.look_one_up().await?;
+            let before = self.field.tally();
+            let engine = self.engine()?.clone();
+            let step = self.unless_dead(engine.step()).await;
+            drop(engine);
+            self.steps += 1;
+            let next_due = match step {
+                Some(step) => {
+                    self.check(before).await?;
+                    step.next_due
+                }
+                None => {
+                    self.wake_up(false).await?;
+                    invariants::check_truth(self)?;
+                    invariants::check_held(self).await?;
+                    None
+                }
+            };
+            let now = self.field.clock.now();
+            if now >= end {
+                return Ok(());
+            }
+            self.check_pace()?;
+            let next = [next_due, Some(self.field.next_deed()), self.next_restore(), Some(end)];
+            let next = next.into_iter().flatten().min().unwrap_or(end);
+            self.field.clock.set(next.max(shifted(now, TICK)));
+        }
+    }
+
+    /// Enters new credentials where a platform wants them: those that are due, or all.
+    ///
+    /// # Errors
+    /// Where they are refused.
+    pub async fn mend(&mut self, is_last: bool) -> Result<(), String> {
+        for platform in self.field.due_repairs(is_last) {
+            let mut requests = connection_requests(&self.field.world)?;
+            let request = requests.remove(platform).ok_or("the platform has no credentials")?;
+            let id = if platform == AMAZON { self.marketplace } else { self.shop };
+            let change = ConnectionUpdate { credentials: request.credentials, ..ConnectionUpdate::default() };
+            let engine = self.engine()?.clone();
+            match self.unless_dead(engine.change_connection(id, change, "campaign")).await {
+                Some(Ok(())) => {
+                    self.field.note(&format!("a person enters new credentials for {platform}"));
+                    self.field.repaired(platform);
+                }
+                Some(Err(refused)) => return Err(format!("new credentials: {}", refused.message)),
+                None => {
+                    drop(engine);
+                    self.wake_up(false).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Now and then a person looks an order up, so that it is fetched from its platform.
+    async fn look_one_up(&mut self) -> Result<(), String> {
+        if !self.field.is_on() || self.field.below(12) != 0 {
+            return Ok(());
+        }
+        let platforms = [(AMAZON, "orders", self.marketplace), (BIGCOMMERCE, "shop_orders", self.shop)];
+        let place = usize::try_from(self.field.below(2)).unwrap_or(0);
+        let Some((platform, name, id)) = platforms.get(place).copied() else { return Ok(()) };
+        let known = list(&self.field.world, platform, name);
+        let bound = u64::try_from(known.len()).unwrap_or(0);
+        let place = usize::try_from(self.field.below(bound)).unwrap_or(0);
+        let Some(external_id) = known.get(place).map(|order| text(order, "id").to_owned()) else {
+            return Ok(());
+        };
+        self.field.note(&format!("a person looks {platform} {external_id} up"));
+        let engine = self.engine()?.clone();
+        if self.unless_dead(engine.find_order(Some(id), &external_id, "campaign")).await.is_none() {
+            drop(engine);
+            self.wake_up(false).await?;
+        }
+        Ok(())
+    }
+
+    /// The platforms' truth after every step that changed something; what is held after every fourth that wrote.
+    async fn check(&mut self, before: Tally) -> Result<(), String> {
+        let now = self.field.tally();
+        if now.writes != before.writes {
+            invariants::check_truth(self)?;
+        }
+        if now.commits != before.commits && self.field.below(4) == 0 {
+            invariants::check_held(self).await?;
+        }
+        Ok(())
+    }
+
+    fn check_pace(&self) -> Result<(), String> {
+        let hours = u64::try_from(self.elapsed().as_hours()).unwrap_or(0) + 1;
+        if self.steps > hours.saturating_mul(STEPS_PER_HOUR_MAX) {
+            return Err("it runs in circles: too many steps for the time that has passed".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Runs something of the process, unless the process dies of it.
+    async fn unless_dead<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            () = self.field.death() => None,
+            done = work => Some(done),
+        }
+    }
+
+    /// Starts the next process on what the crash left, after a while.
+    async fn wake_up(&mut self, is_restored: bool) -> Result<(), String> {
+        self.alive = None;
+        let (_, _, broken) = self.field.result();
+        if let Some(error) = broken {
+            return Err(format!("the files could not be copied: {error}"));
+        }
+        let seconds = match self.field.below(20) {
+            0..13 => 1 + self.field.below(20),
+            13..17 => 60 + self.field.below(240),
+            _ => 300 + self.field.below(1_200),
+        };
+        // Whoever restores does it in haste.
+        let seconds = if is_restored { 1 + self.field.below(10) } else { seconds };
+        self.field.clock.advance(Duration::from_secs(seconds));
+        self.open().await
+    }
+
+    /// Opens the folder of this life and starts the engine. The process may die of that, too.
+    async fn open(&mut self) -> Result<(), String> {
+        let life = self.field.begin_life();
+        let dir = self.field.folder();
+        let clock = Arc::clone(&self.field.clock) as SharedClock;
+        // Each life draws its own numbers, as a real process would.
+        let draw =
+            |purpose: u64| Arc::new(Entropy::seeded(self.entropy_seed ^ (life << 32) ^ (purpose << 56)));
+        let store = Store::open(store_options(&dir, &clock, draw(1))).map_err(words)?;
+        let field = Arc::clone(&self.field);
+        store.watch_commits(move |moment| field.on_commit(life, moment));
+        let vault = Vault::open(&dir, &KeySource::DataFolder).map_err(words)?;
+        let parts = EngineParts {
+            store: store.clone(),
+            vault: Arc::new(vault),
+            transport: Arc::new(Passage::new(Arc::clone(&self.field), life)),
+            clock,
+            entropy: draw(2),
+            settings: self.engine_settings.clone(),
+        };
+        let engine = Engine::start(parts).await.map_err(words)?;
+        self.field.note(&format!("process {life} starts"));
+        self.alive = Some(Alive { engine, store });
+        Ok(())
+    }
+
+    async fn connect(&mut self) -> Result<(), String> {
+        let mut requests = connection_requests(&self.field.world)?;
+        let engine = self.engine()?.clone();
+        let shop = requests.remove(BIGCOMMERCE).ok_or("there is no shop")?;
+        self.shop = engine.add_connection(shop, "campaign").await.map_err(|refused| refused.message)?;
+        let mut marketplace = requests.remove(AMAZON).ok_or("there is no marketplace")?;
+        marketplace.settings = self.plan.settings.clone();
+        marketplace.settings.shop = Some(self.shop);
+        self.marketplace =
+            engine.add_connection(marketplace, "campaign").await.map_err(|refused| refused.message)?;
+        Ok(())
+    }
+
+    fn next_restore(&self) -> Option<Timestamp> {
+        let due = self.restores.iter().filter(|restore| !restore.is_done);
+        due.map(|restore| if restore.is_taken { restore.restored_at } else { restore.taken_at }).min()
+    }
+
+    /// Takes the backup that is due, or puts it back.
+    async fn back_up(&mut self) -> Result<(), String> {
+        let now = self.field.clock.now();
+        for number in 0..self.restores.len() {
+            let backup = self.scratch.path().join(format!("backup-{number}"));
+            let Some(restore) = self.restores.get_mut(number) else { break };
+            if !restore.is_taken && restore.taken_at <= now {
+                restore.is_taken = true;
+                self.take_backup(&backup).await?;
+            } else if restore.is_taken && !restore.is_done && restore.restored_at <= now {
+                restore.is_done = true;
+                self.restore(&backup).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn take_backup(&self, backup: &Path) -> Result<(), String> {
+        let folder = self.field.folder();
+        // Nothing is being written: between two steps the files are whole.
+        snapshot::copy(&folder, backup, None).map_err(words)?;
+        // The database's own copy takes the place of the file that was copied with the rest.
+        let database = snapshot::database(backup);
+        std::fs::remove_file(&database).map_err(words)?;
+        self.store()?.copy_file(database).await.map_err(words)?;
+        snapshot::drop_log(backup).map_err(words)?;
+        self.field.note("a backup is taken");
+        Ok(())
+    }
+
+    async fn restore(&mut self, backup: &Path) -> Result<(), String> {
+        self.field.note("the backup is restored");
+        self.field.kill()?;
+        self.alive = None;
+        let folder = self.field.folder();
+        std::fs::remove_dir_all(&folder).map_err(words)?;
+        snapshot::copy(backup, &folder, None).map_err(words)?;
+        let clock = Arc::clone(&self.field.clock) as SharedClock;
+        let store =
+            Store::open(store_options(&folder, &clock, Arc::new(Entropy::seeded(7)))).map_err(words)?;
+        store.begin_epoch().await.map_err(words)?;
+        store.close().await;
+        drop(store);
+        self.ledger.forget_held();
+        self.wake_up(true).await
+    }
+}
+
+/// A data folder with an empty store, to be copied for every seed.
+///
+/// # Errors
+/// What went wrong, in words.
+pub async fn make_template(dir: &Path) -> Result<(), String> {
+    let clock: SharedClock = Arc::new(ManualClock::new(START));
+    std::fs::create_dir_all(dir).map_err(words)?;
+    let store = Store::open(store_options(dir, &clock, Arc::new(Entropy::seeded(1)))).map_err(words)?;
+    drop(Vault::open(dir, &KeySource::DataFolder).map_err(words)?);
+    store.close().await;
+    Ok(())
+}
+
+fn store_options(dir: &Path, clock: &SharedClock, entropy: Arc<Entropy>) -> StoreOptions {
+    StoreOptions {
+        dir: dir.to_owned(),
+        memory_limit: "256MB".to_owned(),
+        threads: 1,
+        reader_count: 1,
+        query_timeout: Duration::from_secs(60),
+        row_cap: 100_000,
+        free_space_floor_bytes: 0,
+        zone: jiff::tz::TimeZone::UTC,
+        clock: Arc::clone(clock),
+        entropy,
+    }
+}
+
+/// What a person enters to connect each platform.
+fn connection_requests(world: &World) -> Result<BTreeMap<String, NewConnectionRequest>, String> {
+    let listed = world.connections(|platform| format!("http://{platform}.test"));
+    let words_of = |value: &Value| match value {
+        Value::Array(many) => many.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+        other => other.as_str().unwrap_or_default().to_owned(),
+    };
+    let mut requests = BTreeMap::new();
+    for entry in listed.as_array().into_iter().flatten() {
+        let credentials = entry["credentials"].as_object().into_iter().flatten();
+        let credentials =
+            credentials.map(|(name, value)| (name.clone(), Secret::new(words_of(value)))).collect();
+        let channel = words_of(&entry["channel"]);
+        let request = NewConnectionRequest {
+            channel: channel.as_str().into(),
+            alias: words_of(&entry["alias"]),
+            base_url: Some(words_of(&entry["base_url"]).parse().map_err(words)?),
+            credentials,
+            settings: Default::default(),
+        };
+        requests.insert(channel, request);
+    }
+    Ok(requests)
+}
+
+/// An error in words.
+pub fn words(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,164 @@
+//! What one seed stands for: how the appliance is set, what is sold, how much goes wrong and when.
+//!
+//! Everything follows from the seed and the hours alone.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+use super::field::{Aim, Rates};
+use super::matrix::{Cell, Fault, OPERATIONS, Side, cells};
+use crate::clock::Entropy;
+use crate::domain::connection::{
+    ConnectionSettings, ExportFulfilment, History, InsufficientStock, UnmatchedSku,
+};
+use crate::sim::{SimOptions, StockRule};
+
+/// Cells that each seed aims at beside what goes wrong by itself. The seeds take turns, so that a hundred of them
+/// reach every cell.
+const AIMS_PER_SEED: u64 = 6;
+
+/// What one seed stands for.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The platforms.
+    pub sim: SimOptions,
+    /// How the marketplace's connection is set.
+    pub settings: ConnectionSettings,
+    /// Time between two polls of the marketplace.
+    pub poll_interval: Duration,
+    /// Time between two polls of the shop.
+    pub shop_poll_interval: Duration,
+    /// What goes wrong by itself.
+    pub rates: Rates,
+    /// What is made to go wrong.
+    pub aims: Vec<Aim>,
+    /// Mean time between two deeds of people, in seconds.
+    pub deed_gap_s: u64,
+    /// When a backup is taken, from the start, and how much later it is restored.
+    pub restores: Vec<(SignedDuration, SignedDuration)>,
+    /// How long new orders arrive by themselves.
+    pub selling: SignedDuration,
+    /// How long things go wrong.
+    pub length: SignedDuration,
+}
+
+impl Plan {
+    /// What `seed` stands for.
+    #[must_use]
+    pub fn draw(seed: u64, hours: u32) -> Self {
+        let draw = Entropy::seeded(seed.rotate_left(32) ^ 0x5EED);
+        let length = SignedDuration::from_hours(i64::from(hours));
+        let poll_s = 45 + draw.below(75);
+        let shop_poll_s = 30 + draw.below(80);
+        let selling_s = u64::try_from(length.as_secs()).unwrap_or(0) * (35 + draw.below(15)) / 100;
+        Self {
+            sim: world_options(&draw, seed),
+            settings: settings(&draw),
+            poll_interval: Duration::from_secs(poll_s),
+            shop_poll_interval: Duration::from_secs(shop_poll_s),
+            rates: rates(&draw),
+            aims: aims(&draw, seed),
+            deed_gap_s: 45 + draw.below(60),
+            restores: restores(&draw, length),
+            selling: SignedDuration::from_secs(i64::try_from(selling_s).unwrap_or(0)),
+            length,
+        }
+    }
+}
+
+fn world_options(draw: &Entropy, seed: u64) -> SimOptions {
+    SimOptions {
+        seed,
+        orders: u32::try_from(4 + draw.below(10)).unwrap_or(4),
+        rate_per_minute: 1,
+        catalogue: 40,
+        stock_rule: match draw.below(4) {
+            0 => StockRule::Completion,
+            1 => StockRule::Off,
+            _ => StockRule::Placement,
+        },
+        foreign_currency_percent: if draw.below(4) == 0 { 10 } else { 0 },
+        ..SimOptions::default()
+    }
+}
+
+fn settings(draw: &Entropy) -> ConnectionSettings {
+    ConnectionSettings {
+        history: match draw.below(4) {
+            0 => History::None,
+            1 => History::Today,
+            2 => History::Days(30),
+            _ => History::Everything,
+        },
+        export_fulfilment: if draw.below(3) == 0 { ExportFulfilment::Both } else { ExportFulfilment::Seller },
+        unmatched_sku: if draw.below(3) == 0 { UnmatchedSku::Hold } else { UnmatchedSku::CustomLine },
+        insufficient_stock: if draw.below(3) == 0 {
+            InsufficientStock::CustomLine
+        } else {
+            InsufficientStock::Wait
+        },
+        ..ConnectionSettings::default()
+    }
+}
+
+fn rates(draw: &Entropy) -> Rates {
+    let one_of = |choices: [u64; 4]| {
+        let place = usize::try_from(draw.below(4)).unwrap_or(0);
+        choices.get(place).copied().unwrap_or(0)
+    };
+    Rates {
+        fault: one_of([0, 20, 60, 150]),
+        crash_at_call: one_of([0, 2, 5, 10]),
+        crash_at_commit: one_of([0, 2, 5, 10]),
+    }
+}
+
+fn aims(draw: &Entropy, seed: u64) -> Vec<Aim> {
+    let cells = cells();
+    let count = u64::try_from(cells.len()).unwrap_or(1).max(1);
+    let mut aims: Vec<Aim> = (0..AIMS_PER_SEED)
+        .filter_map(|number| {
+            let place = seed.wrapping_mul(AIMS_PER_SEED).wrapping_add(number) % count;
+            let cell = *cells.get(usize::try_from(place).ok()?)?;
+            Some(Aim { cell, skip: u32::try_from(draw.below(3)).unwrap_or(0) })
+        })
+        .collect();
+    let doors: Vec<Aim> = aims.iter().flat_map(doors_to).collect();
+    aims.extend(doors);
+    aims
+}
+
+/// Some calls are made only while a platform refuses the credentials: it has to refuse them first. Amazon's client
+/// renews a token that was refused once.
+fn doors_to(aim: &Aim) -> Vec<Aim> {
+    let name = OPERATIONS.get(aim.cell.operation).map_or("", |known| known.name);
+    let (poll, count) = match name {
+        "getMarketplaceParticipations" => ("searchOrders", 2),
+        "getSystemTime" => ("getOrders", 1),
+        _ => return Vec::new(),
+    };
+    let Some(operation) = OPERATIONS.iter().position(|known| known.name == poll) else { return Vec::new() };
+    let door = Aim { cell: Cell { fault: Fault::Expired, operation, side: Side::Before }, skip: 0 };
+    vec![door; count]
+}
+
+/// No restore, one of a backup that is minutes old, or one of a backup that has just been taken.
+fn restores(draw: &Entropy, length: SignedDuration) -> Vec<(SignedDuration, SignedDuration)> {
+    let seconds = |count: u64| SignedDuration::from_secs(i64::try_from(count).unwrap_or(0));
+    let longest = u64::try_from(length.as_secs()).unwrap_or(3_600);
+    let count = match draw.below(10) {
+        0..5 => 0,
+        5..8 => 1,
+        _ => 3,
+    };
+    let mut restores: Vec<_> = (0..count)
+        .map(|_| {
+            let taken = 120 + draw.below(longest * 3 / 4);
+            let age = if draw.below(3) == 0 { 60 + draw.below(1_500) } else { 2 + draw.below(75) };
+            (seconds(taken), seconds(age))
+        })
+        .collect();
+    restores.sort();
+    restores
+}

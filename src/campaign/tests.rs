@@ -1,0 +1,90 @@
+//! The campaign itself: it repeats itself exactly, its seeds pass, and planted mistakes are found.
+
+use super::*;
+use crate::sync::Planted;
+
+fn campaign(planted: Option<Planted>) -> Campaign {
+    Campaign::prepare(1, EngineSettings { planted, ..EngineSettings::default() }).unwrap()
+}
+
+fn run_one(campaign: &Campaign, seed: u64) -> Run {
+    runtime().unwrap().block_on(campaign.run_seed(seed))
+}
+
+#[test]
+fn a_seed_is_the_same_run_every_time() {
+    let campaign = campaign(None);
+    for seed in [3, 4] {
+        let (first, second) = (run_one(&campaign, seed), run_one(&campaign, seed));
+        assert_eq!(first.hash, second.hash, "seed {seed}");
+        assert_eq!(first.matrix, second.matrix, "seed {seed}");
+        assert_eq!(first.elapsed, second.elapsed, "seed {seed}");
+    }
+}
+
+/// The first seed from `from` on that finds the mistake by what it leads to.
+fn found_at(planted: Planted, from: u64, symptoms: &[&str]) -> Option<(u64, String)> {
+    let campaign = campaign(Some(planted));
+    let next = AtomicU64::new(from);
+    let found = Mutex::new(None);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while found.lock().unwrap().is_none() {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= from + SEEDS_MAX {
+                        return;
+                    }
+                    let Some(failure) = run_one(&campaign, seed).failure else { continue };
+                    if symptoms.iter().any(|symptom| failure.what.contains(symptom)) {
+                        found.lock().unwrap().get_or_insert((seed, failure.what));
+                    }
+                }
+            });
+        }
+    });
+    found.into_inner().unwrap()
+}
+
+/// A planted mistake is found within so many seeds.
+const SEEDS_MAX: u64 = 500;
+
+const DOUBLED: &str = "an order is in the shop 2 times";
+const LOST: &str = "a lost order";
+
+/// The campaign finds the mistake within so many seeds from `from` on. That takes minutes, so it is looked for only where
+/// `EIDER_CAMPAIGN` is set.
+fn assert_found(planted: Planted, from: u64, symptoms: &[&str]) {
+    if std::env::var_os("EIDER_CAMPAIGN").is_none() {
+        println!("SKIPPED: {planted:?} takes minutes to find; set EIDER_CAMPAIGN=1 to look for it");
+        return;
+    }
+    let found = found_at(planted, from, symptoms);
+    let (seed, what) = found.unwrap_or_else(|| panic!("{planted:?} was not found in {SEEDS_MAX} seeds"));
+    println!("{planted:?} was found by seed {seed}: {what:.300}");
+}
+
+#[test]
+fn a_skipped_probe_is_found() {
+    assert_found(Planted::ProbeSkipped, 0, &[DOUBLED]);
+}
+
+#[test]
+fn a_cursor_that_moves_early_is_found() {
+    assert_found(Planted::CursorMovedEarly, 0, &[LOST]);
+}
+
+#[test]
+fn an_intent_that_is_not_durable_is_found() {
+    assert_found(Planted::IntentNotDurable, 0, &[DOUBLED]);
+}
+
+#[test]
+fn one_empty_probe_that_is_believed_is_found() {
+    assert_found(Planted::OneEmptyProbeBelieved, 0, &[DOUBLED]);
+}
+
+#[test]
+fn an_epoch_that_is_ignored_is_found() {
+    assert_found(Planted::EpochIgnored, 0, &[DOUBLED]);
+}

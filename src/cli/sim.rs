@@ -1,0 +1,147 @@
+//! `eider sim`: the fault campaign. Everything that can go wrong between this program and the platforms, drawn from
+//! seeds, on simulated time and without network; a failure names its seed and is replayed by it.
+
+use std::io::IsTerminal as _;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{CliError, Place, logging, machine, terminal};
+use crate::campaign::matrix::Fault;
+use crate::campaign::{self, Options, Report, Run};
+
+/// Lines of a failed run's log that are shown where several runs were asked for.
+const LOG_LINES: usize = 40;
+/// Cells that were not hit are named where they are no more than this: a few seeds cannot hit all.
+const MISSING_SHOWN_MAX: usize = 40;
+/// Failed runs that are shown.
+const SHOWN_MAX: usize = 10;
+
+/// `eider sim …`
+#[derive(Debug, Args)]
+pub struct SimArgs {
+    /// How many seeds to run; one alone shows its whole log where it fails
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: u64,
+    /// The first seed
+    #[arg(long, value_name = "S", default_value_t = 0)]
+    from: u64,
+    /// Simulated hours in which things go wrong, for each seed
+    #[arg(long, value_name = "H", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    hours: u32,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs it.
+pub async fn run(place: &Place, args: SimArgs) -> Result<(), CliError> {
+    // Faults are what this is about: the engine's warnings of them would drown everything else.
+    logging::start(&place.load(None)?, logging::Unset::Silent)?;
+    let options =
+        Options { from: args.from, count: args.seeds, hours: args.hours, threads: machine::cores() };
+    let started = Instant::now();
+    let is_screen = std::io::stderr().is_terminal();
+    let ran = tokio::task::spawn_blocking(move || {
+        campaign::run(&options, &|run| tell(run, options.count == 1, is_screen))
+    });
+    let report = ran.await.map_err(CliError::failed)?.map_err(CliError::Failed)?;
+    let took = started.elapsed();
+    let is_good = report.failed.is_empty();
+    if args.json {
+        terminal::print_line(&in_json(&options, &report, took).to_string())?;
+    } else {
+        terminal::print(in_words(&options, &report, took).as_bytes())?;
+    }
+    if is_good { Ok(()) } else { Err(CliError::Said) }
+}
+
+/// A failure is told at once: the rest may take long.
+fn tell(run: &Run, is_alone: bool, is_screen: bool) {
+    if let Some(failure) = &run.failure {
+        let skipped = if is_alone { 0 } else { failure.log.len().saturating_sub(LOG_LINES) };
+        let log: Vec<&str> = failure.log.iter().skip(skipped).map(String::as_str).collect();
+        terminal::say(&format!(
+            "{}\nseed {} failed at {}: {}\nreplay: eider sim --seeds 1 --from {}\n",
+            log.join("\n"),
+            run.seed,
+            failure.at,
+            failure.what,
+            run.seed
+        ));
+    } else if is_screen && run.seed.is_multiple_of(50) {
+        terminal::say(&format!("seed {} passed", run.seed));
+    }
+}
+
+fn in_words(options: &Options, report: &Report, took: Duration) -> String {
+    let mut text = report.matrix.table();
+    let missing = report.matrix.missing();
+    text.push_str(&format!(
+        "\n{} seeds from {}, {} simulated hours in {} s, {} seeds/s on {} cores\n{} steps, {} commits, {} crashes, {} of {} cells hit\n",
+        report.count,
+        options.from,
+        report.elapsed.as_hours(),
+        took.as_secs(),
+        seeds_per_second(report, took),
+        options.threads,
+        report.steps,
+        report.commits,
+        report.matrix.total(Fault::Crash) + report.matrix.total(Fault::CrashAtCommit),
+        campaign::matrix::cells().len() - missing.len(),
+        campaign::matrix::cells().len(),
+    ));
+    if !missing.is_empty() && missing.len() <= MISSING_SHOWN_MAX {
+        let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+        text.push_str(&format!("not hit: {}\n", names.join(", ")));
+    }
+    match report.failed.as_slice() {
+        [] => text.push_str("all passed\n"),
+        failed => {
+            text.push_str(&format!("{} failed:\n", failed.len()));
+            for run in failed.iter().take(SHOWN_MAX) {
+                let what = run.failure.as_ref().map_or("", |failure| failure.what.as_str());
+                let first: String =
+                    what.lines().take(2).collect::<Vec<_>>().join(" ").chars().take(300).collect();
+                text.push_str(&format!("  seed {}: {first}\n", run.seed));
+            }
+        }
+    }
+    text
+}
+
+fn in_json(options: &Options, report: &Report, took: Duration) -> Value {
+    let failed: Vec<Value> = report
+        .failed
+        .iter()
+        .map(|run| {
+            json!({
+                "seed": run.seed,
+                "at": run.failure.as_ref().map(|failure| failure.at.to_string()),
+                "what": run.failure.as_ref().map(|failure| failure.what.clone()),
+            })
+        })
+        .collect();
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "seeds": report.count,
+        "from": options.from,
+        "hours": options.hours,
+        "cores": options.threads,
+        "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+        "simulated_s": report.elapsed.as_secs(),
+        "steps": report.steps,
+        "commits": report.commits,
+        "matrix": report.matrix.json(),
+        "cells_missing": report.matrix.missing().len(),
+        "failed": failed,
+    })
+}
+
+/// In tenths, as text: nothing here needs a float.
+fn seeds_per_second(report: &Report, took: Duration) -> String {
+    let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
+    let hundredths = report.count.saturating_mul(100_000) / ms;
+    format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}

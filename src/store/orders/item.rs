@@ -1,0 +1,91 @@
+//! One order on its way in, with all that can be worked out of it before the writer's turn: while one page is written,
+//! the next one is prepared elsewhere.
+
+use super::rows::{self, Sums};
+use crate::domain::customer::People;
+use crate::domain::order::OrderFacts;
+use crate::store::error::StoreError;
+use crate::store::values::{payload_hash, to_json};
+
+/// One order as received.
+#[derive(Debug, Clone)]
+pub struct ImportItem {
+    pub(super) external_id: Option<String>,
+    pub(super) payload: String,
+    pub(super) cuts: Vec<String>,
+    pub(super) facts: Result<OrderFacts, (String, String)>,
+    pub(super) hash: u64,
+    pub(super) columns: Columns,
+}
+
+/// Texts and sums as they are written.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Columns {
+    pub(super) cuts: String,
+    pub(super) people: Option<PeopleColumns>,
+    pub(super) search: String,
+    pub(super) whole: Sums,
+    pub(super) lines: Vec<Sums>,
+}
+
+/// What `main.person` holds of people beside the cuts.
+#[derive(Debug, Clone)]
+pub(super) struct PeopleColumns {
+    pub(super) people: String,
+    pub(super) search: String,
+}
+
+impl ImportItem {
+    /// Takes the platform's id, if it could be found; the payload without person data and the texts that were cut out
+    /// of it; and what it says, or else the place that could not be read and what was wrong there. Facts whose amounts
+    /// cannot be added up are such a place too.
+    #[must_use]
+    pub fn new(
+        external_id: Option<String>,
+        payload: String,
+        cuts: Vec<String>,
+        facts: Result<OrderFacts, (String, String)>,
+    ) -> Self {
+        let hash = payload_hash(&payload, &cuts);
+        let prepared = facts.and_then(|facts| match columns(&facts, &cuts) {
+            Ok(columns) => Ok((facts, columns)),
+            Err(error) => Err(("amounts".to_owned(), error.to_string())),
+        });
+        let (facts, columns) = match prepared {
+            Ok((facts, columns)) => (Ok(facts), columns),
+            Err(unreadable) => (Err(unreadable), Columns::default()),
+        };
+        Self { external_id, payload, cuts, facts, hash, columns }
+    }
+}
+
+fn columns(facts: &OrderFacts, cuts: &[String]) -> Result<Columns, StoreError> {
+    let (whole, lines) = rows::sums(facts)?;
+    let people = facts.people.as_ref().map(|people| {
+        to_json(people).map(|text| PeopleColumns { people: text, search: people_search(people) })
+    });
+    let search = rows::search_text(facts);
+    Ok(Columns { cuts: to_json(cuts)?, people: people.transpose()?, search, whole, lines })
+}
+
+/// What the search box finds people by.
+fn people_search(people: &People) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    let buyer = &people.buyer;
+    parts.extend(
+        [&buyer.name, &buyer.email, &buyer.company, &buyer.purchase_order_number]
+            .into_iter()
+            .flatten()
+            .map(String::as_str),
+    );
+    for address in people.ship_to.iter().chain(&people.bill_to) {
+        parts.extend(
+            [&address.name, &address.company, &address.city, &address.postal_code, &address.phone]
+                .into_iter()
+                .flatten()
+                .map(String::as_str),
+        );
+    }
+    parts.dedup();
+    parts.join("\n").to_lowercase()
+}

@@ -1,0 +1,34 @@
+//! Mistakes that tests plant into the engine, to prove that the fault campaign finds them.
+//!
+//! Only a test build can switch one on: elsewhere [`Engine::has_planted`] is always false.
+
+use super::Engine;
+
+/// A mistake in the protocol that keeps every order single.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planted {
+    /// After a call in doubt nobody looks whether it worked.
+    ProbeSkipped,
+    /// The cursor moves before what it passed is durable.
+    CursorMovedEarly,
+    /// The call goes out before it is durable that it will.
+    IntentNotDurable,
+    /// One look that finds nothing is believed.
+    OneEmptyProbeBelieved,
+    /// After a restore the file's own knowledge is trusted as before.
+    EpochIgnored,
+}
+
+impl Engine {
+    /// Whether a test planted this mistake.
+    #[cfg(test)]
+    pub(super) fn has_planted(&self, mistake: Planted) -> bool {
+        self.settings().planted == Some(mistake)
+    }
+
+    /// Whether a test planted this mistake: never, in a program that is shipped.
+    #[cfg(not(test))]
+    pub(super) const fn has_planted(&self, _: Planted) -> bool {
+        false
+    }
+}

@@ -1,0 +1,182 @@
+"""Kills the real binary with -9 again and again, against simulated platforms that live on, and looks at their truth.
+
+    python3 tests/kill/kill.py target/release/eider [--kills 50] [--seed 5] [--settle 240]
+
+Faults are on: 8 % of calls fail. Most kills wait until a call that creates or ships stands unanswered. At the end: no order
+of the marketplace twice in the shop or with another total, every paid one there once it has had time, no history, every
+parcel told once, and the data file verifies. Exit code 1 where that does not hold.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+# A create or a shipment, by the platforms' own names.
+DEEDS = ("createOrder", "createOrderShipments", "confirmShipment")
+# A call in doubt is decided 120 s after it, by two looks 60 s apart; a call may take 30 s before that.
+DECIDED_AFTER_S = 220
+
+
+def ask(url, body=None, token=None):
+    request = urllib.request.Request(url, data=None if body is None else json.dumps(body).encode())
+    request.add_header("content-type", "application/json")
+    if token:
+        request.add_header("authorization", "Bearer " + token)
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def seconds(text):
+    return datetime.datetime.fromisoformat(text[:19] + "+00:00").timestamp()
+
+
+class Platforms:
+    """`eider simulate`, and what it knows."""
+
+    def __init__(self, binary, folder, seed):
+        command = [binary, "simulate", "--listen", "127.0.0.1:0", "--data", os.path.join(folder, "sims")]
+        command += ["--rate", "120", "--orders", "50", "--faults", "many", "--latency", "200", "--seed", str(seed)]
+        log = open(os.path.join(folder, "sims.log"), "w")
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
+        ready = json.loads(self.process.stdout.readline())
+        self.url, self.amazon, self.shop = ready["url"], ready["sims"]["amazon"], ready["sims"]["bigcommerce"]
+
+    def orders(self):
+        return {order["id"]: order for order in ask(self.amazon + "/_sim/orders")}
+
+    def copies(self):
+        found = {}
+        for order in ask(self.shop + "/_sim/shop_orders"):
+            if order["external_order_id"]:
+                found.setdefault(order["external_order_id"], []).append(order)
+        return found
+
+    def deeds_unanswered(self):
+        held = ask(self.url + "_sim/unanswered")
+        return {name: held[name] for name in DEEDS if held.get(name)}
+
+
+def start(binary, folder, platforms):
+    command = [binary, "demo", "--listen", "127.0.0.1:0", "--data", os.path.join(folder, "app")]
+    log = open(os.path.join(folder, "app.log"), "a")
+    process = subprocess.Popen(command + ["--simulators", platforms.url], stdout=subprocess.PIPE, stderr=log)
+    line = process.stdout.readline()
+    return process, json.loads(line) if line else None
+
+
+def ship_some(platforms, shipped, dice, limit):
+    orders = platforms.orders()
+    for external_id, copies in platforms.copies().items():
+        if limit and orders[external_id]["status"] == "open" and external_id not in shipped:
+            parcel = {"id": copies[0]["id"], "carrier": "UPS", "tracking": f"1Z{dice.randrange(10**12):012}"}
+            try:
+                ask(platforms.shop + "/_sim/ship", parcel)
+            except urllib.error.HTTPError:
+                continue
+            shipped[external_id] = time.time()
+            limit -= 1
+
+
+def kill_once(binary, folder, platforms, shipped, dice):
+    """True where the kill hit a create or a shipment that stood unanswered."""
+    process, ready = start(binary, folder, platforms)
+    if ready is None:
+        raise SystemExit(f"the appliance did not start; see {folder}/app.log")
+    time.sleep(dice.uniform(0.0, 3.0))
+    ship_some(platforms, shipped, dice, 3)
+    struck = {}
+    if dice.random() < 0.8:
+        until = time.time() + 10
+        while not struck and time.time() < until:
+            struck = platforms.deeds_unanswered()
+    else:
+        time.sleep(dice.uniform(0.0, 1.5))
+        struck = platforms.deeds_unanswered()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    return struck
+
+
+def findings(platforms, shipped, go_live, now):
+    orders, copies = platforms.orders(), platforms.copies()
+    old = lambda at: at < now - DECIDED_AFTER_S
+    found = []
+    for external_id, held in copies.items():
+        order = orders[external_id]
+        if len(held) > 1:
+            found.append(f"{external_id} is in the shop {len(held)} times")
+        if order["status"] != "cancelled" and order["total_minor"] != held[0]["total_minor"]:
+            found.append(f"{external_id} costs {order['total_minor']} there and {held[0]['total_minor']} in the shop")
+        if seconds(order["placed_at"]) < go_live:
+            found.append(f"{external_id} is history and in the shop")
+    for external_id, order in orders.items():
+        is_owed = order["paid"] and order["fulfilled_by"] == "seller" and order["status"] in ("open", "shipped")
+        placed_at = seconds(order["placed_at"])
+        if is_owed and go_live <= placed_at and old(placed_at) and external_id not in copies:
+            found.append(f"{external_id} is paid and not in the shop")
+    for external_id, at in shipped.items():
+        parcels = orders[external_id]["shipments"]
+        if len(parcels) > 1:
+            found.append(f"{external_id} was told of {len(parcels)} parcels")
+        if old(at) and not parcels and orders[external_id]["status"] != "cancelled":
+            found.append(f"{external_id} was shipped in the shop and not told")
+    return found, len(orders), len(copies)
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("binary")
+    arguments.add_argument("--kills", type=int, default=50)
+    arguments.add_argument("--seed", type=int, default=5)
+    arguments.add_argument("--settle", type=float, default=DECIDED_AFTER_S + 60)
+    wanted = arguments.parse_args()
+    binary, dice = os.path.abspath(wanted.binary), random.Random(wanted.seed)
+    folder = tempfile.mkdtemp(prefix="eider-kill-")
+    platforms = Platforms(binary, folder, wanted.seed)
+    shipped, struck_count, by_deed = {}, 0, {}
+    try:
+        for number in range(1, wanted.kills + 1):
+            struck = kill_once(binary, folder, platforms, shipped, dice)
+            struck_count += bool(struck)
+            for name, count in struck.items():
+                by_deed[name] = by_deed.get(name, 0) + count
+            if number % 10 == 0:
+                print(f"{number} kills, {struck_count} into an unanswered create or shipment", flush=True)
+        process, ready = start(binary, folder, platforms)
+        time.sleep(wanted.settle)
+        held = ask(ready["url"] + "api/v1/connections", token=ready["token"])["data"]
+        go_live = next(seconds(one["settings"]["go_live"]) for one in held if one["channel"] == "amazon")
+        found, order_count, copy_count = findings(platforms, shipped, go_live, time.time())
+        process.send_signal(signal.SIGTERM)
+        began = time.time()
+        process.wait()
+        stopped_in = time.time() - began
+    finally:
+        platforms.process.terminate()
+        platforms.process.wait()
+    verified = subprocess.run([binary, "verify", "--data", os.path.join(folder, "app")], capture_output=True, text=True)
+    if verified.returncode:
+        found.append("eider verify: " + (verified.stdout + verified.stderr).strip())
+    if struck_count * 2 < wanted.kills:
+        found.append(f"only {struck_count} of {wanted.kills} kills hit an unanswered create or shipment")
+    print(f"{wanted.kills} kills, {struck_count} into unanswered calls {by_deed}; {order_count} orders, {copy_count} in the "
+          f"shop, {len(shipped)} shipped there; stopped in {stopped_in:.1f} s")
+    for text in found:
+        print("FOUND:", text)
+    if found:
+        print("kept for a look:", folder)
+        sys.exit(1)
+    shutil.rmtree(folder)
+
+
+main()
