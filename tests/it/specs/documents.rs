@@ -54,10 +54,18 @@ pub struct Operation {
     pub parameters: Vec<Value>,
     /// The schema of the body, where one may be sent.
     pub body: Option<Value>,
-    /// The answers: schema by status; none where no body is described.
-    pub answers: BTreeMap<String, Option<Value>>,
+    /// The answers by status; none where no body is described.
+    pub answers: BTreeMap<String, Option<Body>>,
     /// The headers that carry the credentials.
     pub credentials: Vec<String>,
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub struct Body {
+    /// `application/json` or another kind of it.
+    pub media_type: String,
+    pub schema: Value,
 }
 
 impl Documents {
@@ -157,13 +165,18 @@ fn body_of(document: &Value, described: &Value, parameters: &[Value]) -> Option<
     parameters.iter().find(|parameter| parameter["in"] == "body")?.get("schema").cloned()
 }
 
-fn answers_of(document: &Value, described: &Value) -> BTreeMap<String, Option<Value>> {
-    let schema = |answer: &Value| {
+fn answers_of(document: &Value, described: &Value) -> BTreeMap<String, Option<Body>> {
+    let body = |answer: &Value| {
         let answer = followed(document, answer);
-        answer.pointer("/content/application~1json/schema").or_else(|| answer.get("schema")).cloned()
+        let kinds = answer.get("content").and_then(Value::as_object).into_iter().flatten();
+        // We ask for JSON: where there is a choice, it is what we get.
+        let (kind, described) = kinds
+            .min_by_key(|(kind, _)| *kind != "application/json")
+            .map_or(("application/json", answer), |(kind, one)| (kind, one));
+        Some(Body { media_type: kind.to_owned(), schema: described.get("schema")?.clone() })
     };
     let answers = described["responses"].as_object().unwrap();
-    answers.iter().map(|(status, answer)| (status.clone(), schema(answer))).collect()
+    answers.iter().map(|(status, answer)| (status.clone(), body(answer))).collect()
 }
 
 fn credentials_of(document: &Value) -> Vec<String> {

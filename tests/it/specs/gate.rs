@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response};
 use serde_json::{Value, json};
 
 use super::documents::{Documents, Operation, placed};
@@ -17,6 +19,8 @@ pub struct Exchange {
     pub platform: String,
     /// What the connector calls the operation.
     pub operation: String,
+    /// Whether the request is meant to be right. What is sent wrong on purpose has only its answer checked.
+    pub is_right: bool,
     pub method: String,
     /// As the platform has it, encoded.
     pub path: String,
@@ -28,6 +32,38 @@ pub struct Exchange {
     pub status: u16,
     pub answer_type: Option<String>,
     pub answer: Vec<u8>,
+}
+
+impl Exchange {
+    /// A call without its answer.
+    pub fn of(platform: &str, operation: &str, request: &Request<Bytes>) -> Self {
+        let query = request.uri().query().unwrap_or_default();
+        let text = |value: &HeaderValue| value.to_str().unwrap().to_owned();
+        Self {
+            platform: platform.to_owned(),
+            operation: operation.to_owned(),
+            is_right: true,
+            method: request.method().to_string(),
+            path: request.uri().path().to_owned(),
+            query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            headers: request.headers().iter().map(|(name, value)| (name.to_string(), text(value))).collect(),
+            body: request.body().to_vec(),
+            status: 0,
+            answer_type: None,
+            answer: Vec::new(),
+        }
+    }
+
+    /// The same with its answer.
+    pub fn answered(self, response: &Response<Bytes>) -> Self {
+        let kind = response.headers().get("content-type");
+        Self {
+            status: response.status().as_u16(),
+            answer_type: kind.map(|kind| kind.to_str().unwrap().to_owned()),
+            answer: response.body().to_vec(),
+            ..self
+        }
+    }
 }
 
 /// Something that is not as the specification has it. Never a value: values may be of people.
@@ -74,6 +110,10 @@ impl Gate {
             }];
         };
         let mut found = Findings { operation: &operation.id, all: Vec::new() };
+        if !exchange.is_right {
+            self.check_answer(operation, exchange, &mut found);
+            return found.all;
+        }
         if operation.id != exchange.operation {
             found.request("operation", format!("the connector calls it {}", exchange.operation));
         }
@@ -105,17 +145,17 @@ impl Gate {
             }
             return;
         };
-        let Some(schema) = listed else {
+        let Some(listed) = listed else {
             if !exchange.answer.is_empty() {
                 found.answer(&format!("status {status}"), "a body where none is listed");
             }
             return;
         };
-        if exchange.answer_type.as_deref() != Some("application/json") {
-            found.answer("header content-type", "not application/json");
+        if exchange.answer_type.as_deref() != Some(listed.media_type.as_str()) {
+            found.answer("header content-type", format!("not {}", listed.media_type));
         }
         match serde_json::from_slice::<Value>(&exchange.answer) {
-            Ok(body) => self.check_value(operation, schema, Side::Answer, &status, &body, found),
+            Ok(body) => self.check_value(operation, &listed.schema, Side::Answer, &status, &body, found),
             Err(_) => found.answer(&format!("status {status}"), "no JSON"),
         }
     }
@@ -123,8 +163,8 @@ impl Gate {
     /// Checks a body alone, such as one that a real platform sent.
     pub fn check_recorded(&self, operation: &Operation, status: u16, body: &Value) -> Vec<Finding> {
         let mut found = Findings { operation: &operation.id, all: Vec::new() };
-        if let Some(Some(schema)) = operation.answers.get(&status.to_string()) {
-            self.check_value(operation, schema, Side::Answer, &status.to_string(), body, &mut found);
+        if let Some(Some(listed)) = operation.answers.get(&status.to_string()) {
+            self.check_value(operation, &listed.schema, Side::Answer, &status.to_string(), body, &mut found);
         }
         found.all
     }
@@ -142,7 +182,7 @@ impl Gate {
             found.add(side, &place, what);
         }
         let is_success = name == "body" || name.starts_with('2');
-        for place in required::missing(&operation.id, side, value).into_iter().filter(|_| is_success) {
+        for place in required::missing(operation, side, value).into_iter().filter(|_| is_success) {
             found.add(side, place, "missing, and we need it");
         }
     }
@@ -204,7 +244,7 @@ fn check_head(operation: &Operation, exchange: &Exchange, found: &mut Findings<'
             found.request(&format!("query {name}"), "not in the specification");
         }
     }
-    let needed = required::query(&operation.id).iter();
+    let needed = required::query(operation).iter();
     for name in needed.filter(|name| !exchange.query.iter().any(|(given, _)| given == *name)) {
         found.request(&format!("query {name}"), "missing, and we need it");
     }

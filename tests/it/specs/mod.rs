@@ -3,11 +3,37 @@
 //! that is made from those specifications.
 //!
 //! Specifications and recorded payloads are read from the shared folder and never copied here. Where that folder
-//! is absent the tests say that they were skipped.
+//! is absent the tests say that they were skipped; `EIDER_REQUIRE_SHARED=1` and `EIDER_REQUIRE_PRISM=1`, which
+//! `.ci/run` sets, make that a failure.
+//!
+//! # When a connector calls a new operation
+//!
+//! Name it in the connector as the specification does, and in the simulator's routes and the fault campaign's
+//! matrix by the same name. Then follow what turns red:
+//!
+//! 1. *no specification has this path*: add the file to `FILES` in `documents.rs`.
+//! 2. *never sent*: make the engine or a connector send it in `traffic.rs`, with a success and with what the
+//!    platform refuses; `misuse.rs` has what no connector sends. Refusals that the simulator can give and the
+//!    specification lists go into `REFUSALS` below.
+//! 3. In `required.rs`, write down the fields without which the request does not mean what we mean, and the answer's
+//!    fields that its reader cannot do without. Nothing asks for this: vendors mark almost none as required.
+//! 4. Prism is asked for every operation: add the call to `prism.rs`, and the specification to `SERVED` there.
+//! 5. Where real payloads of it are in the shared folder, give them a reader in `recorded.rs` and look at the snapshot
+//!    (`cargo insta review`): what is not in it was lost in reading.
+//!
+//! # When something differs
+//!
+//! A difference is a mistake of ours until the platform's documentation or a recorded payload says otherwise. Then
+//! it is listed in `deviations.rs`: operation, side, the place and a part of the text as the failure prints them, and
+//! the reason, with its source. What is listed and no longer differs turns red, so that the list stays true. A call
+//! of which no specification exists goes into `UNSPECIFIED` there. Prism knows nothing of that list: what it refuses
+//! wrongly is undone in `Mocked::send`.
 
+mod campaign;
 mod deviations;
 mod documents;
 mod gate;
+mod misuse;
 mod prism;
 mod recorded;
 mod required;
@@ -44,7 +70,8 @@ fn every_request_and_every_answer_is_as_the_specification_has_it() {
     let mut pairs: BTreeMap<String, usize> = BTreeMap::new();
     let mut wrong: BTreeMap<Finding, usize> = BTreeMap::new();
     for exchange in exchanges() {
-        *pairs.entry(format!("{} {}", exchange.operation, exchange.status)).or_default() += 1;
+        let Exchange { platform, operation, status, .. } = exchange;
+        *pairs.entry(format!("{platform} {operation} {status}")).or_default() += 1;
         if is_specified(exchange) {
             for finding in unmeant(gate.check(exchange)) {
                 *wrong.entry(finding).or_default() += 1;
@@ -74,10 +101,45 @@ fn every_operation_of_the_connectors_is_seen() {
     assert!(failed.is_empty(), "never answered well: {failed:?}");
 }
 
+/// Refusals that the specification lists and the simulator can give.
+const REFUSALS: [(&str, &str, &[u16]); 8] = [
+    ("amazon", "searchOrders", &[400, 403, 429, 500]),
+    ("amazon", "getOrder", &[400, 403, 404, 429, 500]),
+    ("amazon", "confirmShipment", &[400, 403, 404, 429, 500]),
+    ("amazon", "searchListingsItems", &[400, 403, 429, 500]),
+    ("amazon", "getMarketplaceParticipations", &[403, 429, 500]),
+    ("bigcommerce", "getOrder", &[404]),
+    ("bigcommerce", "put-absolute-adjustment", &[422]),
+    // Not listed, but what a connector meets most.
+    ("bigcommerce", "getOrders", &[401, 429, 500]),
+];
+
+#[test]
+fn every_refusal_of_the_simulators_is_seen() {
+    if gate().is_none() {
+        return;
+    }
+    for (platform, operation, statuses) in REFUSALS {
+        for status in statuses {
+            let is_it = |one: &&Exchange| {
+                one.platform == platform && one.operation == operation && one.status == *status
+            };
+            assert!(exchanges().iter().any(|one| is_it(&one)), "{platform} {operation} {status}");
+        }
+    }
+}
+
 /// Every operation of the specifications that a connector's source names.
 fn operations_of_connectors(gate: &Gate) -> BTreeSet<&str> {
+    ["amazon", "bigcommerce"].into_iter().flat_map(|platform| operations_of(gate, platform)).collect()
+}
+
+/// Those of one platform.
+fn operations_of<'a>(gate: &'a Gate, platform: &str) -> BTreeSet<&'a str> {
     let is_named = |operation: &&documents::Operation| {
-        !operation.id.is_empty() && source_of(operation.platform).contains(&format!("\"{}\"", operation.id))
+        operation.platform == platform
+            && !operation.id.is_empty()
+            && source_of(platform).contains(&format!("\"{}\"", operation.id))
     };
     gate.documents.operations.iter().filter(is_named).map(|operation| operation.id.as_str()).collect()
 }

@@ -10,12 +10,13 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use eider::channels::{Connector, Cursor, FulfilmentOrder, PollStart};
+use eider::channels::{Connector, Cursor, FulfilmentOrder, PollStart, RaisedStock};
 use eider::clock::SystemClock;
 use eider::domain::customer::Address;
 use eider::domain::draft::{DraftLine, ExInc, ExternalSource, ShopOrderDraft};
@@ -30,15 +31,19 @@ use super::traffic::connector;
 use super::{gate, operations_of_connectors};
 
 /// Which specification answers which paths: platform, the paths' beginning, what Prism does not want of it, file.
-const SERVED: [(&str, &str, &str, &str); 7] = [
+const SERVED: [(&str, &str, &str, &str); 8] = [
     ("amazon", "/orders/2026-01-01/", "", "amazon/orders_2026-01-01.json"),
     ("amazon", "/orders/v0/", "", "amazon/ordersV0.json"),
     ("amazon", "/listings/", "", "amazon/listingsItems_2021-08-01.json"),
     ("amazon", "/sellers/", "", "amazon/sellers.json"),
     ("bigcommerce", "/stores/abc123/v2/orders", "/stores/abc123/v2", "bigcommerce/orders.v2.oas2.yml"),
     ("bigcommerce", "/stores/abc123/v2/", "/stores/abc123/v2", "bigcommerce/store_information.v2.yml"),
+    ("bigcommerce", "/stores/abc123/v3/inventory/", "/stores/abc123/v3", "bigcommerce/inventory.v3.yml"),
     ("bigcommerce", "/stores/abc123/v3/", "/stores/abc123/v3", "bigcommerce/product-variants_catalog.v3.yml"),
 ];
+
+/// Longer than a mock takes to start, or is silent while it does, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// One mock, which ends with the test.
 struct Mock {
@@ -69,30 +74,62 @@ fn program() -> Option<PathBuf> {
 }
 
 impl Mock {
-    fn spawn(program: &Path, specification: &Path) -> Self {
+    fn prism(program: &Path, specification: &Path) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(program)
-            .args(["mock", "-h", "127.0.0.1", "-p", &port.to_string()])
-            .arg(specification)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        Self { child, port }
+        let mut command = Command::new(program);
+        command.args(["mock", "-h", "127.0.0.1", "-p", &port.to_string()]).arg(specification);
+        Self::spawn(command, port)
+    }
+
+    fn spawn(mut command: Command, port: u16) -> Self {
+        let piped = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        Self { child: piped.spawn().unwrap(), port }
     }
 
     /// Waits until it says that it listens.
-    fn listens(&mut self) {
+    fn listens(&mut self, limit: Duration) -> Result<(), String> {
+        let output = self.child.stdout.take().unwrap();
+        let (lines, heard) = std::sync::mpsc::channel();
+        // It reads to the end, so that the mock never waits for somebody to read what it says.
+        std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                // Nobody hears what comes later.
+                drop(lines.send(line));
+            }
+        });
         let mut said = String::new();
-        let mut lines = BufReader::new(self.child.stdout.take().unwrap());
         while !said.contains("listening on") {
-            let read = lines.read_line(&mut said).unwrap();
-            assert!(read > 0, "prism ended: {said}");
+            said.push_str(&heard.recv_timeout(limit).map_err(|error| match error {
+                RecvTimeoutError::Timeout => format!("the mock was silent for {limit:?}; it said: {said}"),
+                RecvTimeoutError::Disconnected => format!("the mock ended; it said: {said}"),
+            })?);
+            said.push('\n');
         }
-        // Read on, so that it never waits for somebody to read what it says.
-        std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+        Ok(())
     }
+}
+
+#[test]
+fn a_mock_that_does_not_listen_is_an_error_and_ends_with_its_owner() {
+    let shell = |script: &str| {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Mock::spawn(command, 0)
+    };
+    let error = shell("echo no such file").listens(PATIENCE).unwrap_err();
+    assert_eq!(error, "the mock ended; it said: no such file\n");
+    let mut silent = shell("exec sleep 600");
+    let process = PathBuf::from(format!("/proc/{}", silent.child.id()));
+    let error = silent.listens(Duration::ZERO).unwrap_err();
+    assert!(error.starts_with("the mock was silent for 0ns"), "{error}");
+    assert!(process.exists());
+    let owner = std::thread::spawn(move || {
+        let _silent = silent;
+        // A panic that says nothing.
+        std::panic::resume_unwind(Box::new(()));
+    });
+    assert!(owner.join().is_err());
+    assert!(!process.exists(), "it outlives its owner");
 }
 
 /// Every platform's host in front of its mocks: Prism knows no base path and one specification each.
@@ -138,8 +175,10 @@ impl Transport for Mocked {
 /// Waits for the mocks; all start at the same time, since each takes seconds.
 fn mocked(program: &Path, specifications: &Path) -> (Arc<Mocked>, Vec<Mock>) {
     let mut mocks: Vec<Mock> =
-        SERVED.iter().map(|(_, _, _, file)| Mock::spawn(program, &specifications.join(file))).collect();
-    mocks.iter_mut().for_each(Mock::listens);
+        SERVED.iter().map(|(_, _, _, file)| Mock::prism(program, &specifications.join(file))).collect();
+    for (mock, (_, _, _, file)) in mocks.iter_mut().zip(SERVED) {
+        mock.listens(PATIENCE).unwrap_or_else(|error| panic!("{file}: {error}"));
+    }
     let settings = HttpSettings { allow_private: true, ..HttpSettings::default() };
     let mocked = Mocked {
         http: HttpTransport::new(settings).unwrap(),
@@ -206,6 +245,14 @@ async fn every_call_of_the_shop(shop: &dyn Connector) {
     orders.add_shipment("218", "1", &parcel()).await.unwrap();
     orders.set_status("218", 2).await.unwrap();
     orders.variants_by_sku(&["one".to_owned(), "two, with a comma".to_owned()]).await.unwrap();
+    // The one item of the specification's example, with ten units.
+    let shown = ShopVariant {
+        product_id: "120".to_owned(),
+        variant_id: "79".to_owned(),
+        sku: "RE-130".to_owned(),
+    };
+    let raised = orders.raise_stock(&[(shown, 25)]).await.unwrap();
+    assert_eq!(raised, [RaisedStock { sku: "RE-130".to_owned(), from: 10, to: 25 }]);
     assert_eq!(orders.profile().await.unwrap().currency.len(), 3);
     assert!(shop.order_source().unwrap().order("218").await.unwrap().unwrap().facts.is_ok());
     let report = shop.probe().probe().await;

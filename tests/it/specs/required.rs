@@ -1,13 +1,14 @@
 //! What must be there although the specifications do not say so: the vendors mark almost no field as required.
 //!
-//! A place is a path with `[]` for every entry of a list; `a|b` for at least one of two fields.
+//! An operation whose name two platforms have stands as `platform.name`. A place is a path with `[]` for every entry of a list; `a|b` for at least one of two fields.
 
 use serde_json::Value;
 
+use super::documents::Operation;
 use super::schema::Side;
 
 /// What a request must carry to do what we mean by it.
-const IN_REQUESTS: [(&str, &[&str]); 4] = [
+const IN_REQUESTS: [(&str, &[&str]); 5] = [
     (
         "createOrder",
         &[
@@ -51,6 +52,10 @@ const IN_REQUESTS: [(&str, &[&str]); 4] = [
     ("updateOrder", &["status_id"]),
     ("createOrderShipments", &["items[].order_product_id", "items[].quantity", "order_address_id"]),
     (
+        "put-absolute-adjustment",
+        &["items[].location_id", "items[].product_id|variant_id", "items[].quantity", "reason"],
+    ),
+    (
         "confirmShipment",
         &[
             "marketplaceId",
@@ -65,8 +70,22 @@ const IN_REQUESTS: [(&str, &[&str]); 4] = [
 ];
 
 /// What an answer must carry for the connector to do its work.
-const IN_ANSWERS: [(&str, &[&str]); 13] = [
+const IN_ANSWERS: [(&str, &[&str]); 16] = [
     ("getOrders", SHOP_ORDERS),
+    (
+        "bigcommerce.getOrder",
+        &[
+            "billing_address.country_iso2",
+            "currency_code",
+            "date_created",
+            "date_modified",
+            "default_currency_code",
+            "discount_amount",
+            "id",
+            "status_id",
+            "total_inc_tax",
+        ],
+    ),
     ("createOrder", SHOP_ORDER),
     ("updateOrder", SHOP_ORDER),
     (
@@ -103,7 +122,40 @@ const IN_ANSWERS: [(&str, &[&str]); 13] = [
     ("getStoreInformation", &["currency", "id", "name", "timezone.name"]),
     ("getSystemTimestamp", &["time"]),
     ("getVariants", &["data[].id", "data[].product_id", "data[].sku", "meta.pagination.total_pages"]),
-    ("searchOrders", &["orders[].orderId", "orders[].lastUpdatedTime", "orders[].orderItems[].orderItemId"]),
+    (
+        "get-inventory-items",
+        &[
+            "data[].identity.product_id",
+            "data[].identity.variant_id",
+            "data[].locations[].available_to_sell",
+            "data[].locations[].location_id",
+            "data[].locations[].total_inventory_onhand",
+        ],
+    ),
+    (
+        "searchOrders",
+        &[
+            "orders[].createdTime",
+            "orders[].fulfillment.fulfillmentStatus",
+            "orders[].lastUpdatedTime",
+            "orders[].orderId",
+            "orders[].orderItems[].orderItemId",
+            "orders[].orderItems[].quantityOrdered",
+            "orders[].salesChannel.marketplaceId",
+        ],
+    ),
+    (
+        "amazon.getOrder",
+        &[
+            "order.createdTime",
+            "order.fulfillment.fulfillmentStatus",
+            "order.lastUpdatedTime",
+            "order.orderId",
+            "order.orderItems[].orderItemId",
+            "order.orderItems[].quantityOrdered",
+            "order.salesChannel.marketplaceId",
+        ],
+    ),
     ("searchListingsItems", &["items[].sku", "items[].summaries[].marketplaceId"]),
     (
         "getMarketplaceParticipations",
@@ -137,7 +189,7 @@ const SHOP_ORDERS: &[&str] = &[
 ];
 
 /// Query parameters that we always send.
-const IN_QUERIES: [(&str, &[&str]); 7] = [
+const IN_QUERIES: [(&str, &[&str]); 8] = [
     ("searchOrders", &["includedData", "marketplaceIds", "maxResultsPerPage"]),
     ("searchListingsItems", &["includedData", "marketplaceIds", "pageSize"]),
     ("getOrders", &["limit"]),
@@ -145,6 +197,7 @@ const IN_QUERIES: [(&str, &[&str]); 7] = [
     ("getOrderShippingAddresses", &["limit", "page"]),
     ("getOrderShipments", &["limit", "page"]),
     ("getVariants", &["limit"]),
+    ("get-inventory-items", &["limit", "variant_id:in"]),
 ];
 
 /// The header that carries the credentials, where the specification has none.
@@ -153,12 +206,12 @@ pub fn credentials(platform: &str) -> &'static [&'static str] {
 }
 
 /// The query parameters that we need.
-pub fn query(operation: &str) -> &'static [&'static str] {
+pub fn query(operation: &Operation) -> &'static [&'static str] {
     of(&IN_QUERIES, operation)
 }
 
 /// The places that are needed and empty.
-pub fn missing(operation: &str, side: Side, body: &Value) -> Vec<&'static str> {
+pub fn missing(operation: &Operation, side: Side, body: &Value) -> Vec<&'static str> {
     let places = match side {
         Side::Request => of(&IN_REQUESTS, operation),
         Side::Answer => of(&IN_ANSWERS, operation),
@@ -166,8 +219,12 @@ pub fn missing(operation: &str, side: Side, body: &Value) -> Vec<&'static str> {
     places.iter().copied().filter(|place| !is_there(body, place)).collect()
 }
 
-fn of(list: &[(&str, &'static [&'static str])], operation: &str) -> &'static [&'static str] {
-    list.iter().find(|(known, _)| *known == operation).map_or(&[], |(_, places)| places)
+fn of(list: &[(&str, &'static [&'static str])], operation: &Operation) -> &'static [&'static str] {
+    let is_it = |known: &str| match known.split_once('.') {
+        Some((platform, id)) => operation.platform == platform && operation.id == id,
+        None => operation.id == known,
+    };
+    list.iter().find(|(known, _)| is_it(known)).map_or(&[], |(_, places)| places)
 }
 
 fn is_there(value: &Value, place: &str) -> bool {

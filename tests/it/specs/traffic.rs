@@ -16,6 +16,7 @@ use eider::channels::{
 use eider::clock::{Clock as _, Entropy, ManualClock, SharedClock};
 use eider::domain::connection::{ConnectionSettings, ExportFulfilment, History, InsufficientStock};
 use eider::domain::id::{ChannelName, ConnectionId};
+use eider::domain::listing::ShopVariant;
 use eider::domain::shipment::{ShipmentDraft, ShippedLine};
 use eider::http::{Answer, Call, Transport, TransportError};
 use eider::secret::Secret;
@@ -24,10 +25,25 @@ use eider::store::{Store, StoreOptions};
 use eider::sync::commands::NewConnectionRequest;
 use eider::sync::{Engine, EngineParts, EngineSettings};
 use eider::vault::{KeySource, Vault};
+use http::Request;
 use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::gate::Exchange;
+use super::misuse::{self, Misuse};
+
+/// The shop's operations that [`Rig::shop_calls`] leads to.
+const OF_ONE_ORDER: [&str; 9] = [
+    "getOrder",
+    "getOrders",
+    "getOrderProducts",
+    "getOrderShipments",
+    "createOrderShipments",
+    "updateOrder",
+    "getVariants",
+    "get-inventory-items",
+    "put-absolute-adjustment",
+];
 
 /// Everything that was said, from one run that all tests share.
 pub fn exchanges() -> &'static [Exchange] {
@@ -48,14 +64,9 @@ struct Recorder {
 
 impl Recorder {
     /// The platform's answer, kept with its call.
-    fn answer(&self, platform: &str, call: &Call) -> Reply {
-        let reply = self.world.handle(platform, &call.request);
-        let mut exchange = asked(platform, call);
-        exchange.status = reply.response.status().as_u16();
-        exchange.answer_type =
-            reply.response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
-        exchange.answer = reply.response.body().to_vec();
-        self.seen.lock().unwrap().push(exchange);
+    fn answer(&self, exchange: Exchange, request: &Request<Bytes>) -> Reply {
+        let reply = self.world.handle(&exchange.platform, request);
+        self.seen.lock().unwrap().push(exchange.answered(&reply.response));
         reply
     }
 }
@@ -65,7 +76,7 @@ impl Transport for Recorder {
     async fn send(&self, call: Call) -> Result<Answer, TransportError> {
         let host = call.request.uri().host().unwrap_or_default();
         let platform = host.split('.').next().unwrap_or_default().to_owned();
-        let reply = self.answer(&platform, &call);
+        let reply = self.answer(Exchange::of(&platform, call.operation, &call.request), &call.request);
         match reply.delivery {
             Delivery::Now => {}
             Delivery::NeverAnswered => {
@@ -76,28 +87,6 @@ impl Transport for Recorder {
         }
         let (parts, body) = reply.response.into_parts();
         Ok(Answer { status: parts.status, headers: parts.headers, body, duration: Duration::ZERO })
-    }
-}
-
-/// A call without its answer.
-fn asked(platform: &str, call: &Call) -> Exchange {
-    let request = &call.request;
-    let query = request.uri().query().unwrap_or_default();
-    Exchange {
-        platform: platform.to_owned(),
-        operation: call.operation.to_owned(),
-        method: request.method().to_string(),
-        path: request.uri().path().to_owned(),
-        query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
-        headers: request
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
-            .collect(),
-        body: request.body().to_vec(),
-        status: 0,
-        answer_type: None,
-        answer: Vec::new(),
     }
 }
 
@@ -170,9 +159,11 @@ async fn everything() -> Vec<Exchange> {
     .await;
     busy.pass(1_800).await;
     let quiet = SimOptions { orders: 0, rate_per_minute: 0, seed: 2, ..SimOptions::default() };
-    let quiet = Rig::new(quiet, |_| ()).await;
+    let quiet =
+        Rig::new(quiet, |settings| settings.insufficient_stock = InsufficientStock::RaiseStock).await;
     quiet.every_deed().await;
     quiet.beyond_connectors();
+    quiet.every_misuse();
     quiet.every_refusal().await;
     let mut seen = std::mem::take(&mut *busy.recorder.seen.lock().unwrap());
     seen.append(&mut quiet.recorder.seen.lock().unwrap());
@@ -368,27 +359,64 @@ impl Rig {
             ("deleteOrderShipment", "DELETE", format!("v2/orders/{id}/shipments/{parcel}"), None),
             ("deleteOrderShipments", "DELETE", format!("v2/orders/{id}/shipments"), None),
             ("getProducts", "GET", "v3/catalog/products?include=variants&limit=250".to_owned(), None),
-            ("get-inventory-items", "GET", "v3/inventory/items?limit=250".to_owned(), None),
             ("deleteOrder", "DELETE", format!("v2/orders/{id}"), None),
         ];
         for (operation, method, path, body) in calls {
-            let body = body.map(|body: Value| Bytes::from(body.to_string())).unwrap_or_default();
-            let mut request = http::Request::builder()
-                .method(method)
-                .uri(format!("/stores/{store}/{path}"))
-                .header("accept", "application/json")
-                .header("x-auth-token", own["access_token"].expose());
-            if !body.is_empty() {
-                request = request.header("content-type", "application/json");
-            }
-            let call = Call::new(operation, request.body(body).unwrap());
-            let answer = self.recorder.answer("bigcommerce", &call);
+            let body = body.map(|body: Value| body.to_string()).unwrap_or_default();
+            let path = format!("/stores/{store}/{path}");
+            let request = request(method, &path, ("x-auth-token", own["access_token"].expose()), body);
+            let answer = self.recorder.answer(Exchange::of("bigcommerce", operation, &request), &request);
             assert!(answer.response.status().is_success(), "{operation}: {}", answer.response.status());
         }
     }
 
+    /// What connectors never do wrong.
+    fn every_misuse(&self) {
+        let all = credentials(&self.recorder.world);
+        let (amazon, shop) = (&all["amazon"], &all["bigcommerce"]);
+        let unshipped = self
+            .truth("amazon", "orders")
+            .into_iter()
+            .find(|order| order["status"] == "open" && order["lines"][0]["fulfilled_by"] != "amazon")
+            .unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let (id, line) = (text(&unshipped["id"]), text(&unshipped["lines"][0]["line_id"]));
+        let token = ("x-amz-access-token", &*self.amazon_token(amazon));
+        for misuse in misuse::of_amazon(amazon["seller_id"].expose(), &id, &line) {
+            self.refused("amazon", &misuse, token, "");
+            self.refused("amazon", &Misuse { status: 403, ..misuse }, ("x-amz-access-token", "dead"), "");
+        }
+        let base = format!("/stores/{}", shop["store_hash"].expose());
+        let token = ("x-auth-token", shop["access_token"].expose());
+        for misuse in misuse::of_shop() {
+            self.refused("bigcommerce", &misuse, token, &base);
+        }
+    }
+
+    fn refused(&self, platform: &str, misuse: &Misuse, token: (&str, &str), base: &str) {
+        let request = request(misuse.method, &format!("{base}{}", misuse.path), token, misuse.body.clone());
+        let exchange = Exchange::of(platform, misuse.operation, &request);
+        let answer = self.recorder.answer(Exchange { is_right: false, ..exchange }, &request);
+        assert_eq!(answer.response.status().as_u16(), misuse.status, "{misuse:?}");
+    }
+
+    fn amazon_token(&self, own: &BTreeMap<String, Secret>) -> String {
+        let field = |name: &str| own[name].expose().to_owned();
+        let body = json!({
+            "grant_type": "refresh_token",
+            "refresh_token": field("refresh_token"),
+            "client_id": field("client_id"),
+            "client_secret": field("client_secret"),
+        });
+        let request = request("POST", "/auth/o2/token", ("accept", "application/json"), body.to_string());
+        let answer = self.recorder.world.handle("amazon", &request).response;
+        let answer: Value = serde_json::from_slice(answer.body()).unwrap();
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+
     /// What platforms refuse: each call throttled, failing, unauthorised, and with nonsense in it.
     async fn every_refusal(&self) {
+        let variants = self.variants().await;
         for kind in ["429", "500", "401"] {
             for operation in ["searchOrders", "getOrder", "confirmShipment", "searchListingsItems"] {
                 self.fault("amazon", operation, kind);
@@ -396,9 +424,9 @@ impl Rig {
             }
             self.fault("amazon", "getMarketplaceParticipations", kind);
             self.alone("amazon").probe().probe().await;
-            for operation in ["getOrders", "getOrder", "createOrderShipments", "updateOrder", "getVariants"] {
+            for operation in OF_ONE_ORDER {
                 self.fault("bigcommerce", operation, kind);
-                self.shop_calls("999999").await;
+                self.shop_calls("999999", &variants).await;
             }
             self.fault("bigcommerce", "getStoreInformation", kind);
             self.alone("bigcommerce").probe().probe().await;
@@ -408,7 +436,7 @@ impl Rig {
         self.amazon_calls(cancelled.unwrap()["id"].as_str().unwrap()).await;
         let shipped =
             self.truth("bigcommerce", "shop_orders").into_iter().find(|order| order["status_id"] == 2);
-        self.shop_calls(shipped.unwrap()["id"].as_str().unwrap()).await;
+        self.shop_calls(shipped.unwrap()["id"].as_str().unwrap(), &variants).await;
         self.control("amazon", "revoke", &json!({}));
         self.control("bigcommerce", "revoke", &json!({}));
         self.pass(8_000).await;
@@ -430,8 +458,17 @@ impl Rig {
         drop(amazon.catalogue().unwrap().listings(None).await);
     }
 
-    /// Every call of the shop about one order.
-    async fn shop_calls(&self, id: &str) {
+    /// Two variants of the shop.
+    async fn variants(&self) -> Vec<ShopVariant> {
+        let shop = self.alone("bigcommerce");
+        let skus = self.skus();
+        let found = shop.shop_orders().unwrap().variants_by_sku(&skus[..2]).await.unwrap();
+        assert_eq!(found.len(), 2);
+        found
+    }
+
+    /// Every call of the shop about one order and what is in it.
+    async fn shop_calls(&self, id: &str, variants: &[ShopVariant]) {
         let shop = self.alone("bigcommerce");
         let orders = shop.shop_orders().unwrap();
         drop(shop.order_source().unwrap().order(id).await);
@@ -441,7 +478,26 @@ impl Rig {
         drop(orders.add_shipment(id, "1", &parcel("1")).await);
         drop(orders.set_status(id, 99).await);
         drop(orders.variants_by_sku(&["none".to_owned(), "a,b".to_owned()]).await);
+        let mut needed = Vec::new();
+        for variant in variants {
+            self.control("bigcommerce", "stock", &json!({"sku": variant.sku, "quantity": 0}));
+            needed.push((variant.clone(), 3));
+        }
+        drop(orders.raise_stock(&needed).await);
     }
+}
+
+/// A call as somebody else makes it.
+fn request(method: &str, path: &str, token: (&str, &str), body: String) -> Request<Bytes> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("accept", "application/json")
+        .header(token.0, token.1);
+    if !body.is_empty() {
+        request = request.header("content-type", "application/json");
+    }
+    request.body(Bytes::from(body)).unwrap()
 }
 
 fn parcel(line: &str) -> ShipmentDraft {
