@@ -107,10 +107,8 @@ pub struct Report {
 /// # Errors
 /// Where the machine does not let it run.
 pub fn run(options: &Options, tell: &(dyn Fn(&Run) + Sync)) -> Result<Report, String> {
-    let campaign = Campaign {
-        witness: options.witness,
-        ..Campaign::prepare(options.hours, EngineSettings::default())?
-    };
+    let campaign =
+        Campaign { witness: options.witness, ..Campaign::prepare(options.hours, EngineSettings::default())? };
     let next = AtomicU64::new(0);
     let report = Mutex::new(Report::default());
     let work = || -> Result<(), String> {

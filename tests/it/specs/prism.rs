@@ -246,11 +246,8 @@ async fn every_call_of_the_shop(shop: &dyn Connector) {
     orders.set_status("218", 2).await.unwrap();
     orders.variants_by_sku(&["one".to_owned(), "two, with a comma".to_owned()]).await.unwrap();
     // The one item of the specification's example, with ten units.
-    let shown = ShopVariant {
-        product_id: "120".to_owned(),
-        variant_id: "79".to_owned(),
-        sku: "RE-130".to_owned(),
-    };
+    let shown =
+        ShopVariant { product_id: "120".to_owned(), variant_id: "79".to_owned(), sku: "RE-130".to_owned() };
     let raised = orders.raise_stock(&[(shown, 25)]).await.unwrap();
     assert_eq!(raised, [RaisedStock { sku: "RE-130".to_owned(), from: 10, to: 25 }]);
     assert_eq!(orders.profile().await.unwrap().currency.len(), 3);

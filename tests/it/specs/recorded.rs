@@ -20,9 +20,9 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::documents::{Operation, shared};
-use super::{gate, operations_of, operations_of_connectors};
 use super::prism::draft;
 use super::traffic::connector;
+use super::{gate, operations_of, operations_of_connectors};
 
 /// BigCommerce's recorded answers and the operations that they are of; those of operations that no connector names
 /// are passed over. A variant alone is read as a page of one.

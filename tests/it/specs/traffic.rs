@@ -159,8 +159,7 @@ async fn everything() -> Vec<Exchange> {
     .await;
     busy.pass(1_800).await;
     let quiet = SimOptions { orders: 0, rate_per_minute: 0, seed: 2, ..SimOptions::default() };
-    let quiet =
-        Rig::new(quiet, |settings| settings.insufficient_stock = InsufficientStock::RaiseStock).await;
+    let quiet = Rig::new(quiet, |settings| settings.insufficient_stock = InsufficientStock::RaiseStock).await;
     quiet.every_deed().await;
     quiet.beyond_connectors();
     quiet.every_misuse();
