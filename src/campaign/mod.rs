@@ -7,10 +7,8 @@
 //! truth with what the appliance holds. Nothing here may touch the network, and nothing of it may depend on how
 //! fast the machine is.
 
-#[expect(clippy::indexing_slicing, reason = "an index into JSON gives null where there is nothing")]
 mod deeds;
 mod field;
-#[expect(clippy::indexing_slicing, reason = "an index into JSON gives null where there is nothing")]
 mod invariants;
 pub mod matrix;
 mod rig;
