@@ -61,12 +61,6 @@ impl Running {
         self.said.lock().unwrap().clone()
     }
 
-    /// Kills it with signal 9.
-    pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
     /// Waits until it has ended by itself, and gives its exit code.
     pub async fn ends(&mut self) -> Option<i32> {
         let start = SystemClock.now();
