@@ -21,7 +21,7 @@ use super::snapshot;
 use super::trace::Trace;
 use crate::clock::{Clock, Entropy, ManualClock, shifted};
 use crate::http::{Answer, Call, Transport, TransportError};
-use crate::sim::{Delivery, World};
+use crate::sim::{Delivery, Reply, World};
 use crate::store::CommitMoment;
 
 /// Who restores a backup enters credentials that it does not know so much later.
@@ -63,7 +63,13 @@ pub struct FieldSetup {
     pub entropy: Entropy,
     /// The folder of folders, one for each life of the process.
     pub root: PathBuf,
+    /// Who sees what is said.
+    pub witness: Option<Witness>,
 }
+
+/// Sees every request as it reaches a platform, and the platform's own answer, before the network spoils it: the
+/// platform, the operation, both.
+pub type Witness = fn(&str, &str, &Request<Bytes>, &Response<Bytes>);
 
 /// The field.
 #[derive(Debug)]
@@ -73,6 +79,7 @@ pub struct Field {
     /// Their time and ours.
     pub clock: Arc<ManualClock>,
     crash: Notify,
+    witness: Option<Witness>,
     state: Mutex<State>,
 }
 
@@ -159,7 +166,13 @@ impl Field {
             writes: 0,
             commits: 0,
         };
-        Self { world: setup.world, clock: setup.clock, crash: Notify::new(), state: Mutex::new(state) }
+        Self {
+            world: setup.world,
+            clock: setup.clock,
+            crash: Notify::new(),
+            witness: setup.witness,
+            state: Mutex::new(state),
+        }
     }
 
     /// Waits until the process dies.
@@ -387,7 +400,15 @@ impl Field {
     }
 
     fn handle(&self, operation: &Operation, request: &Request<Bytes>) -> Response<Bytes> {
-        self.world.handle(operation.platform, request).response
+        self.reply(operation, request).response
+    }
+
+    fn reply(&self, operation: &Operation, request: &Request<Bytes>) -> Reply {
+        let reply = self.world.handle(operation.platform, request);
+        if let Some(witness) = self.witness {
+            witness(operation.platform, operation.name, request, &reply.response);
+        }
+        reply
     }
 
     /// Makes the platform's next call meet one of its own faults.
@@ -488,7 +509,7 @@ impl Field {
     /// The client is told that it failed, in one of three ways, and the effect comes later.
     fn strike_late(&self, state: &State, operation: &Operation, call: &Call) -> Outcome {
         self.plan(operation, "late");
-        let reply = self.world.handle(operation.platform, &call.request);
+        let reply = self.reply(operation, &call.request);
         let is_hit = reply.delivery == Delivery::NeverAnswered;
         let outcome = match state.draw.below(3) {
             0 => self.time_out(call),

@@ -67,10 +67,10 @@ pub const OPERATIONS: [Operation; 17] = [
     operation("bigcommerce", "getOrderProducts", OperationKind::OrderRead, Some(&[])),
     operation("bigcommerce", "getOrderShippingAddresses", OperationKind::OrderRead, Some(&[])),
     operation("bigcommerce", "getOrderShipments", OperationKind::OrderRead, Some(&[])),
-    operation("bigcommerce", "createOrderShipment", OperationKind::SingleWrite, None),
+    operation("bigcommerce", "createOrderShipments", OperationKind::SingleWrite, None),
     operation("bigcommerce", "getVariants", OperationKind::Read, Some(&["data"])),
     operation("bigcommerce", "getStoreInformation", OperationKind::Read, None),
-    operation("bigcommerce", "getSystemTime", OperationKind::Read, None),
+    operation("bigcommerce", "getSystemTimestamp", OperationKind::Read, None),
 ];
 
 /// Calls after which a commit follows in every run; a crash at a commit is named after the call before it.
@@ -83,7 +83,7 @@ const COMMITTED: [&str; 11] = [
     "updateOrder",
     "getOrderProducts",
     "getOrderShipments",
-    "createOrderShipment",
+    "createOrderShipments",
     "getStoreInformation",
     "getVariants",
 ];

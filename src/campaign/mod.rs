@@ -7,10 +7,8 @@
 //! truth with what the appliance holds. Nothing here may touch the network, and nothing of it may depend on how
 //! fast the machine is.
 
-#[expect(clippy::indexing_slicing, reason = "an index into JSON gives null where there is nothing")]
 mod deeds;
 mod field;
-#[expect(clippy::indexing_slicing, reason = "an index into JSON gives null where there is nothing")]
 mod invariants;
 pub mod matrix;
 mod rig;
@@ -26,6 +24,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::clock::Clock as _;
 use crate::sync::EngineSettings;
+pub use field::Witness;
 use matrix::Matrix;
 use rig::{Rig, words};
 use seed::Plan;
@@ -50,6 +49,8 @@ pub struct Options {
     pub hours: u32,
     /// Runs at a time.
     pub threads: usize,
+    /// Who sees what is said to platforms and what they answer.
+    pub witness: Option<Witness>,
 }
 
 /// What one seed led to.
@@ -104,7 +105,8 @@ pub struct Report {
 /// # Errors
 /// Where the machine does not let it run.
 pub fn run(options: &Options, tell: &(dyn Fn(&Run) + Sync)) -> Result<Report, String> {
-    let campaign = Campaign::prepare(options.hours, EngineSettings::default())?;
+    let campaign =
+        Campaign { witness: options.witness, ..Campaign::prepare(options.hours, EngineSettings::default())? };
     let next = AtomicU64::new(0);
     let report = Mutex::new(Report::default());
     let work = || -> Result<(), String> {
@@ -148,18 +150,20 @@ struct Campaign {
     template: Scratch,
     hours: u32,
     settings: EngineSettings,
+    witness: Option<Witness>,
 }
 
 impl Campaign {
     fn prepare(hours: u32, settings: EngineSettings) -> Result<Self, String> {
         let template = Scratch::make("template").map_err(words)?;
         runtime()?.block_on(rig::make_template(template.path()))?;
-        Ok(Self { template, hours, settings })
+        Ok(Self { template, hours, settings, witness: None })
     }
 
     async fn run_seed(&self, seed: u64) -> Run {
         let plan = Plan::draw(seed, self.hours);
-        let started = Rig::start(seed, plan, self.template.path(), self.settings.clone()).await;
+        let (template, settings) = (self.template.path(), self.settings.clone());
+        let started = Rig::start(seed, plan, template, settings, self.witness).await;
         let mut rig = match started {
             Ok(rig) => rig,
             Err(what) => return failed_to_start(seed, what, self.template.path()),

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::deeds::{Deeds, list, text};
-use super::field::{Field, FieldSetup, Passage, Tally};
+use super::field::{Field, FieldSetup, Passage, Tally, Witness};
 use super::invariants::{self, Ledger};
 use super::seed::Plan;
 use super::snapshot::{self, Scratch};
@@ -76,6 +76,7 @@ impl Rig {
         plan: Plan,
         template: &Path,
         settings: EngineSettings,
+        witness: Option<Witness>,
     ) -> Result<Self, String> {
         let scratch = Scratch::make(&seed.to_string()).map_err(words)?;
         let clock = Arc::new(ManualClock::new(START));
@@ -90,6 +91,7 @@ impl Rig {
             deeds,
             entropy: Entropy::seeded(seed ^ 0xF1E1D),
             root: scratch.path().to_owned(),
+            witness,
         }));
         snapshot::copy(template, &field.folder(), None).map_err(words)?;
         let engine_settings = EngineSettings {

@@ -135,7 +135,7 @@ fn doors_to(aim: &Aim) -> Vec<Aim> {
     let name = OPERATIONS.get(aim.cell.operation).map_or("", |known| known.name);
     let (poll, count) = match name {
         "getMarketplaceParticipations" => ("searchOrders", 2),
-        "getSystemTime" => ("getOrders", 1),
+        "getSystemTimestamp" => ("getOrders", 1),
         _ => return Vec::new(),
     };
     let Some(operation) = OPERATIONS.iter().position(|known| known.name == poll) else { return Vec::new() };

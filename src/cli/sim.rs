@@ -39,8 +39,13 @@ pub struct SimArgs {
 pub async fn run(place: &Place, args: SimArgs) -> Result<(), CliError> {
     // Faults are what this is about: the engine's warnings of them would drown everything else.
     logging::start(&place.load(None)?, logging::Unset::Silent)?;
-    let options =
-        Options { from: args.from, count: args.seeds, hours: args.hours, threads: machine::cores() };
+    let options = Options {
+        from: args.from,
+        count: args.seeds,
+        hours: args.hours,
+        threads: machine::cores(),
+        witness: None,
+    };
     let started = Instant::now();
     let is_screen = std::io::stderr().is_terminal();
     let ran = tokio::task::spawn_blocking(move || {

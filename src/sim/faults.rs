@@ -71,7 +71,8 @@ pub struct Planned {
 
 /// Takes the first planned fault that strikes `operation`.
 pub fn take_planned(planned: &mut Vec<Planned>, operation: &str) -> Option<Fault> {
-    let index = planned.iter().position(|fault| strikes(&fault.operation, operation))?;
+    let strikes = |fault: &Planned| fault.operation == "*" || fault.operation == operation;
+    let index = planned.iter().position(strikes)?;
     let fault = planned.get_mut(index)?;
     let kind = fault.kind;
     fault.count = fault.count.saturating_sub(1);
@@ -79,12 +80,6 @@ pub fn take_planned(planned: &mut Vec<Planned>, operation: &str) -> Option<Fault
         planned.remove(index);
     }
     Some(kind)
-}
-
-/// Whether a plan for `wanted` strikes `operation`. One final s is optional: the shipments' operation is called
-/// `createOrderShipments` in the specification and creates one shipment.
-fn strikes(wanted: &str, operation: &str) -> bool {
-    wanted == "*" || wanted.trim_end_matches('s') == operation.trim_end_matches('s')
 }
 
 /// The fault of call `number` at a rate of `per_thousand`.

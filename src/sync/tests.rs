@@ -532,7 +532,7 @@ async fn a_shipment_on_the_marketplace_reaches_the_shop_once() {
         let id = rig.sell(2);
         rig.pass(120).await;
         if let Some(kind) = kind {
-            rig.fault("bigcommerce", "createOrderShipment", kind, 1);
+            rig.fault("bigcommerce", "createOrderShipments", kind, 1);
         }
         rig.control(
             "amazon",

@@ -17,4 +17,6 @@ mod keep;
 #[cfg(test)]
 mod merchant;
 #[cfg(test)]
+mod specs;
+#[cfg(test)]
 mod tidy;

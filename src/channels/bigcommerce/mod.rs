@@ -9,8 +9,7 @@
 //! - Creating an order checks that stock is there for lines that name a variant; the refusal has no code.
 //! - `external_id` is read-only: the marketplace's id goes into `external_order_id`, and is found by it.
 //!
-//! Deviations from the published specification: `sku:in` and `sort` on variants are not in it, though the
-//! platform has long answered to the former.
+//! Where this differs from the published specification, and why, is listed in `tests/it/specs/deviations.rs`.
 
 mod client;
 mod config;
@@ -222,7 +221,7 @@ impl ShopOrders for BigCommerce {
     ) -> Result<String, ChannelError> {
         let body = json(&map::new_shipment(order_address_id, shipment)?)?;
         let path = order_path(shop_order_id, "/shipments");
-        let outgoing = Outgoing::write("createOrderShipment", Method::POST, path, body);
+        let outgoing = Outgoing::write("createOrderShipments", Method::POST, path, body);
         let body = self.client.send(&outgoing).await?;
         let created: Option<wire::Shipment> = parse(&outgoing, &body)?;
         created
@@ -302,7 +301,7 @@ impl Probe for BigCommerce {
         let (store, (time, (orders, variants))) = join(
             self.check("getStoreInformation", "/v2/store", Vec::new()),
             join(
-                self.check("getSystemTime", "/v2/time", Vec::new()),
+                self.check("getSystemTimestamp", "/v2/time", Vec::new()),
                 join(
                     self.check("getOrders", "/v2/orders", one()),
                     self.check("getVariants", "/v3/catalog/variants", one()),

@@ -272,7 +272,7 @@ impl Serialize for Number {
     }
 }
 
-/// The body of `createOrderShipment`.
+/// The body of `createOrderShipments`.
 #[derive(Debug, Serialize)]
 pub struct NewShipment {
     pub order_address_id: i64,

@@ -224,7 +224,7 @@ pub fn line_json(order: &Order, line: &Line) -> Value {
         "wrapping_name": line.wrapping_name,
         "wrapping_message": line.wrapping_message,
         "event_name": null,
-        "event_date": "",
+        "event_date": null,
         "ebay_item_id": "",
         "ebay_transaction_id": "",
         "option_set_id": null,

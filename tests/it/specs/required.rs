@@ -1,0 +1,241 @@
+//! What must be there although the specifications do not say so: the vendors mark almost no field as required.
+//!
+//! An operation whose name two platforms have stands as `platform.name`. A place is a path with `[]` for every entry of a list; `a|b` for at least one of two fields.
+
+use serde_json::Value;
+
+use super::documents::Operation;
+use super::schema::Side;
+
+/// What a request must carry to do what we mean by it.
+const IN_REQUESTS: [(&str, &[&str]); 5] = [
+    (
+        "createOrder",
+        &[
+            "billing_address.city",
+            "billing_address.country_iso2",
+            "billing_address.first_name",
+            "billing_address.last_name",
+            "billing_address.state",
+            "billing_address.street_1",
+            "billing_address.zip",
+            "customer_id",
+            "discount_amount",
+            "external_order_id",
+            "external_source",
+            "handling_cost_ex_tax",
+            "handling_cost_inc_tax",
+            "payment_method",
+            "products[].name|variant_id",
+            "products[].name|product_id",
+            "products[].price_ex_tax",
+            "products[].price_inc_tax",
+            "products[].quantity",
+            "shipping_addresses[].city",
+            "shipping_addresses[].country_iso2",
+            "shipping_addresses[].first_name",
+            "shipping_addresses[].last_name",
+            "shipping_addresses[].state",
+            "shipping_addresses[].street_1",
+            "shipping_addresses[].zip",
+            "shipping_cost_ex_tax",
+            "shipping_cost_inc_tax",
+            "status_id",
+            "subtotal_ex_tax",
+            "subtotal_inc_tax",
+            "total_ex_tax",
+            "total_inc_tax",
+            "wrapping_cost_ex_tax",
+            "wrapping_cost_inc_tax",
+        ],
+    ),
+    ("updateOrder", &["status_id"]),
+    ("createOrderShipments", &["items[].order_product_id", "items[].quantity", "order_address_id"]),
+    (
+        "put-absolute-adjustment",
+        &["items[].location_id", "items[].product_id|variant_id", "items[].quantity", "reason"],
+    ),
+    (
+        "confirmShipment",
+        &[
+            "marketplaceId",
+            "packageDetail.carrierCode",
+            "packageDetail.orderItems[].orderItemId",
+            "packageDetail.orderItems[].quantity",
+            "packageDetail.packageReferenceId",
+            "packageDetail.shipDate",
+            "packageDetail.trackingNumber",
+        ],
+    ),
+];
+
+/// What an answer must carry for the connector to do its work.
+const IN_ANSWERS: [(&str, &[&str]); 16] = [
+    ("getOrders", SHOP_ORDERS),
+    (
+        "bigcommerce.getOrder",
+        &[
+            "billing_address.country_iso2",
+            "currency_code",
+            "date_created",
+            "date_modified",
+            "default_currency_code",
+            "discount_amount",
+            "id",
+            "status_id",
+            "total_inc_tax",
+        ],
+    ),
+    ("createOrder", SHOP_ORDER),
+    ("updateOrder", SHOP_ORDER),
+    (
+        "getOrderProducts",
+        &[
+            "[].id",
+            "[].name",
+            "[].order_address_id",
+            "[].price_ex_tax",
+            "[].price_inc_tax",
+            "[].product_id",
+            "[].quantity",
+            "[].quantity_shipped",
+            "[].sku",
+            "[].total_ex_tax",
+            "[].total_inc_tax",
+            "[].variant_id",
+        ],
+    ),
+    ("getOrderShippingAddresses", &["[].city", "[].country_iso2", "[].id", "[].street_1", "[].zip"]),
+    (
+        "getOrderShipments",
+        &[
+            "[].date_created",
+            "[].id",
+            "[].items[].order_product_id",
+            "[].items[].quantity",
+            "[].order_address_id",
+            "[].shipping_provider",
+            "[].tracking_number",
+        ],
+    ),
+    ("createOrderShipments", &["id"]),
+    ("getStoreInformation", &["currency", "id", "name", "timezone.name"]),
+    ("getSystemTimestamp", &["time"]),
+    ("getVariants", &["data[].id", "data[].product_id", "data[].sku", "meta.pagination.total_pages"]),
+    (
+        "get-inventory-items",
+        &[
+            "data[].identity.product_id",
+            "data[].identity.variant_id",
+            "data[].locations[].available_to_sell",
+            "data[].locations[].location_id",
+            "data[].locations[].total_inventory_onhand",
+        ],
+    ),
+    (
+        "searchOrders",
+        &[
+            "orders[].createdTime",
+            "orders[].fulfillment.fulfillmentStatus",
+            "orders[].lastUpdatedTime",
+            "orders[].orderId",
+            "orders[].orderItems[].orderItemId",
+            "orders[].orderItems[].quantityOrdered",
+            "orders[].salesChannel.marketplaceId",
+        ],
+    ),
+    (
+        "amazon.getOrder",
+        &[
+            "order.createdTime",
+            "order.fulfillment.fulfillmentStatus",
+            "order.lastUpdatedTime",
+            "order.orderId",
+            "order.orderItems[].orderItemId",
+            "order.orderItems[].quantityOrdered",
+            "order.salesChannel.marketplaceId",
+        ],
+    ),
+    ("searchListingsItems", &["items[].sku", "items[].summaries[].marketplaceId"]),
+    (
+        "getMarketplaceParticipations",
+        &["payload[].marketplace.id", "payload[].participation.isParticipating"],
+    ),
+];
+
+const SHOP_ORDER: &[&str] = &[
+    "currency_code",
+    "date_created",
+    "date_modified",
+    "external_order_id",
+    "external_source",
+    "id",
+    "items_shipped",
+    "items_total",
+    "status_id",
+    "total_ex_tax",
+    "total_inc_tax",
+];
+
+const SHOP_ORDERS: &[&str] = &[
+    "[].currency_code",
+    "[].date_created",
+    "[].date_modified",
+    "[].id",
+    "[].items_shipped",
+    "[].items_total",
+    "[].status_id",
+    "[].total_inc_tax",
+];
+
+/// Query parameters that we always send.
+const IN_QUERIES: [(&str, &[&str]); 8] = [
+    ("searchOrders", &["includedData", "marketplaceIds", "maxResultsPerPage"]),
+    ("searchListingsItems", &["includedData", "marketplaceIds", "pageSize"]),
+    ("getOrders", &["limit"]),
+    ("getOrderProducts", &["limit", "page"]),
+    ("getOrderShippingAddresses", &["limit", "page"]),
+    ("getOrderShipments", &["limit", "page"]),
+    ("getVariants", &["limit"]),
+    ("get-inventory-items", &["limit", "variant_id:in"]),
+];
+
+/// The header that carries the credentials, where the specification has none.
+pub fn credentials(platform: &str) -> &'static [&'static str] {
+    if platform == "amazon" { &["x-amz-access-token"] } else { &["x-auth-token"] }
+}
+
+/// The query parameters that we need.
+pub fn query(operation: &Operation) -> &'static [&'static str] {
+    of(&IN_QUERIES, operation)
+}
+
+/// The places that are needed and empty.
+pub fn missing(operation: &Operation, side: Side, body: &Value) -> Vec<&'static str> {
+    let places = match side {
+        Side::Request => of(&IN_REQUESTS, operation),
+        Side::Answer => of(&IN_ANSWERS, operation),
+    };
+    places.iter().copied().filter(|place| !is_there(body, place)).collect()
+}
+
+fn of(list: &[(&str, &'static [&'static str])], operation: &Operation) -> &'static [&'static str] {
+    let is_it = |known: &str| match known.split_once('.') {
+        Some((platform, id)) => operation.platform == platform && operation.id == id,
+        None => operation.id == known,
+    };
+    list.iter().find(|(known, _)| is_it(known)).map_or(&[], |(_, places)| places)
+}
+
+fn is_there(value: &Value, place: &str) -> bool {
+    let (step, rest) = place.split_once('.').unwrap_or((place, ""));
+    let (name, is_list) = step.strip_suffix("[]").map_or((step, false), |name| (name, true));
+    let found = if name.is_empty() { Some(value) } else { name.split('|').find_map(|name| value.get(name)) };
+    match found {
+        Some(Value::Array(entries)) if is_list => entries.iter().all(|entry| is_there(entry, rest)),
+        Some(_) if is_list => false,
+        Some(_) if rest.is_empty() => true,
+        Some(value) => is_there(value, rest),
+        None => false,
+    }
+}

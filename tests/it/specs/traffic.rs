@@ -1,0 +1,511 @@
+//! What connectors and simulators say to each other while an appliance does everything that it can do: an engine
+//! with a shop and a marketplace in-process and on simulated time, and then each connector by itself into what an
+//! engine seldom meets. Every call and its answer is kept.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use eider::channels::registry::channel;
+use eider::channels::{
+    Connector, ConnectorSetup, CredentialSink, Cursor, FulfilmentOrder, PollStart, Window,
+};
+use eider::clock::{Clock as _, Entropy, ManualClock, SharedClock};
+use eider::domain::connection::{ConnectionSettings, ExportFulfilment, History, InsufficientStock};
+use eider::domain::id::{ChannelName, ConnectionId};
+use eider::domain::listing::ShopVariant;
+use eider::domain::shipment::{ShipmentDraft, ShippedLine};
+use eider::http::{Answer, Call, Transport, TransportError};
+use eider::secret::Secret;
+use eider::sim::{Delivery, Reply, SimOptions, World};
+use eider::store::{Store, StoreOptions};
+use eider::sync::commands::NewConnectionRequest;
+use eider::sync::{Engine, EngineParts, EngineSettings};
+use eider::vault::{KeySource, Vault};
+use http::Request;
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::gate::Exchange;
+use super::misuse::{self, Misuse};
+
+/// The shop's operations that [`Rig::shop_calls`] leads to.
+const OF_ONE_ORDER: [&str; 9] = [
+    "getOrder",
+    "getOrders",
+    "getOrderProducts",
+    "getOrderShipments",
+    "createOrderShipments",
+    "updateOrder",
+    "getVariants",
+    "get-inventory-items",
+    "put-absolute-adjustment",
+];
+
+/// Everything that was said, from one run that all tests share.
+pub fn exchanges() -> &'static [Exchange] {
+    static SEEN: OnceLock<Vec<Exchange>> = OnceLock::new();
+    SEEN.get_or_init(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(everything())
+    })
+}
+
+/// The simulated platforms as the network, which keeps what passes through it.
+#[derive(Debug)]
+struct Recorder {
+    world: Arc<World>,
+    clock: Arc<ManualClock>,
+    seen: Mutex<Vec<Exchange>>,
+}
+
+impl Recorder {
+    /// The platform's answer, kept with its call.
+    fn answer(&self, exchange: Exchange, request: &Request<Bytes>) -> Reply {
+        let reply = self.world.handle(&exchange.platform, request);
+        self.seen.lock().unwrap().push(exchange.answered(&reply.response));
+        reply
+    }
+}
+
+#[async_trait]
+impl Transport for Recorder {
+    async fn send(&self, call: Call) -> Result<Answer, TransportError> {
+        let host = call.request.uri().host().unwrap_or_default();
+        let platform = host.split('.').next().unwrap_or_default().to_owned();
+        let reply = self.answer(Exchange::of(&platform, call.operation, &call.request), &call.request);
+        match reply.delivery {
+            Delivery::Now => {}
+            Delivery::NeverAnswered => {
+                self.clock.advance(call.timeout);
+                return Err(TransportError::TimedOut { request_sent: true });
+            }
+            other => panic!("nothing here asks for {other:?}"),
+        }
+        let (parts, body) = reply.response.into_parts();
+        Ok(Answer { status: parts.status, headers: parts.headers, body, duration: Duration::ZERO })
+    }
+}
+
+/// Refuses rotated credentials: none of these platforms rotates any.
+#[derive(Debug)]
+struct NoSink;
+
+impl CredentialSink for NoSink {
+    fn keep(&self, _: ConnectionId, name: &str, _: &Secret) -> Result<(), String> {
+        Err(format!("{name} does not rotate"))
+    }
+}
+
+/// A connector to `channel_name` under `http://CHANNEL.test`, by itself.
+pub fn connector(
+    channel_name: &str,
+    credentials: BTreeMap<String, Secret>,
+    transport: Arc<dyn Transport>,
+    clock: SharedClock,
+) -> Arc<dyn Connector> {
+    let setup = ConnectorSetup {
+        connection: ConnectionId(1),
+        alias: "Test".to_owned(),
+        base_url: Some(format!("http://{channel_name}.test").parse().unwrap()),
+        credentials,
+        settings: ConnectionSettings::default(),
+        transport,
+        clock,
+        entropy: Arc::new(Entropy::seeded(1)),
+        credential_sink: Arc::new(NoSink),
+    };
+    (channel(&ChannelName::from(channel_name)).unwrap().connect)(setup).unwrap()
+}
+
+/// The credentials of the simulated platforms, by channel.
+fn credentials(world: &World) -> BTreeMap<String, BTreeMap<String, Secret>> {
+    let text = |value: &Value| match value {
+        Value::Array(many) => many.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+        other => other.as_str().unwrap_or_default().to_owned(),
+    };
+    let listed = world.connections(|platform| format!("http://{platform}.test"));
+    let of_entry = |entry: &Value| {
+        let secrets = entry["credentials"].as_object().unwrap().iter();
+        let secrets = secrets.map(|(name, value)| (name.clone(), Secret::new(text(value)))).collect();
+        (entry["channel"].as_str().unwrap().to_owned(), secrets)
+    };
+    listed.as_array().unwrap().iter().map(of_entry).collect()
+}
+
+/// One appliance with one shop and one marketplace.
+struct Rig {
+    recorder: Arc<Recorder>,
+    clock: Arc<ManualClock>,
+    engine: Engine,
+    _data: tempfile::TempDir,
+}
+
+async fn everything() -> Vec<Exchange> {
+    let options = SimOptions {
+        orders: 260,
+        rate_per_minute: 12,
+        foreign_currency_percent: 10,
+        ..SimOptions::default()
+    };
+    let busy = Rig::new(options, |settings| {
+        settings.history = History::Everything;
+        settings.export_fulfilment = ExportFulfilment::Both;
+        settings.insufficient_stock = InsufficientStock::CustomLine;
+    })
+    .await;
+    busy.pass(1_800).await;
+    let quiet = SimOptions { orders: 0, rate_per_minute: 0, seed: 2, ..SimOptions::default() };
+    let quiet = Rig::new(quiet, |settings| settings.insufficient_stock = InsufficientStock::RaiseStock).await;
+    quiet.every_deed().await;
+    quiet.beyond_connectors();
+    quiet.every_misuse();
+    quiet.every_refusal().await;
+    let mut seen = std::mem::take(&mut *busy.recorder.seen.lock().unwrap());
+    seen.append(&mut quiet.recorder.seen.lock().unwrap());
+    seen
+}
+
+fn store_options(dir: &Path, clock: &Arc<ManualClock>) -> StoreOptions {
+    StoreOptions {
+        dir: dir.to_owned(),
+        memory_limit: "512MB".to_owned(),
+        threads: 1,
+        reader_count: 1,
+        query_timeout: Duration::from_secs(60),
+        row_cap: 100_000,
+        free_space_floor_bytes: 0,
+        zone: jiff::tz::TimeZone::UTC,
+        clock: Arc::clone(clock) as SharedClock,
+        entropy: Arc::new(Entropy::seeded(5)),
+    }
+}
+
+impl Rig {
+    async fn new(options: SimOptions, change: impl FnOnce(&mut ConnectionSettings)) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new("2026-03-02T09:00:00Z".parse().unwrap()));
+        let world = Arc::new(World::open(options, Arc::clone(&clock) as SharedClock).unwrap());
+        let recorder = Arc::new(Recorder {
+            world: Arc::clone(&world),
+            clock: Arc::clone(&clock),
+            seen: Mutex::default(),
+        });
+        let store = Store::open(store_options(data.path(), &clock)).unwrap();
+        let vault = Vault::open(data.path(), &KeySource::DataFolder).unwrap();
+        let engine = Engine::start(EngineParts {
+            store,
+            vault: Arc::new(vault),
+            transport: Arc::clone(&recorder) as Arc<dyn Transport>,
+            clock: Arc::clone(&clock) as SharedClock,
+            entropy: Arc::new(Entropy::seeded(6)),
+            settings: EngineSettings::default(),
+        })
+        .await
+        .unwrap();
+        let mut credentials = credentials(&world);
+        let mut request = |channel: &str, settings| NewConnectionRequest {
+            channel: channel.into(),
+            alias: channel.to_owned(),
+            base_url: Some(format!("http://{channel}.test").parse().unwrap()),
+            credentials: credentials.remove(channel).unwrap(),
+            settings,
+        };
+        let shop = request("bigcommerce", ConnectionSettings::default());
+        let shop = engine.add_connection(shop, "test").await.unwrap();
+        let mut settings = ConnectionSettings { shop: Some(shop), ..ConnectionSettings::default() };
+        change(&mut settings);
+        let amazon = request("amazon", settings);
+        engine.add_connection(amazon, "test").await.unwrap();
+        let rig = Self { recorder, clock, engine, _data: data };
+        rig.pass(60).await;
+        rig
+    }
+
+    /// Lets simulated time pass, running whatever becomes due.
+    async fn pass(&self, seconds: i64) {
+        let end = self.clock.now() + SignedDuration::from_secs(seconds);
+        loop {
+            let step = self.engine.step().await;
+            let now = self.clock.now();
+            if now >= end {
+                return;
+            }
+            let next = step.next_due.unwrap_or(end).min(end).max(now + SignedDuration::from_millis(200));
+            self.clock.set(next);
+        }
+    }
+
+    fn control(&self, platform: &str, name: &str, body: &Value) -> Value {
+        let (status, answer) = self.recorder.world.control(platform, name, Some(body));
+        assert!(status.is_success(), "{name}: {status} {answer}");
+        answer
+    }
+
+    fn truth(&self, platform: &str, name: &str) -> Vec<Value> {
+        self.recorder.world.control(platform, name, None).1.as_array().cloned().unwrap_or_default()
+    }
+
+    /// SKUs that the seller ships and that the shop has as well.
+    fn skus(&self) -> Vec<String> {
+        let in_shop = self.truth("bigcommerce", "listings");
+        let has = |sku: &str| {
+            in_shop.iter().any(|known| known["sku"] == sku && known["quantity"].as_i64() > Some(5))
+        };
+        let listings = self.truth("amazon", "listings");
+        let own = listings.iter().filter(|listing| listing["fulfilled_by"] == "seller");
+        own.filter_map(|listing| listing["sku"].as_str()).filter(|sku| has(sku)).map(str::to_owned).collect()
+    }
+
+    fn sell(&self, sku: &str, quantity: i64, is_paid: bool) -> String {
+        let sold =
+            self.control("amazon", "sell", &json!({"sku": sku, "quantity": quantity, "paid": is_paid}));
+        sold["id"].as_str().unwrap().to_owned()
+    }
+
+    fn shop_order_of(&self, external_id: &str) -> Value {
+        let all = self.truth("bigcommerce", "shop_orders");
+        let found = all.into_iter().find(|order| order["external_order_id"] == external_id);
+        found.unwrap_or_else(|| panic!("{external_id} is not in the shop"))
+    }
+
+    /// Shipments both ways, in part and in several parcels; payments, cancellations, lost answers.
+    async fn every_deed(&self) {
+        let skus = self.skus();
+        let sku = |number: usize| skus[number % skus.len()].as_str();
+        let shipped_by_shop = self.sell(sku(0), 3, true);
+        let shipped_by_marketplace = self.sell(sku(1), 2, true);
+        let cancelled = self.sell(sku(2), 1, true);
+        let unpaid = self.sell(sku(3), 1, false);
+        self.control("bigcommerce", "stock", &json!({"sku": sku(4), "quantity": 0}));
+        self.sell(sku(4), 1, true);
+        self.pass(180).await;
+        self.control("amazon", "pay", &json!({"id": unpaid}));
+        let copy = self.shop_order_of(&shipped_by_shop);
+        let ship = |carrier: &str, tracking: &str, quantity: i64| {
+            let lines = json!([{"sku": sku(0), "quantity": quantity}]);
+            let body = json!({"id": copy["id"], "carrier": carrier, "tracking": tracking, "lines": lines});
+            self.control("bigcommerce", "ship", &body)
+        };
+        ship("UPS", "1Z999AA10123456784", 1);
+        self.pass(120).await;
+        ship("Bicycle Messengers", "BM-1", 2);
+        for (carrier, tracking) in [("USPS", "9400100000000000000001"), ("Ontrac", "D10010000000001")] {
+            let lines = json!([{"line_id": self.amazon_line(&shipped_by_marketplace), "quantity": 1}]);
+            let id = &shipped_by_marketplace;
+            let body = json!({"id": id, "carrier": carrier, "tracking": tracking, "lines": lines});
+            self.control("amazon", "ship", &body);
+            self.pass(300).await;
+        }
+        self.control("amazon", "cancel", &json!({"id": cancelled}));
+        self.pass(300).await;
+        // The answer is lost: the engine asks whether the order is there before it does anything again.
+        self.fault("bigcommerce", "createOrder", "timeout_after");
+        self.sell(sku(5), 1, true);
+        self.pass(300).await;
+        self.clock.advance(Duration::from_secs(40 * 60));
+        self.sell(sku(6), 1, true);
+        self.pass(600).await;
+        for channel in ["amazon", "bigcommerce"] {
+            let report = self.alone(channel).probe().probe().await;
+            assert!(report.is_ok(), "{:?}", report.lines);
+        }
+    }
+
+    fn amazon_line(&self, id: &str) -> Value {
+        let order = self.truth("amazon", "orders").into_iter().find(|order| order["id"] == id).unwrap();
+        order["lines"][0]["line_id"].clone()
+    }
+
+    fn fault(&self, platform: &str, operation: &str, kind: &str) {
+        self.control(platform, "fault", &json!({"operation": operation, "kind": kind, "count": 1}));
+    }
+
+    fn alone(&self, channel: &str) -> Arc<dyn Connector> {
+        let own = credentials(&self.recorder.world).remove(channel).unwrap();
+        let transport = Arc::clone(&self.recorder) as Arc<dyn Transport>;
+        connector(channel, own, transport, Arc::clone(&self.clock) as SharedClock)
+    }
+
+    /// Operations that the simulated shop answers and no connector uses yet.
+    fn beyond_connectors(&self) {
+        let own = credentials(&self.recorder.world).remove("bigcommerce").unwrap();
+        let store = own["store_hash"].expose();
+        let orders = self.truth("bigcommerce", "shop_orders");
+        let shipped = orders
+            .iter()
+            .find(|order| order["shipments"].as_array().is_some_and(|parcels| parcels.len() > 1))
+            .unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let (id, line) = (text(&shipped["id"]), text(&shipped["lines"][0]["line_id"]));
+        let parcel = text(&shipped["shipments"][0]["id"]);
+        let calls = [
+            ("getOrdersCount", "GET", "v2/orders/count".to_owned(), None),
+            ("getOrderStatuses", "GET", "v2/order_statuses".to_owned(), None),
+            ("getOrderProduct", "GET", format!("v2/orders/{id}/products/{line}"), None),
+            ("getOrderCoupons", "GET", format!("v2/orders/{id}/coupons"), None),
+            ("getOrderShipmentsCount", "GET", format!("v2/orders/{id}/shipments/count"), None),
+            ("getOrderShipment", "GET", format!("v2/orders/{id}/shipments/{parcel}"), None),
+            (
+                "updateOrderShipment",
+                "PUT",
+                format!("v2/orders/{id}/shipments/{parcel}"),
+                Some(json!({"tracking_number": "1Z999AA10123456785"})),
+            ),
+            ("deleteOrderShipment", "DELETE", format!("v2/orders/{id}/shipments/{parcel}"), None),
+            ("deleteOrderShipments", "DELETE", format!("v2/orders/{id}/shipments"), None),
+            ("getProducts", "GET", "v3/catalog/products?include=variants&limit=250".to_owned(), None),
+            ("deleteOrder", "DELETE", format!("v2/orders/{id}"), None),
+        ];
+        for (operation, method, path, body) in calls {
+            let body = body.map(|body: Value| body.to_string()).unwrap_or_default();
+            let path = format!("/stores/{store}/{path}");
+            let request = request(method, &path, ("x-auth-token", own["access_token"].expose()), body);
+            let answer = self.recorder.answer(Exchange::of("bigcommerce", operation, &request), &request);
+            assert!(answer.response.status().is_success(), "{operation}: {}", answer.response.status());
+        }
+    }
+
+    /// What connectors never do wrong.
+    fn every_misuse(&self) {
+        let all = credentials(&self.recorder.world);
+        let (amazon, shop) = (&all["amazon"], &all["bigcommerce"]);
+        let unshipped = self
+            .truth("amazon", "orders")
+            .into_iter()
+            .find(|order| order["status"] == "open" && order["lines"][0]["fulfilled_by"] != "amazon")
+            .unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let (id, line) = (text(&unshipped["id"]), text(&unshipped["lines"][0]["line_id"]));
+        let token = ("x-amz-access-token", &*self.amazon_token(amazon));
+        for misuse in misuse::of_amazon(amazon["seller_id"].expose(), &id, &line) {
+            self.refused("amazon", &misuse, token, "");
+            self.refused("amazon", &Misuse { status: 403, ..misuse }, ("x-amz-access-token", "dead"), "");
+        }
+        let base = format!("/stores/{}", shop["store_hash"].expose());
+        let token = ("x-auth-token", shop["access_token"].expose());
+        for misuse in misuse::of_shop() {
+            self.refused("bigcommerce", &misuse, token, &base);
+        }
+    }
+
+    fn refused(&self, platform: &str, misuse: &Misuse, token: (&str, &str), base: &str) {
+        let request = request(misuse.method, &format!("{base}{}", misuse.path), token, misuse.body.clone());
+        let exchange = Exchange::of(platform, misuse.operation, &request);
+        let answer = self.recorder.answer(Exchange { is_right: false, ..exchange }, &request);
+        assert_eq!(answer.response.status().as_u16(), misuse.status, "{misuse:?}");
+    }
+
+    fn amazon_token(&self, own: &BTreeMap<String, Secret>) -> String {
+        let field = |name: &str| own[name].expose().to_owned();
+        let body = json!({
+            "grant_type": "refresh_token",
+            "refresh_token": field("refresh_token"),
+            "client_id": field("client_id"),
+            "client_secret": field("client_secret"),
+        });
+        let request = request("POST", "/auth/o2/token", ("accept", "application/json"), body.to_string());
+        let answer = self.recorder.world.handle("amazon", &request).response;
+        let answer: Value = serde_json::from_slice(answer.body()).unwrap();
+        answer["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// What platforms refuse: each call throttled, failing, unauthorised, and with nonsense in it.
+    async fn every_refusal(&self) {
+        let variants = self.variants().await;
+        for kind in ["429", "500", "401"] {
+            for operation in ["searchOrders", "getOrder", "confirmShipment", "searchListingsItems"] {
+                self.fault("amazon", operation, kind);
+                self.amazon_calls("303-0000000-0000000").await;
+            }
+            self.fault("amazon", "getMarketplaceParticipations", kind);
+            self.alone("amazon").probe().probe().await;
+            for operation in OF_ONE_ORDER {
+                self.fault("bigcommerce", operation, kind);
+                self.shop_calls("999999", &variants).await;
+            }
+            self.fault("bigcommerce", "getStoreInformation", kind);
+            self.alone("bigcommerce").probe().probe().await;
+        }
+        let cancelled =
+            self.truth("amazon", "orders").into_iter().find(|order| order["status"] == "cancelled");
+        self.amazon_calls(cancelled.unwrap()["id"].as_str().unwrap()).await;
+        let shipped =
+            self.truth("bigcommerce", "shop_orders").into_iter().find(|order| order["status_id"] == 2);
+        self.shop_calls(shipped.unwrap()["id"].as_str().unwrap(), &variants).await;
+        self.control("amazon", "revoke", &json!({}));
+        self.control("bigcommerce", "revoke", &json!({}));
+        self.pass(8_000).await;
+    }
+
+    /// Every call of the marketplace about one order. Answers of any kind are fine: the gate looks at them.
+    async fn amazon_calls(&self, id: &str) {
+        let amazon = self.alone("amazon");
+        let source = amazon.order_source().unwrap();
+        // A page token that Amazon did not make.
+        let walk = json!({"by": "lastUpdatedAfter", "after": "2026-03-01T00:00:00Z", "token": "none"});
+        let window = Window { next: walk.to_string(), until: None, expires_at: None };
+        let cursor =
+            Cursor { updated_until: Some("2026-03-01T00:00:00Z".parse().unwrap()), window: Some(window) };
+        drop(source.changed_orders(&cursor, PollStart { since: None }).await);
+        drop(source.order(id).await);
+        let order = FulfilmentOrder { external_id: id.to_owned(), site: None };
+        drop(amazon.fulfilment().unwrap().confirm_shipment(&order, &parcel("1")).await);
+        drop(amazon.catalogue().unwrap().listings(None).await);
+    }
+
+    /// Two variants of the shop.
+    async fn variants(&self) -> Vec<ShopVariant> {
+        let shop = self.alone("bigcommerce");
+        let skus = self.skus();
+        let found = shop.shop_orders().unwrap().variants_by_sku(&skus[..2]).await.unwrap();
+        assert_eq!(found.len(), 2);
+        found
+    }
+
+    /// Every call of the shop about one order and what is in it.
+    async fn shop_calls(&self, id: &str, variants: &[ShopVariant]) {
+        let shop = self.alone("bigcommerce");
+        let orders = shop.shop_orders().unwrap();
+        drop(shop.order_source().unwrap().order(id).await);
+        drop(orders.find(id).await);
+        drop(orders.lines(id).await);
+        drop(orders.shipments(id).await);
+        drop(orders.add_shipment(id, "1", &parcel("1")).await);
+        drop(orders.set_status(id, 99).await);
+        drop(orders.variants_by_sku(&["none".to_owned(), "a,b".to_owned()]).await);
+        let mut needed = Vec::new();
+        for variant in variants {
+            self.control("bigcommerce", "stock", &json!({"sku": variant.sku, "quantity": 0}));
+            needed.push((variant.clone(), 3));
+        }
+        drop(orders.raise_stock(&needed).await);
+    }
+}
+
+/// A call as somebody else makes it.
+fn request(method: &str, path: &str, token: (&str, &str), body: String) -> Request<Bytes> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("accept", "application/json")
+        .header(token.0, token.1);
+    if !body.is_empty() {
+        request = request.header("content-type", "application/json");
+    }
+    request.body(Bytes::from(body)).unwrap()
+}
+
+fn parcel(line: &str) -> ShipmentDraft {
+    ShipmentDraft {
+        parcel: 1,
+        carrier: Some("UPS".to_owned()),
+        service: Some("Ground".to_owned()),
+        tracking: Some("1Z999AA10123456784".to_owned()),
+        shipped_at: "2026-03-02T10:00:00Z".parse().unwrap(),
+        lines: vec![ShippedLine { external_line_id: line.to_owned(), quantity: 1 }],
+    }
+}
