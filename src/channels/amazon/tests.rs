@@ -230,7 +230,7 @@ async fn a_first_import_is_pages_alone_and_an_unreadable_order_stops_nothing() {
                 "createdBefore":"2026-11-21T11:58:00Z"}}"#
         ),
     );
-    let start = PollStart { since: Some("2026-11-01T00:00:00Z".parse().unwrap()) };
+    let start = PollStart { since: Some("2026-11-01T00:00:00Z".parse().unwrap()), is_bulk: false };
     let page = amazon.changed_orders(&Cursor::default(), start).await.unwrap();
     assert_eq!(page.orders[0].payload, spaced, "byte for byte");
     assert_eq!(page.orders[1].external_id.as_deref(), Some("bad"));
@@ -263,7 +263,7 @@ async fn a_first_import_is_pages_alone_and_an_unreadable_order_stops_nothing() {
 async fn a_window_begins_anew_when_its_token_is_dead_or_refused() {
     let (amazon, script, clock) = amazon();
     let until = Some("2026-11-21T10:00:00Z".parse().unwrap());
-    let start = PollStart { since: None };
+    let start = PollStart { since: None, is_bulk: false };
     let cursor = Cursor { updated_until: until, window: None };
     script.answer(200, TOKEN).answer(200, r#"{"orders":[],"pagination":{"nextToken":"t"}}"#);
     let page = amazon.changed_orders(&cursor, start).await.unwrap();
@@ -409,7 +409,7 @@ async fn a_used_up_quota_is_waiting_and_no_failure() {
 
     script.answer_with(200, &[("x-amzn-ratelimit-limit", "50.0")], r#"{"orders":[]}"#);
     assert_eq!(amazon.poll_interval_min().as_secs(), 178);
-    amazon.changed_orders(&Cursor::default(), PollStart { since: None }).await.unwrap();
+    amazon.changed_orders(&Cursor::default(), PollStart { since: None, is_bulk: false }).await.unwrap();
     assert_eq!(amazon.poll_interval_min().as_secs(), 1, "Amazon names the rate, and we follow");
 }
 

@@ -148,7 +148,7 @@ async fn the_shops_own_orders_come_whole_and_ours_as_rows() {
         script.answer(200, products).answer(204, "");
     }
     // The two orders are read at the same time: their answers are alike.
-    let start = PollStart { since: Some(at("2026-11-01T00:00:00Z")) };
+    let start = PollStart { since: Some(at("2026-11-01T00:00:00Z")), is_bulk: false };
     let page = shop.changed_shop_orders(&Cursor::default(), start).await;
     let asked = script.asked();
     let lines: Vec<&str> = asked.iter().map(|asked| asked.line.as_str()).collect();
@@ -184,7 +184,7 @@ async fn no_order_is_skipped_where_hundreds_share_a_second() {
     let page = |ids: std::ops::Range<i64>, second| {
         Value::from(ids.map(|id| listed(id, second, OURS)).collect::<Vec<_>>()).to_string()
     };
-    let start = PollStart { since: Some(at("2026-11-21T11:30:07Z")) };
+    let start = PollStart { since: Some(at("2026-11-21T11:30:07Z")), is_bulk: false };
     script.answer(200, page(0..250, 7)).answer(200, page(0..250, 7)).answer(200, page(250..300, 7));
     script.answer(200, page(300..310, 7)).answer(200, page(310..315, 9));
     let mut cursor = Cursor::default();
@@ -224,7 +224,7 @@ fn a_full_page_goes_on_at_its_last_second_and_own_orders_are_few_at_a_time() {
     };
     let step = |orders: &[wire::Order]| {
         let cursor = Cursor::default();
-        walk::Walk::next(&cursor, PollStart { since: None }).step(&cursor, &orders.iter().collect::<Vec<_>>())
+        walk::Walk::next(&cursor, PollStart { since: None, is_bulk: false }).step(&cursor, &orders.iter().collect::<Vec<_>>())
     };
     let full = step(&orders(250, OURS));
     assert_eq!((full.taken, full.has_more), (250, true));
@@ -236,7 +236,7 @@ fn a_full_page_goes_on_at_its_last_second_and_own_orders_are_few_at_a_time() {
         updated_until: Some(at(NOW)),
         window: Some(Window { next: "p2".to_owned(), until: None, expires_at: None }),
     };
-    let query = walk::Walk::next(&odd, PollStart { since: None }).query();
+    let query = walk::Walk::next(&odd, PollStart { since: None, is_bulk: false }).query();
     assert!(query.contains(&("min_date_modified", "2026-11-21T11:58:00Z".to_owned())), "{query:?}");
 }
 

@@ -48,7 +48,7 @@ impl Payloads {
         let mut cursor = Cursor::default();
         loop {
             let page =
-                source.changed_orders(&cursor, PollStart { since: None }).await.map_err(CliError::failed)?;
+                source.changed_orders(&cursor, PollStart { since: None, is_bulk: false }).await.map_err(CliError::failed)?;
             recorded.extend(page.orders.into_iter().filter_map(|order| {
                 // Pending orders have no amounts and would make the import look fast.
                 let is_paid = order.facts.as_ref().is_ok_and(|facts| facts.is_paid);
