@@ -191,8 +191,11 @@ pub trait OrderSource: Send + Sync {
     ///
     /// # Errors
     /// See [`ChannelError`]; `Reject` where the platform no longer takes `page`: the caller begins anew.
-    async fn placed_orders(&self, window: PlacedWindow, page: Option<&str>)
-    -> Result<PlacedPage, ChannelError>;
+    async fn placed_orders(
+        &self,
+        window: PlacedWindow,
+        page: Option<&str>,
+    ) -> Result<PlacedPage, ChannelError>;
 
     /// Reads a stored payload again: after an upgrade, or for a replay. Pure.
     ///

@@ -193,8 +193,7 @@ pub fn held_count(
     from: Timestamp,
     until: Timestamp,
 ) -> Result<i64, StoreError> {
-    let sql =
-        "SELECT count(*) FROM main.orders WHERE connection_id = ? AND placed_at >= ? AND placed_at < ?";
+    let sql = "SELECT count(*) FROM main.orders WHERE connection_id = ? AND placed_at >= ? AND placed_at < ?";
     let found = read.first(sql, params![connection.0, time(from), time(until)], |row| get(row, 0))?;
     Ok(found.unwrap_or_default())
 }

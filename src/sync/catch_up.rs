@@ -45,17 +45,14 @@ impl Engine {
         self.run_soon(id, Job::Reconcile);
         Ok(match days.len() {
             1 => format!("{from} is compared with {} as soon as its quota allows.", connection.alias),
-            count => format!("{count} days are compared with {} as soon as its quota allows.", connection.alias),
+            count => {
+                format!("{count} days are compared with {} as soon as its quota allows.", connection.alias)
+            }
         })
     }
 
     /// The days from `from` to `to`, newest first, of which this connection can hold orders.
-    fn comparable_days(
-        &self,
-        connection: &Connection,
-        from: Date,
-        to: Date,
-    ) -> Result<Vec<Date>, String> {
+    fn comparable_days(&self, connection: &Connection, from: Date, to: Date) -> Result<Vec<Date>, String> {
         let (now, zone) = (self.now(), self.store().zone());
         let today = now.to_zoned(zone.clone()).date();
         if from > to {
@@ -64,7 +61,8 @@ impl Engine {
         if to > today {
             return Err("The last day lies in the future: choose today or an earlier day.".to_owned());
         }
-        let oldest = today.checked_sub(jiff::Span::new().days(jobs::ASKED_DAYS_BACK_MAX)).unwrap_or(Date::MIN);
+        let oldest =
+            today.checked_sub(jiff::Span::new().days(jobs::ASKED_DAYS_BACK_MAX)).unwrap_or(Date::MIN);
         if from < oldest {
             return Err(format!("The first day lies too far back: choose {oldest} or a later day."));
         }
@@ -91,7 +89,12 @@ impl Engine {
     ///
     /// # Errors
     /// Why not.
-    pub async fn replay_from(&self, id: ConnectionId, from: Timestamp, actor: &str) -> Result<String, String> {
+    pub async fn replay_from(
+        &self,
+        id: ConnectionId,
+        from: Timestamp,
+        actor: &str,
+    ) -> Result<String, String> {
         let connection = self.callable(id, Job::Replay)?;
         let now = self.now();
         if from >= now {
@@ -100,7 +103,8 @@ impl Engine {
         let cursor = Cursor { updated_until: Some(from), window: None };
         let cursor_json = serde_json::to_string(&cursor).map_err(|error| error.to_string())?;
         let by = actor.to_owned();
-        let text = format!("{actor} asked to read everything again that {} changed since {from}.", connection.alias);
+        let text =
+            format!("{actor} asked to read everything again that {} changed since {from}.", connection.alias);
         let running = self
             .store()
             .write(WriteLane::Interactive, move |tx| {
@@ -158,7 +162,10 @@ impl Engine {
             ));
         }
         if !jobs::of(&connection).contains(&job) {
-            return Err(format!("{} imports no orders: there is nothing to compare or read.", connection.alias));
+            return Err(format!(
+                "{} imports no orders: there is nothing to compare or read.",
+                connection.alias
+            ));
         }
         Ok(connection)
     }

@@ -118,7 +118,8 @@ impl Engine {
                     let order_no = numbers.get(&one.external_id).copied();
                     orders::mark_replayed(tx, one.payload_id, order_no, now)?;
                     let day = parked.parked_at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M");
-                    let text = format!("A payload that could not be read on {day} can be read now and is in.");
+                    let text =
+                        format!("A payload that could not be read on {day} can be read now and is in.");
                     let event = NewEvent::new(EventKind::Unparked, text);
                     events::add(tx, order_no, Some(id), &event, &actor, Some(one.payload_id), now)?;
                 }

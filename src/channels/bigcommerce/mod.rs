@@ -35,7 +35,8 @@ use super::registry::ChannelInfo;
 use super::request::segment;
 use super::{
     Connector, ConnectorSetup, Cursor, OrderPage, OrderSource, PlacedPage, PlacedWindow, PollStart, Probe,
-    ProbeLine, ProbeReport, RaisedStock, Received, ShopOrderLine, ShopOrderSummary, ShopOrders, ShopPage, ShopProfile,
+    ProbeLine, ProbeReport, RaisedStock, Received, ShopOrderLine, ShopOrderSummary, ShopOrders, ShopPage,
+    ShopProfile,
 };
 use crate::domain::connection::CredentialLife;
 use crate::domain::draft::ShopOrderDraft;

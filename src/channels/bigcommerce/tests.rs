@@ -224,7 +224,8 @@ fn a_full_page_goes_on_at_its_last_second_and_own_orders_are_few_at_a_time() {
     };
     let step = |orders: &[wire::Order]| {
         let cursor = Cursor::default();
-        walk::Walk::next(&cursor, PollStart { since: None, is_bulk: false }).step(&cursor, &orders.iter().collect::<Vec<_>>())
+        walk::Walk::next(&cursor, PollStart { since: None, is_bulk: false })
+            .step(&cursor, &orders.iter().collect::<Vec<_>>())
     };
     let full = step(&orders(250, OURS));
     assert_eq!((full.taken, full.has_more), (250, true));

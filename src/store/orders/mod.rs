@@ -20,8 +20,8 @@ pub use import::{ImportBatch, ImportOutcome, import};
 pub use item::ImportItem;
 pub use page::{OrderCursor, OrderFilter, OrderPage, OrderRow, page};
 pub use parked::{
-    ParkedChoice, ParkedPayload, Reread, StillParked, keep_parked, mark_replayed, numbers, parked, parked_batch,
-    parked_ids, parked_of, parked_one,
+    ParkedChoice, ParkedPayload, Reread, StillParked, keep_parked, mark_replayed, numbers, parked,
+    parked_batch, parked_ids, parked_of, parked_one,
 };
 pub use rows::append_bare;
 pub use state::{pick, retry, set_created, set_export, set_shop_lines};

@@ -64,7 +64,8 @@ pub struct StillParked {
     pub what: String,
 }
 
-const COLUMNS: &str = "SELECT payload_id, connection_id, external_id, operation, place, what, parked_at, tried_at
+const COLUMNS: &str =
+    "SELECT payload_id, connection_id, external_id, operation, place, what, parked_at, tried_at
     FROM main.parked WHERE replayed_at IS NULL";
 const BATCH_FILTER: &str = "AND connection_id = ? AND payload_id < ?
     AND (CAST(? AS BIGINT) IS NULL OR payload_id = ?
@@ -74,7 +75,8 @@ const IDS_SQL: &str = "SELECT DISTINCT external_id FROM main.parked
     WHERE replayed_at IS NULL AND external_id IS NOT NULL AND connection_id = ?";
 const NUMBERS_SQL: &str = "SELECT external_id, order_no FROM main.orders
     WHERE external_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) AND connection_id = ?";
-const REPLAYED_SQL: &str = "UPDATE main.parked SET replayed_at = ?, tried_at = ?, reader = ? WHERE payload_id = ?";
+const REPLAYED_SQL: &str =
+    "UPDATE main.parked SET replayed_at = ?, tried_at = ?, reader = ? WHERE payload_id = ?";
 const OWNER_SQL: &str = "UPDATE main.person SET order_no = ?
     WHERE person_id = (SELECT person_id FROM raw.payload WHERE payload_id = ?)";
 const KEEP_SQL: &str =

@@ -169,11 +169,7 @@ fn next_day(days: &[ReconciledDay], place: &Place<'_>) -> Option<Walk> {
 }
 
 /// Lists a page, fetches what is missing of it, and keeps how far it came.
-async fn compare_page(
-    engine: &Engine,
-    connection: &Connection,
-    mut walk: Walk,
-) -> Result<(), EngineError> {
+async fn compare_page(engine: &Engine, connection: &Connection, mut walk: Walk) -> Result<(), EngineError> {
     let id = connection.id;
     let connector = engine.connector(id)?;
     let source = connector
