@@ -57,8 +57,10 @@ impl Shop {
         let variant = *self.skus.get(&sku).ok_or(ControlError::Unknown("no variant has this SKU"))?;
         let quantity = control::optional_count(body, "quantity")?.unwrap_or(1);
         let is_paid = control::optional_flag(body, "paid").unwrap_or(true);
-        let index =
-            self.sell(variant, quantity, is_paid, now).ok_or(ControlError::Refused("not enough in stock"))?;
+        let placed_at = control::optional_time(body, "placed_at")?.unwrap_or(now);
+        let index = self
+            .sell(variant, quantity, is_paid, placed_at)
+            .ok_or(ControlError::Refused("not enough in stock"))?;
         self.truth_at(index)
     }
 
