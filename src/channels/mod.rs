@@ -151,6 +151,8 @@ pub struct PlacedWindow {
     pub from: Timestamp,
     /// The end, which no longer counts. It lies at least two minutes back.
     pub until: Timestamp,
+    /// True where nobody waits for the list: it leaves the quota's reserve to others.
+    pub is_bulk: bool,
 }
 
 impl PlacedWindow {
@@ -187,7 +189,7 @@ pub trait OrderSource: Send + Sync {
     async fn order(&self, external_id: &str) -> Result<Option<Received>, ChannelError>;
 
     /// The ids of the orders that were placed in a window, page by page, from the start where `page` is none. It is
-    /// what the platform says of that time; nothing is read in full. Bulk work.
+    /// what the platform says of that time; nothing is read in full.
     ///
     /// # Errors
     /// See [`ChannelError`]; `Reject` where the platform no longer takes `page`: the caller begins anew.

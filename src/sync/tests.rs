@@ -936,6 +936,7 @@ async fn what_only_we_hold_is_counted_and_days_that_cannot_be_compared_are_refus
     let window = crate::channels::PlacedWindow {
         from: "2026-03-02T00:00:00Z".parse().unwrap(),
         until: rig.clock.now() - SignedDuration::from_mins(10),
+        is_bulk: false,
     };
     let listed = connector.order_source().unwrap().placed_orders(window, None).await.unwrap();
     assert_eq!(listed.external_ids, [id.to_string()]);

@@ -266,7 +266,8 @@ impl OrderSource for Amazon {
             ("maxResultsPerPage", PAGE_ORDERS.to_owned()),
         ];
         query.extend(page.map(|token| ("paginationToken", token.to_owned())));
-        let body = self.read("searchOrders", ORDERS_PATH.to_owned(), query, Priority::Bulk).await?;
+        let priority = if window.is_bulk { Priority::Bulk } else { Priority::Interactive };
+        let body = self.read("searchOrders", ORDERS_PATH.to_owned(), query, priority).await?;
         let answer: wire::SearchOrders<'_> = parse("searchOrders", &body)?;
         let mut external_ids = Vec::with_capacity(answer.orders.len());
         for order in &answer.orders {

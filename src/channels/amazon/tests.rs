@@ -465,3 +465,29 @@ async fn listings_come_page_by_page() {
         "GET /listings/2021-08-01/items/A1SELLER?marketplaceIds=ATVPDKIKX0DER,A2EUQ1WTGCTBG2&includedData=summaries,offers,fulfillmentAvailability&pageSize=20"
     );
 }
+
+#[tokio::test]
+async fn the_orders_of_a_time_are_listed_by_their_ids_alone() {
+    let (amazon, script, _) = amazon();
+    let order = |id: &str, placed: &str| json!({"orderId": id, "createdTime": placed});
+    let first = [order("1", "2026-11-19T22:59:59Z"), order("2", "2026-11-19T23:00:00Z")];
+    let last =
+        [order("3", "2026-11-20T22:59:59.999Z"), order("4", "2026-11-20T23:00:00Z"), json!({"orderId": "5"})];
+    script
+        .answer(200, TOKEN)
+        .answer(200, json!({"orders": first, "pagination": {"nextToken": "t 2"}}).to_string());
+    script.answer(200, json!({"orders": last}).to_string());
+    let window = PlacedWindow {
+        from: "2026-11-19T23:00:00Z".parse().unwrap(),
+        until: "2026-11-20T23:00:00Z".parse().unwrap(),
+        is_bulk: true,
+    };
+    let page = amazon.placed_orders(window, None).await.unwrap();
+    assert_eq!((page.external_ids, page.next.as_deref()), (vec!["2".to_owned()], Some("t 2")));
+    let page = amazon.placed_orders(window, page.next.as_deref()).await.unwrap();
+    assert_eq!((page.external_ids, page.next), (vec!["3".to_owned(), "5".to_owned()], None));
+    let lines = script.lines();
+    let asked = "createdAfter=2026-11-19T23:00:00Z&createdBefore=2026-11-20T23:00:00Z";
+    assert!(lines[1].contains(asked) && !lines[1].contains("includedData"), "{lines:?}");
+    assert!(lines[2].contains(asked) && lines[2].contains("paginationToken=t"), "{lines:?}");
+}

@@ -158,7 +158,8 @@ impl OrderSource for BigCommerce {
             message: "this page of the shop's orders is none that it gave".to_owned(),
         })?;
         let query = walk::placed_query(window, min_id);
-        let outgoing = self.get("getOrders", "/v2/orders".to_owned(), query, Priority::Bulk);
+        let priority = if window.is_bulk { Priority::Bulk } else { Priority::Interactive };
+        let outgoing = self.get("getOrders", "/v2/orders".to_owned(), query, priority);
         let body = self.client.send(&outgoing).await?;
         let listed = read_orders(&outgoing, &body)?;
         let is_meant = |listed: &&Listed<'_>| {

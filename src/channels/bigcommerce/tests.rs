@@ -540,3 +540,31 @@ fn credentials_are_found_in_what_bigcommerce_hands_out() {
     assert_eq!(config::store_hash("https://example.com"), None);
     assert_eq!(config::store_hash(""), None);
 }
+
+#[tokio::test]
+async fn the_shops_own_orders_of_a_time_are_listed_by_their_ids() {
+    let (shop, script, _) = shop();
+    let mut cart = listed(4, 4, None);
+    cart["status_id"] = json!(0);
+    let page: Vec<Value> = (10..260).map(|id| listed(id, 5, if id == 11 { None } else { OURS })).collect();
+    script.answer(200, json!([listed(2, 2, None), listed(1, 1, OURS), cart]).to_string());
+    script.answer(200, Value::from(page).to_string()).answer(204, "");
+    let window = |from: &str, until: &str| PlacedWindow { from: at(from), until: at(until), is_bulk: true };
+    let day = window("2026-01-01T00:00:00Z", "2026-12-01T00:00:00Z");
+    let found = shop.placed_orders(day, None).await.unwrap();
+    assert_eq!((found.external_ids, found.next), (vec!["2".to_owned()], None));
+    let found = shop.placed_orders(day, None).await.unwrap();
+    assert_eq!((found.external_ids, found.next.as_deref()), (vec!["11".to_owned()], Some("260")));
+    let found = shop.placed_orders(day, Some("260")).await.unwrap();
+    assert_eq!((found.external_ids.len(), found.next), (0, None));
+    let lines = script.lines();
+    assert!(
+        lines[2].ends_with(
+            "?limit=250&min_date_created=2026-01-01T00:00:00Z&max_date_created=2026-12-01T00:00:00Z&min_id=260&sort=id:asc"
+        ),
+        "{lines:?}"
+    );
+    script.answer(200, json!([listed(2, 2, None)]).to_string());
+    let other = window("2026-12-01T00:00:00Z", "2026-12-02T00:00:00Z");
+    assert_eq!(shop.placed_orders(other, None).await.unwrap().external_ids, Vec::<String>::new());
+}

@@ -51,7 +51,8 @@ impl Shop {
         json!({"sent": sent, "by_order": by_order})
     }
 
-    /// A storefront sale: `{sku, quantity, paid}`.
+    /// A storefront sale: `{sku, quantity, paid, placed_at}`. One that was placed and changed long ago shows late in
+    /// the lists: a poll that is past that time never sees it.
     pub fn truth_sell(&mut self, body: &Value, now: Timestamp) -> Result<Value, ControlError> {
         let sku = control::text(body, "sku")?;
         let variant = *self.skus.get(&sku).ok_or(ControlError::Unknown("no variant has this SKU"))?;

@@ -2,7 +2,7 @@
 //! missing is fetched and goes the way of every order. A day is the merchant's, by the time of placing.
 //!
 //! Each run takes one page of one day, so that it goes on after a restart and leaves room for everything else; the
-//! calls are bulk work. The cursor of the polls is never touched, and a day is compared only where the polls are
+//! calls are bulk work, unless somebody waits for a few days. The cursor of the polls is never touched, and a day is compared only where the polls are
 //! past it: before that, what is missing is merely on its way.
 
 use std::time::Duration;
@@ -30,6 +30,8 @@ const RECENT_DAYS: i32 = 3;
 const LOOK_BACK_DAYS: i32 = 30;
 /// A day that somebody asks for before it is over is compared up to so long ago: lists lag behind orders.
 const SETTLE: SignedDuration = SignedDuration::from_mins(10);
+/// So many days that somebody asked for are compared at once; more are bulk work.
+const AWAITED_DAYS_MAX: usize = 7;
 /// Between two looks for a day that is due.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Missing orders that are fetched before they are written.
@@ -45,6 +47,8 @@ struct Walk {
     day: Date,
     from: Timestamp,
     until: Timestamp,
+    /// True where somebody waits for it.
+    is_awaited: bool,
     /// The platform's next page; none for the first.
     next: Option<String>,
     /// Ids on the pages that were compared.
@@ -63,7 +67,7 @@ struct Walk {
 
 impl Walk {
     fn window(&self) -> PlacedWindow {
-        PlacedWindow { from: self.from, until: self.until }
+        PlacedWindow { from: self.from, until: self.until, is_bulk: !self.is_awaited }
     }
 
     /// The same day from its first page on. What was fetched stays fetched.
@@ -91,7 +95,11 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
             Ok((own, polled, reconciliation::days(read, id, oldest, ROWS_MAX)?))
         })
         .await?;
-    let under_way = own.and_then(|state| serde_json::from_str::<Walk>(&state.cursor_json).ok());
+    let is_anybody_waiting = days.iter().any(ReconciledDay::is_asked);
+    let under_way = own
+        .and_then(|state| serde_json::from_str::<Walk>(&state.cursor_json).ok())
+        // What runs by schedule steps aside; it begins anew.
+        .filter(|walk| walk.is_awaited || walk.fetched > 0 || !is_anybody_waiting);
     let place = Place {
         zone: &zone,
         now,
@@ -99,8 +107,10 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
         complete_until: polled.and_then(|state| state.complete_until),
     };
     let Some(walk) = under_way.or_else(|| next_day(&days, &place)) else { return Ok(Ran::Idle(INTERVAL)) };
-    compare_page(engine, connection, walk).await?;
-    Ok(Ran::Again)
+    let is_awaited = walk.is_awaited;
+    let interval_min = compare_page(engine, connection, walk).await?;
+    // What nobody waits for is spread, so that the quota is there when somebody does.
+    Ok(if is_awaited { Ran::Again } else { Ran::Until(interval_min) })
 }
 
 /// The stream of the polls that bring a connection's orders.
@@ -131,13 +141,14 @@ pub(in crate::sync) fn day_window(
     let until = day.tomorrow().ok()?.to_zoned(zone.clone()).ok()?.timestamp();
     let from = since.map_or(from, |since| since.max(from));
     let until = until.min(shifted(now, -SETTLE));
-    (from < until).then_some(PlacedWindow { from, until })
+    (from < until).then_some(PlacedWindow { from, until, is_bulk: true })
 }
 
 /// The day that is compared next: first what somebody asked for, then the newest.
 fn next_day(days: &[ReconciledDay], place: &Place<'_>) -> Option<Walk> {
     let today = place.now.to_zoned(place.zone.clone()).date();
-    let asked = days.iter().filter(|known| known.is_asked()).map(|known| known.day);
+    let asked: Vec<Date> = days.iter().filter(|known| known.is_asked()).map(|known| known.day).collect();
+    let is_few = asked.len() <= AWAITED_DAYS_MAX;
     let before = |ago: i32| today.checked_sub(jiff::Span::new().days(ago)).ok();
     let is_due = |ago: i32, day: &Date| {
         let checked_at = days.iter().find(|known| known.day == *day).and_then(|known| known.checked_at);
@@ -150,13 +161,15 @@ fn next_day(days: &[ReconciledDay], place: &Place<'_>) -> Option<Walk> {
         .filter_map(|ago| before(ago).filter(|day| is_due(ago, day)))
         // Just after midnight the day's last minutes are too fresh.
         .filter(|_| shifted(place.now, -SETTLE).to_zoned(place.zone.clone()).date() == today);
-    asked.chain(by_schedule).find_map(|day| {
+    let asked = asked.into_iter().map(|day| (day, is_few));
+    asked.chain(by_schedule.map(|day| (day, false))).find_map(|(day, is_awaited)| {
         let window = day_window(day, place.zone, place.since, place.now)?;
         let is_polled = place.complete_until.is_some_and(|until| until >= window.until);
         is_polled.then_some(Walk {
             day,
             from: window.from,
             until: window.until,
+            is_awaited,
             next: None,
             platform: 0,
             held: 0,
@@ -168,18 +181,25 @@ fn next_day(days: &[ReconciledDay], place: &Place<'_>) -> Option<Walk> {
     })
 }
 
-/// Lists a page, fetches what is missing of it, and keeps how far it came.
-async fn compare_page(engine: &Engine, connection: &Connection, mut walk: Walk) -> Result<(), EngineError> {
+/// Lists a page, fetches what is missing of it, and keeps how far it came. The answer is the shortest time to the next
+/// call that the platform's quota pays for in the long run.
+async fn compare_page(
+    engine: &Engine,
+    connection: &Connection,
+    mut walk: Walk,
+) -> Result<Duration, EngineError> {
     let id = connection.id;
     let connector = engine.connector(id)?;
     let source = connector
         .order_source()
         .ok_or_else(|| ChannelError::Fatal { message: format!("{} gives no orders", connection.channel) })?;
+    let interval_min = source.poll_interval_min();
     let listed = match source.placed_orders(walk.window(), walk.next.as_deref()).await {
         // The platform no longer takes the page: the day begins anew.
         Err(ChannelError::Reject { message, .. }) if walk.next.is_some() && walk.restarts < RESTARTS_MAX => {
             tracing::warn!(connection.id = id.0, "the comparison of {} begins anew: {message}", walk.day);
-            return save(engine, connection, &walk.anew()).await;
+            save(engine, connection, &walk.anew()).await?;
+            return Ok(interval_min);
         }
         listed => listed?,
     };
@@ -188,17 +208,17 @@ async fn compare_page(engine: &Engine, connection: &Connection, mut walk: Walk) 
     let known = engine.store().read(move |read| reconciliation::known(read, id, &wanted)).await?;
     let missing: Vec<&String> = ids.iter().filter(|id| !known.has(id)).collect();
     let lacking = fetch(engine, connection, source, &missing, &mut walk).await?;
+    walk.lacking += lacking;
     walk.platform += count(ids.len());
     let known = engine.store().read(move |read| reconciliation::known(read, id, &ids)).await?;
-    let unread = known.parked.difference(&known.held).count();
     walk.held += count(known.held.len());
-    walk.parked += count(unread);
-    walk.lacking += lacking;
+    walk.parked += count(known.parked.difference(&known.held).count());
     walk.next = listed.next;
     match walk.next {
-        Some(_) => save(engine, connection, &walk).await,
-        None => finish(engine, connection, walk).await,
+        Some(_) => save(engine, connection, &walk).await?,
+        None => finish(engine, connection, walk).await?,
     }
+    Ok(interval_min)
 }
 
 /// Fetches missing orders one by one and brings them in. The answer is how many the platform did not give.
