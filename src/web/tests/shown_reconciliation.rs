@@ -60,11 +60,14 @@ async fn a_page_shows_each_day_with_its_gap_and_each_replay_with_its_counts() {
     assert!(empty.contains("No day was compared yet."), "{empty}");
     compared(&site).await;
     let page = site.get("/connections/1/reconciliation").await;
-    let rows = page.texts("#reconciliation tbody tr");
-    assert!(rows[0].starts_with("2026-03-01 Waiting"), "{rows:?}");
-    assert!(rows[1].starts_with("2026-02-28 Orders missing 31 28 1 4 2 5"), "{rows:?}");
-    assert!(rows[2].starts_with("2026-02-27 Complete 40 40 0 0 0 0"), "{rows:?}");
-    assert!(rows[3].contains("Running") && rows[3].contains("by ada 17 3 0 14 0"), "{rows:?}");
+    let cells = |section: u8, row: u8| {
+        page.texts(&format!("section:nth-of-type({section}) tbody tr:nth-child({row}) td")).join(" | ")
+    };
+    let at = "2026-03-01 13:00";
+    assert_eq!(cells(1, 1), "2026-03-01 | Waiting |  | not yet");
+    assert_eq!(cells(1, 2), format!("2026-02-28 | Orders missing | 31 | 28 | 1 | 4 | 2 | 5 | {at}"));
+    assert_eq!(cells(1, 3), format!("2026-02-27 | Complete | 40 | 40 | 0 | 0 | 0 | 0 | {at}"));
+    assert_eq!(cells(2, 1), format!("{at} | Running | {at} by ada | 17 | 3 | 0 | 14 | 0"));
     let text = page.texts("main").join(" ");
     assert!(text.contains("Two orders were fetched.") && text.contains("The platform is down."), "{text}");
     let linked = site.get("/connections/1").await.body;
