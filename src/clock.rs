@@ -8,8 +8,8 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 use rand::{Rng, RngCore, SeedableRng};
@@ -22,6 +22,9 @@ pub type Sleep<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 pub trait Clock: Send + Sync + fmt::Debug {
     /// The present instant, in UTC.
     fn now(&self) -> Timestamp;
+
+    /// How much time has passed since some moment. Setting the clock does not change it.
+    fn steady(&self) -> Duration;
 
     /// Waits for `duration`. A simulated clock moves itself forward instead and returns at once.
     fn sleep(&self, duration: Duration) -> Sleep<'_>;
@@ -40,6 +43,11 @@ impl Clock for SystemClock {
         Timestamp::now()
     }
 
+    fn steady(&self) -> Duration {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        START.elapsed()
+    }
+
     fn sleep(&self, duration: Duration) -> Sleep<'_> {
         #[expect(clippy::disallowed_methods, reason = "this is the one door to the system's timer")]
         Box::pin(tokio::time::sleep(duration))
@@ -50,13 +58,14 @@ impl Clock for SystemClock {
 #[derive(Debug)]
 pub struct ManualClock {
     microsecond: AtomicI64,
+    jumped_us: AtomicI64,
 }
 
 impl ManualClock {
     /// A clock that stands at `start`.
     #[must_use]
     pub fn new(start: Timestamp) -> Self {
-        Self { microsecond: AtomicI64::new(start.as_microsecond()) }
+        Self { microsecond: AtomicI64::new(start.as_microsecond()), jumped_us: AtomicI64::new(0) }
     }
 
     /// Moves the clock forward.
@@ -65,15 +74,27 @@ impl ManualClock {
         self.microsecond.fetch_add(step, Ordering::SeqCst);
     }
 
-    /// Sets the clock, also backwards: a campaign does that to imitate a clock that jumps.
+    /// Lets time pass until `now`.
     pub fn set(&self, now: Timestamp) {
         self.microsecond.store(now.as_microsecond(), Ordering::SeqCst);
+    }
+
+    /// Sets the clock to another time, forward or back, without any time having passed.
+    pub fn jump(&self, by: SignedDuration) {
+        let step = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+        self.microsecond.fetch_add(step, Ordering::SeqCst);
+        self.jumped_us.fetch_add(step, Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_microsecond(self.microsecond.load(Ordering::SeqCst)).unwrap_or(Timestamp::MAX)
+    }
+
+    fn steady(&self) -> Duration {
+        let passed = self.microsecond.load(Ordering::SeqCst) - self.jumped_us.load(Ordering::SeqCst);
+        Duration::from_micros(u64::try_from(passed).unwrap_or(0))
     }
 
     fn sleep(&self, duration: Duration) -> Sleep<'_> {

@@ -24,6 +24,9 @@ use crate::http::{Answer, Call, Transport, TransportError};
 use crate::sim::{Delivery, World};
 use crate::store::CommitMoment;
 
+/// Who restores a backup enters credentials that it does not know so much later.
+const REENTERED_AFTER: SignedDuration = SignedDuration::from_mins(5);
+
 /// How often things go wrong by themselves, in a thousand.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Rates {
@@ -94,6 +97,8 @@ struct State {
     deeds: Deeds,
     /// When a person enters new credentials, by platform.
     repairs: BTreeMap<&'static str, Timestamp>,
+    /// When new credentials were last entered.
+    entered: BTreeMap<&'static str, Timestamp>,
     writes: u64,
     commits: u64,
 }
@@ -150,6 +155,7 @@ impl Field {
             trace: Trace::default(),
             deeds: setup.deeds,
             repairs: BTreeMap::new(),
+            entered: BTreeMap::new(),
             writes: 0,
             commits: 0,
         };
@@ -275,8 +281,22 @@ impl Field {
     }
 
     /// New credentials are in.
-    pub fn repaired(&self, platform: &str) {
-        self.lock().repairs.retain(|known, _| *known != platform);
+    pub fn repaired(&self, platform: &'static str) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        state.repairs.remove(platform);
+        state.entered.insert(platform, now);
+    }
+
+    /// A backup that was taken then is put back: credentials that were entered since are gone, and whoever restores
+    /// enters them again.
+    pub fn forget_credentials_since(&self, taken_at: Timestamp) {
+        let due_at = shifted(self.clock.now(), REENTERED_AFTER);
+        let mut state = self.lock();
+        let State { repairs, entered, .. } = &mut *state;
+        for (platform, _) in entered.iter().filter(|(_, at)| **at > taken_at) {
+            repairs.entry(platform).or_insert(due_at);
+        }
     }
 
     /// A draw for the run itself.

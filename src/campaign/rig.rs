@@ -347,10 +347,13 @@ impl Rig {
             let Some(restore) = self.restores.get_mut(number) else { break };
             if !restore.is_taken && restore.taken_at <= now {
                 restore.is_taken = true;
+                restore.taken_at = now;
                 self.take_backup(&backup).await?;
             } else if restore.is_taken && !restore.is_done && restore.restored_at <= now {
                 restore.is_done = true;
+                let taken_at = restore.taken_at;
                 self.restore(&backup).await?;
+                self.field.forget_credentials_since(taken_at);
             }
         }
         Ok(())

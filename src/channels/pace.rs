@@ -16,7 +16,6 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
-use jiff::Timestamp;
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive;
 
@@ -373,26 +372,18 @@ impl StateStore for SharedState {
     }
 }
 
-/// The program's clock as time since the pacer was made. It never runs backwards: where the system's clock is
-/// set back, the time in between counts for nothing instead of blocking a bucket until it is caught up with.
+/// The time that passes, whatever the system's clock is set to.
 #[derive(Debug, Clone)]
 struct PaceClock {
     clock: SharedClock,
-    seen: Arc<Mutex<Seen>>,
     stopped_at: Arc<Mutex<Option<Duration>>>,
     start: Duration,
 }
 
-#[derive(Debug)]
-struct Seen {
-    wall: Timestamp,
-    elapsed: Duration,
-}
-
 impl PaceClock {
     fn new(clock: SharedClock) -> Self {
-        let seen = Arc::new(Mutex::new(Seen { wall: clock.now(), elapsed: Duration::ZERO }));
-        Self { clock, seen, stopped_at: Arc::default(), start: Duration::ZERO }
+        let start = clock.steady();
+        Self { clock, stopped_at: Arc::default(), start }
     }
 
     /// This clock, standing still until it is told to run.
@@ -400,7 +391,6 @@ impl PaceClock {
         let start = self.now();
         Self {
             clock: self.clock.clone(),
-            seen: self.seen.clone(),
             stopped_at: Arc::new(Mutex::new(Some(start))),
             start,
         }
@@ -422,12 +412,7 @@ impl GovernorClock for PaceClock {
         if let Some(at) = *self.stopped_at.lock().unwrap_or_else(PoisonError::into_inner) {
             return at;
         }
-        let wall = self.clock.now();
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let step = wall.duration_since(seen.wall);
-        seen.wall = wall;
-        seen.elapsed = seen.elapsed.saturating_add(Duration::try_from(step).unwrap_or_default());
-        seen.elapsed
+        self.clock.steady()
     }
 }
 

@@ -15,6 +15,7 @@ pub mod parked;
 mod planted;
 pub mod queue;
 pub mod retry;
+mod skew;
 mod worker;
 
 use std::collections::HashMap;
@@ -39,6 +40,10 @@ use crate::vault::Vault;
 #[cfg(test)]
 pub use planted::Planted;
 use queue::{Queue, Task};
+use skew::Skew;
+
+/// No effect waits for longer than this before it is tried again.
+const WAIT_MAX: Duration = Duration::from_secs(3_600);
 
 /// How the engine is set.
 #[derive(Debug, Clone)]
@@ -130,6 +135,7 @@ struct Inner {
     connections: Mutex<HashMap<ConnectionId, Connection>>,
     wake: Notify,
     looks: outbox::Looks,
+    skew: Skew,
 }
 
 /// The engine. Cheap to clone.
@@ -156,6 +162,7 @@ impl Engine {
                 Ok((known, crate::store::effects::open_effects(read)?, variants, streams))
             })
             .await?;
+        let skew = Skew::new(&*parts.clock);
         let engine = Self {
             inner: Arc::new(Inner {
                 parts,
@@ -164,6 +171,7 @@ impl Engine {
                 connections: Mutex::new(HashMap::new()),
                 wake: Notify::new(),
                 looks: outbox::Looks::default(),
+                skew,
             }),
         };
         for (shop, found) in variants {
@@ -176,7 +184,7 @@ impl Engine {
         for connection in known {
             engine.adopt(connection, now);
         }
-        engine.enqueue(open);
+        engine.enqueue(open.into_iter().map(|effect| as_of(effect, now)).collect());
         Ok(engine)
     }
 
@@ -184,6 +192,7 @@ impl Engine {
     pub async fn step(&self) -> Step {
         let mut task_count = 0;
         loop {
+            self.take_over_clock();
             let tasks = self.with_queue(|queue| queue.take_due(self.now()));
             if tasks.is_empty() {
                 break;
@@ -204,7 +213,18 @@ impl Engine {
     }
 
     fn now(&self) -> Timestamp {
-        self.inner.parts.clock.now()
+        self.inner.skew.now(&*self.inner.parts.clock)
+    }
+
+    /// Goes by the clock again after it was set, as soon as nothing is under way.
+    fn take_over_clock(&self) {
+        self.with_queue(|queue| {
+            if queue.running_count() == 0
+                && let Some(step) = self.inner.skew.take_over()
+            {
+                queue.shift(step);
+            }
+        });
     }
 
     fn store(&self) -> &Store {
@@ -322,6 +342,18 @@ impl Engine {
         connection.state_note = note;
         self.adopt(connection, now);
         Ok(())
+    }
+}
+
+/// An effect as the last run left it. The clock may have been set back since: what is to come cannot lie behind us, and
+/// nothing waits for longer than it ever would.
+fn as_of(effect: Effect, now: Timestamp) -> Effect {
+    let in_the_past = |at: Option<Timestamp>| at.map(|at| at.min(now));
+    Effect {
+        due_at: effect.due_at.min(retry::later(now, WAIT_MAX)),
+        called_at: in_the_past(effect.called_at),
+        first_empty_probe_at: in_the_past(effect.first_empty_probe_at),
+        ..effect
     }
 }
 

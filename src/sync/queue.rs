@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::jobs::Job;
+use crate::clock::shifted;
 use crate::domain::effect::{Effect, EffectState, Lane};
 use crate::domain::id::{ConnectionId, EffectId, OrderNo};
 use crate::domain::reason::ReasonCode;
@@ -228,6 +229,23 @@ impl Queue {
         let jobs = self.jobs.values().filter(|slot| !slot.is_running).map(|slot| slot.due_at);
         let effects = self.waiting.values().filter_map(|queue| queue.first().map(|(due_at, _)| *due_at));
         jobs.chain(effects).min()
+    }
+
+    /// Moves every time by a step of the clock: what has waited for so long has still waited for so long. Nothing may
+    /// be under way, since that has times of its own at hand.
+    pub fn shift(&mut self, by: SignedDuration) {
+        for slot in self.jobs.values_mut().filter(|slot| slot.due_at < Timestamp::MAX) {
+            slot.due_at = shifted(slot.due_at, by);
+        }
+        let effects: Vec<Effect> = self.effects.values().cloned().collect();
+        for effect in effects {
+            self.put(Effect {
+                due_at: shifted(effect.due_at, by),
+                called_at: effect.called_at.map(|at| shifted(at, by)),
+                first_empty_probe_at: effect.first_empty_probe_at.map(|at| shifted(at, by)),
+                ..effect
+            });
+        }
     }
 
     /// Tasks under way.

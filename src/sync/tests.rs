@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,6 +15,7 @@ use crate::clock::{Clock, ManualClock};
 use crate::domain::connection::{
     ConnectionSettings, ExportFulfilment, History, InsufficientStock, UnmatchedSku,
 };
+use crate::domain::effect::EffectState;
 use crate::domain::id::OrderNo;
 use crate::http::{Answer, Call, TransportError};
 use crate::secret::Secret;
@@ -52,11 +54,33 @@ impl Transport for InProcess {
     }
 }
 
+/// The appliance's clock, which may be wrong: the platforms' never is.
+#[derive(Debug)]
+struct OwnClock {
+    right: Arc<ManualClock>,
+    wrong_by_s: Arc<AtomicI64>,
+}
+
+impl Clock for OwnClock {
+    fn now(&self) -> Timestamp {
+        self.right.now() + SignedDuration::from_secs(self.wrong_by_s.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> Duration {
+        self.right.steady()
+    }
+
+    fn sleep(&self, duration: Duration) -> crate::clock::Sleep<'_> {
+        self.right.sleep(duration)
+    }
+}
+
 /// One appliance with one shop and one marketplace, both simulated.
 struct Rig {
     dir: tempfile::TempDir,
     world: Arc<World>,
     clock: Arc<ManualClock>,
+    wrong_by_s: Arc<AtomicI64>,
     engine: Engine,
     shop: ConnectionId,
     amazon: ConnectionId,
@@ -66,7 +90,7 @@ fn quiet() -> SimOptions {
     SimOptions { orders: 0, rate_per_minute: 0, ..SimOptions::default() }
 }
 
-fn store_options(dir: &std::path::Path, clock: &Arc<ManualClock>) -> StoreOptions {
+fn store_options(dir: &std::path::Path, clock: SharedClock) -> StoreOptions {
     StoreOptions {
         dir: dir.to_owned(),
         memory_limit: "512MB".to_owned(),
@@ -76,19 +100,26 @@ fn store_options(dir: &std::path::Path, clock: &Arc<ManualClock>) -> StoreOption
         row_cap: 100_000,
         free_space_floor_bytes: 0,
         zone: jiff::tz::TimeZone::UTC,
-        clock: Arc::clone(clock) as SharedClock,
+        clock,
         entropy: Arc::new(Entropy::seeded(5)),
     }
 }
 
-async fn open(dir: &std::path::Path, world: &Arc<World>, clock: &Arc<ManualClock>) -> Engine {
-    let store = Store::open(store_options(dir, clock)).unwrap();
+async fn open(
+    dir: &std::path::Path,
+    world: &Arc<World>,
+    clock: &Arc<ManualClock>,
+    wrong_by_s: &Arc<AtomicI64>,
+) -> Engine {
+    let own: SharedClock =
+        Arc::new(OwnClock { right: Arc::clone(clock), wrong_by_s: Arc::clone(wrong_by_s) });
+    let store = Store::open(store_options(dir, Arc::clone(&own))).unwrap();
     let vault = Vault::open(dir, &KeySource::DataFolder).unwrap();
     Engine::start(EngineParts {
         store,
         vault: Arc::new(vault),
         transport: Arc::new(InProcess { world: Arc::clone(world), clock: Arc::clone(clock) }),
-        clock: Arc::clone(clock) as SharedClock,
+        clock: own,
         entropy: Arc::new(Entropy::seeded(6)),
         settings: EngineSettings::default(),
     })
@@ -127,14 +158,15 @@ impl Rig {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new("2026-03-02T09:00:00Z".parse().unwrap()));
         let world = Arc::new(World::open(options, Arc::clone(&clock) as SharedClock).unwrap());
-        let engine = open(dir.path(), &world, &clock).await;
+        let wrong_by_s = Arc::new(AtomicI64::new(0));
+        let engine = open(dir.path(), &world, &clock, &wrong_by_s).await;
         let mut requests = connection_requests(&world);
         let shop = engine.add_connection(requests.remove("bigcommerce").unwrap(), "test").await.unwrap();
         let mut request = requests.remove("amazon").unwrap();
         request.settings.shop = Some(shop);
         change(&mut request.settings);
         let amazon = engine.add_connection(request, "test").await.unwrap();
-        let mut rig = Self { dir, world, clock, engine, shop, amazon };
+        let mut rig = Self { dir, world, clock, wrong_by_s, engine, shop, amazon };
         rig.pass(60).await;
         rig
     }
@@ -148,7 +180,9 @@ impl Rig {
             if now >= end {
                 return;
             }
-            let next = step.next_due.unwrap_or(end).min(end).max(now + SignedDuration::from_millis(200));
+            let wrong_by = SignedDuration::from_secs(self.wrong_by_s.load(Ordering::SeqCst));
+            let next_due = step.next_due.map(|due_at| crate::clock::shifted(due_at, -wrong_by));
+            let next = next_due.unwrap_or(end).min(end).max(now + SignedDuration::from_millis(200));
             self.clock.set(next);
         }
     }
@@ -158,11 +192,11 @@ impl Rig {
         let store = self.engine.store().clone();
         let placeholder = tempfile::tempdir().unwrap();
         // Both must go before the folder's lock is free.
-        let spare = open(placeholder.path(), &self.world, &self.clock).await;
+        let spare = open(placeholder.path(), &self.world, &self.clock, &self.wrong_by_s).await;
         drop(std::mem::replace(&mut self.engine, spare));
         store.close().await;
         drop(store);
-        self.engine = open(self.dir.path(), &self.world, &self.clock).await;
+        self.engine = open(self.dir.path(), &self.world, &self.clock, &self.wrong_by_s).await;
     }
 
     /// A backup of now.
@@ -176,16 +210,16 @@ impl Rig {
     async fn restore(&mut self, backup: &std::path::Path) {
         let store = self.engine.store().clone();
         let placeholder = tempfile::tempdir().unwrap();
-        let spare = open(placeholder.path(), &self.world, &self.clock).await;
+        let spare = open(placeholder.path(), &self.world, &self.clock, &self.wrong_by_s).await;
         drop(std::mem::replace(&mut self.engine, spare));
         store.close().await;
         drop(store);
         std::fs::copy(backup, self.dir.path().join("eider.duckdb")).unwrap();
-        let store = Store::open(store_options(self.dir.path(), &self.clock)).unwrap();
+        let store = Store::open(store_options(self.dir.path(), Arc::clone(&self.clock) as SharedClock)).unwrap();
         store.begin_epoch().await.unwrap();
         store.close().await;
         drop(store);
-        self.engine = open(self.dir.path(), &self.world, &self.clock).await;
+        self.engine = open(self.dir.path(), &self.world, &self.clock, &self.wrong_by_s).await;
     }
 
     fn control(&self, platform: &str, name: &str, body: &Value) -> Value {
@@ -682,6 +716,50 @@ async fn a_revoked_token_stops_the_connection_and_loses_nothing() {
     rig.pass(300).await;
     assert_eq!(rig.engine.connection(rig.amazon).unwrap().state, ConnectionState::Active);
     assert_eq!(rig.export(&id).await, (ExportState::Created, None));
+}
+
+const DAY_S: i64 = 86_400;
+
+#[tokio::test]
+async fn a_clock_that_is_set_does_not_end_a_doubt_before_its_time() {
+    for jump_s in [DAY_S, -DAY_S] {
+        let mut rig = Rig::new(quiet(), |_| ()).await;
+        rig.fault("bigcommerce", "createOrder", "late", 1);
+        let id = rig.sell(1);
+        let order_no = rig.wait_for_order(&id).await;
+        let is_in_doubt = |rig: &Rig| {
+            let open = rig.engine.with_queue(|queue| queue.of_order(order_no));
+            open.iter().any(|effect| effect.state == EffectState::InDoubt)
+        };
+        while !is_in_doubt(&rig) {
+            rig.pass(1).await;
+        }
+        rig.wrong_by_s.fetch_add(jump_s, Ordering::SeqCst);
+        rig.pass(600).await;
+        assert_eq!(rig.shop_orders_of(&id).len(), 1, "{jump_s}");
+        assert_eq!(rig.export(&id).await, (ExportState::Created, None), "{jump_s}");
+    }
+}
+
+#[tokio::test]
+async fn whatever_the_clock_is_set_to_orders_go_on_arriving() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    for jump_s in [-DAY_S, 2 * DAY_S, -30 * DAY_S] {
+        rig.wrong_by_s.fetch_add(jump_s, Ordering::SeqCst);
+        let id = rig.sell(1);
+        rig.pass(300).await;
+        assert_eq!(rig.export(&id).await, (ExportState::Created, None), "{jump_s}");
+        assert_eq!(rig.engine.now(), rig.engine.inner.parts.clock.now(), "the engine goes by the clock again");
+    }
+    // Set back while the program is down, with something in doubt.
+    rig.fault("bigcommerce", "createOrder", "timeout_before", 1);
+    let id = rig.sell(1);
+    rig.pass(90).await;
+    rig.wrong_by_s.fetch_sub(DAY_S, Ordering::SeqCst);
+    rig.restart().await;
+    rig.pass(900).await;
+    assert_eq!(rig.export(&id).await, (ExportState::Created, None));
+    rig.assert_exactly_once().await;
 }
 
 #[tokio::test]

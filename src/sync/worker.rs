@@ -20,6 +20,7 @@ impl Engine {
     pub async fn run(&self, mut stop: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
         while !*stop.borrow() {
+            self.take_over_clock();
             let due = self.with_queue(|queue| queue.take_due(self.now()));
             let is_idle = due.is_empty();
             for task in due {

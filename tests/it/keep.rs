@@ -1,24 +1,10 @@
 //! Keeping data with the real program: beside a running appliance, on a disk that is full, and back again.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use rustix::process::{Pid, Signal, kill_process};
-
-const EIDER: &str = env!("CARGO_BIN_EXE_eider");
-
-fn eider(dir: &Path, arguments: &[&str]) -> Output {
-    Command::new(EIDER)
-        .args(arguments)
-        .args(["--data", "data"])
-        .current_dir(dir)
-        .env_clear()
-        .env("HOME", dir)
-        .output()
-        .unwrap()
-}
+use crate::appliance::{Appliance, EIDER, eider};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -40,32 +26,10 @@ fn entries(dir: &Path) -> Vec<PathBuf> {
     entries
 }
 
-/// An appliance in `dir/data`, ready.
-fn serve(dir: &Path) -> Child {
-    let mut child = Command::new(EIDER)
-        .args(["serve", "--listen", "127.0.0.1:0", "--data", "data"])
-        .current_dir(dir)
-        .env_clear()
-        .env("HOME", dir)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut ready = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
-    assert!(ready.contains("url"), "{ready}");
-    child
-}
-
-fn stop(mut child: Child) {
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    assert!(child.wait().unwrap().success());
-}
-
-#[test]
-fn beside_the_appliance_there_are_backups_and_nothing_that_needs_the_data_for_itself() {
+#[tokio::test(flavor = "multi_thread")]
+async fn beside_the_appliance_there_are_backups_and_nothing_that_needs_the_data_for_itself() {
     let dir = tempfile::tempdir().unwrap();
-    let appliance = serve(dir.path());
+    let appliance = Appliance::start(dir.path());
     let backup = succeeded(eider(dir.path(), &["backup", "--to", "backups"]));
     let backup = backup.trim();
     assert!(Path::new(backup).join("manifest.json").exists(), "{backup}");
@@ -73,14 +37,14 @@ fn beside_the_appliance_there_are_backups_and_nothing_that_needs_the_data_for_it
     assert!(failed(eider(dir.path(), &["restore", backup])).contains("stop that process"));
     assert!(failed(eider(dir.path(), &["compact"])).contains("stop that process"));
     assert!(failed(eider(dir.path(), &["backup", "--to", "data/x"])).contains("inside the data folder"));
-    stop(appliance);
+    appliance.stop().await;
 
     succeeded(eider(dir.path(), &["user", "add", "ann", "--role", "owner"]));
     assert!(succeeded(eider(dir.path(), &["restore", backup])).contains("Epoch 2 begins"));
     assert!(!succeeded(eider(dir.path(), &["user", "list"])).contains("ann"), "she came after the backup");
     assert!(succeeded(eider(dir.path(), &["compact"])).contains("rows are there"));
     assert!(succeeded(eider(dir.path(), &["verify"])).contains("agrees with itself"));
-    stop(serve(dir.path()));
+    Appliance::start(dir.path()).stop().await;
 }
 
 #[test]

@@ -3,6 +3,10 @@
 //! Each module is marked as test code by name, since lints cannot tell from the folder.
 
 #[cfg(test)]
+mod appliance;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod config;

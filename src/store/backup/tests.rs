@@ -191,6 +191,10 @@ impl crate::clock::Clock for FewSleeps {
         self.clock.now()
     }
 
+    fn steady(&self) -> Duration {
+        self.clock.steady()
+    }
+
     fn sleep(&self, duration: Duration) -> crate::clock::Sleep<'_> {
         self.slept.lock().unwrap().push(duration);
         if self.left.fetch_sub(1, Ordering::SeqCst) == 0 {

@@ -1,0 +1,300 @@
+//! What goes wrong in the world around the appliance: each case has its own clear message, and loses nothing.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::appliance::{Appliance, Between, EIDER, Mischief, Platforms, eider, folder, until};
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A command that fails, and what it says.
+#[track_caller]
+fn refused(output: &Output, code: i32, wanted: &[&str]) {
+    let said = said(output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    for part in wanted {
+        assert!(said.contains(part), "“{part}” is not said: {said}");
+    }
+}
+
+#[test]
+fn a_half_written_config_names_file_and_line() {
+    let (_kept, dir) = folder();
+    fs::write(dir.join("appliance.toml"), "[server]\nlisten = \"127.0.0.1:8080\"\n[log\nlev").unwrap();
+    refused(&eider(&dir, &["serve"]), 2, &["appliance.toml", "line 3"]);
+    fs::write(dir.join("appliance.toml"), "[server]\nlisten = \"127.0.").unwrap();
+    refused(&eider(&dir, &["serve"]), 2, &["appliance.toml", "line 2"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_named_before_anything_starts() {
+    let (_kept, dir) = folder();
+    let locked = dir.join("locked");
+    fs::create_dir(&locked).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
+    // Whoever may do everything is not stopped by permissions: the rights to that are given up first.
+    let mut serve = Command::new(if rustix::process::geteuid().is_root() { "setpriv" } else { EIDER });
+    if rustix::process::geteuid().is_root() {
+        serve.args(["--bounding-set=-dac_override,-dac_read_search", "--", EIDER]);
+    }
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(locked.join("data"));
+    refused(&serve.output().unwrap(), 1, &["locked/data", "ermission denied"]);
+    let listed = fs::read_dir(&locked).unwrap().count();
+    assert_eq!(listed, 0);
+
+    // The folder is there, and what is in it cannot be written.
+    let data = dir.join("data");
+    assert!(eider(&dir, &["user", "list"]).status.code().is_some());
+    refused(&eider(&dir, &["serve", "--listen", "256.0.0.1:0"]), 2, &["256.0.0.1"]);
+    fs::write(&data, "a file").unwrap();
+    refused(&eider(&dir, &["serve", "--listen", "127.0.0.1:0"]), 1, &["data"]);
+    assert_eq!(fs::read(&data).unwrap(), b"a file");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_instance_and_a_newer_file_are_refused_and_change_nothing() {
+    let (_kept, dir) = folder();
+    let first = Appliance::start(&dir);
+    refused(&eider(&dir, &["serve", "--listen", "127.0.0.1:0"]), 1, &["data", "process"]);
+    let (status, _) = first.api("GET", "status", None).await;
+    assert_eq!(status, 200, "the first one works on");
+    first.stop().await;
+
+    let file = dir.join("data/eider.duckdb");
+    write_as_a_newer_program(&file);
+    let before = fs::read(&file).unwrap();
+    refused(&eider(&dir, &["serve", "--listen", "127.0.0.1:0"]), 1, &["newer", "99"]);
+    assert_eq!(fs::read(&file).unwrap(), before);
+}
+
+#[expect(clippy::disallowed_methods, reason = "it is another program that writes here")]
+fn write_as_a_newer_program(file: &Path) {
+    let file = duckdb::Connection::open(file).unwrap();
+    file.execute_batch(
+        "INSERT INTO main.schema_version VALUES (99, 'later', TIMESTAMP '2030-01-01'); CHECKPOINT",
+    )
+    .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_credentials_and_wrong_addresses_are_told_where_they_are_entered() {
+    let (_kept, dir) = folder();
+    let platforms = Platforms::start(&dir, "2").await;
+    let appliance = Appliance::start(&dir);
+    let shop = appliance.connects(platforms.offer("bigcommerce")).await;
+
+    let test = async |id: i64| {
+        let (_, report) = appliance.api("POST", &format!("connections/{id}/test"), None).await;
+        report.to_string()
+    };
+    let mut wrong = platforms.offer("amazon");
+    wrong["alias"] = json!("wrong token");
+    wrong["credentials"]["refresh_token"] = json!("Atzr|nobody");
+    let (status, answer) = appliance.api("POST", "connections", Some(wrong)).await;
+    let wrong = answer["id"].as_i64().unwrap_or_else(|| panic!("{status} {answer}"));
+    appliance.waits_for_word(wrong, "needs_reauthorisation").await;
+    appliance.waits_for_word(wrong, "no longer accepts the refresh token").await;
+    assert!(test(wrong).await.contains("refresh token"));
+
+    // Nobody listens there; somebody else listens there; it is no address.
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let stranger =
+        Between::stand(platforms.offer("bigcommerce")["base_url"].as_str().unwrap(), "/auth/o2/token").await;
+    stranger.does(Mischief::Page);
+    for (base_url, wanted) in [
+        (format!("http://{closed}"), "could not connect"),
+        (stranger.base_url.clone(), "Login with Amazon answered without an access token"),
+    ] {
+        let mut elsewhere = platforms.offer("amazon");
+        elsewhere["alias"] = json!(base_url);
+        elsewhere["base_url"] = json!(base_url);
+        elsewhere["credentials"]["seller_id"] = json!(format!("A{}", base_url.len()));
+        let id = appliance.connects(elsewhere).await;
+        appliance.waits_for_word(id, wanted).await;
+        assert!(test(id).await.contains(wanted), "{}", test(id).await);
+    }
+    for base_url in ["amazon", "ftp://127.0.0.1/", "http://"] {
+        let mut nowhere = platforms.offer("amazon");
+        nowhere["base_url"] = json!(base_url);
+        let (status, answer) = appliance.api("POST", "connections", Some(nowhere)).await;
+        assert_eq!((status, &answer["code"]), (422, &json!("invalid_base_url")), "{base_url}: {answer}");
+    }
+
+    // With the right ones everything that was sold meanwhile arrives.
+    let sold = vec![platforms.sell().await];
+    let mut right: Value = platforms.offer("amazon")["credentials"].clone();
+    right["seller_id"] = json!("A3EIDERSIM0001");
+    let change = json!({"credentials": right, "settings": {"shop": shop}});
+    let (status, answer) = appliance.api("PATCH", &format!("connections/{wrong}"), Some(change)).await;
+    assert_eq!(status, 200, "{answer}");
+    appliance.waits_for_shop(&platforms, &sold).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_no_answers_are_named_and_asked_for_again() {
+    let (_kept, dir) = folder();
+    let platforms = Platforms::start(&dir, "2").await;
+    let appliance = Appliance::start(&dir);
+    let shop = appliance.connects(platforms.offer("bigcommerce")).await;
+    let mut offer = platforms.offer("amazon");
+    let between = Between::stand(offer["base_url"].as_str().unwrap(), "/orders/2026-01-01/orders").await;
+    offer["base_url"] = json!(between.base_url);
+    offer["settings"] = json!({"shop": shop});
+    let amazon = appliance.connects(offer).await;
+    let mut sold = vec![platforms.sell().await];
+    appliance.waits_for_shop(&platforms, &sold).await;
+    for (mischief, wanted) in [
+        (Mischief::Page, "JSON"),
+        (Mischief::Huge, "longer than the limit of"),
+        (Mischief::Drip, "no whole answer in time"),
+    ] {
+        between.does(mischief);
+        sold.push(platforms.sell().await);
+        appliance.waits_for_word(amazon, wanted).await;
+        between.does(Mischief::None);
+        // Somebody who sees that it works again does not wait.
+        let (status, _) = appliance.api("POST", &format!("connections/{amazon}/sync"), None).await;
+        assert_eq!(status, 200);
+        appliance.waits_for_shop(&platforms, &sold).await;
+    }
+}
+
+/// Runs the rest of the command line where no file may grow beyond so many bytes. The signal that says so is ignored,
+/// so that a write fails as on a full disk.
+fn limited(bytes: u64) -> [String; 4] {
+    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", bytes.div_ceil(1024));
+    ["bash".to_owned(), "-c".to_owned(), script, String::new()]
+}
+
+fn start_limited(dir: &Path, bytes: u64) -> Appliance {
+    let wrapper = limited(bytes);
+    let words: Vec<&str> = wrapper.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+    Appliance::start_by(dir, &words)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_during_a_commit_loses_nothing_that_was_acknowledged() {
+    let (_kept, dir) = folder();
+    let platforms = Platforms::start(&dir, "3000").await;
+    let first = Appliance::start(&dir);
+    let (_, amazon) = first.connects_all(&platforms).await;
+    let sold = vec![platforms.sell().await];
+    first.waits_for_shop(&platforms, &sold).await;
+    first.stop().await;
+
+    let size = fs::metadata(dir.join("data/eider.duckdb")).unwrap().len();
+    let mut cramped = start_limited(&dir, size + 1_000_000);
+    let change = json!({"settings": {"history": "everything"}});
+    let (status, answer) = cramped.api("PATCH", &format!("connections/{amazon}"), Some(change)).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(cramped.running.ends().await, Some(1), "{}", cramped.running.said());
+    let said = cramped.running.said();
+    assert!(said.contains("File too large") || said.contains("full"), "{said}");
+
+    let again = Appliance::start(&dir);
+    let mut ids = sold;
+    ids.push(platforms.sell().await);
+    again.waits_for_shop(&platforms, &ids).await;
+    again.stop().await;
+    assert!(said_well(&eider(&dir, &["verify"])).contains("agrees with itself"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_during_a_checkpoint_loses_nothing_that_was_acknowledged() {
+    let (_kept, dir) = folder();
+    let platforms = Platforms::start(&dir, "2").await;
+    let first = Appliance::start(&dir);
+    first.connects_all(&platforms).await;
+    let mut sold = vec![platforms.sell().await];
+    first.waits_for_shop(&platforms, &sold).await;
+    first.stop().await;
+
+    // The log of commits has room; the file itself has none to grow.
+    let size = fs::metadata(dir.join("data/eider.duckdb")).unwrap().len();
+    let mut cramped = start_limited(&dir, size);
+    for _ in 0..40 {
+        sold.push(platforms.sell().await);
+    }
+    cramped.waits_for_shop(&platforms, &sold).await;
+    let backup = eider(&dir, &["backup", "--to", "backups"]);
+    assert_ne!(backup.status.code(), Some(0), "a checkpoint had no room");
+    assert_eq!(cramped.running.ends().await, Some(1), "{}", cramped.running.said());
+
+    let again = Appliance::start(&dir);
+    for id in &sold {
+        let (status, found) = again.api("GET", &format!("orders?q={id}"), None).await;
+        assert_eq!(status, 200, "{found}");
+        assert_eq!(found["data"].as_array().map(Vec::len), Some(1), "{id}: {found}");
+    }
+    sold.push(platforms.sell().await);
+    again.waits_for_shop(&platforms, &sold).await;
+    again.stop().await;
+    assert!(said_well(&eider(&dir, &["verify"])).contains("agrees with itself"));
+}
+
+fn said_well(output: &Output) -> String {
+    assert!(output.status.success(), "{}", said(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_backup_doubles_none_of_what_came_after_it() {
+    let (_kept, dir) = folder();
+    let platforms = Platforms::start(&dir, "5").await;
+    let appliance = Appliance::start(&dir);
+    appliance.connects_all(&platforms).await;
+    let mut sold = vec![platforms.sell().await];
+    appliance.waits_for_shop(&platforms, &sold).await;
+    let backup = said_well(&eider(&dir, &["backup", "--to", "backups"]));
+    for _ in 0..200 {
+        sold.push(platforms.sell().await);
+    }
+    appliance.waits_for_shop(&platforms, &sold).await;
+    appliance.stop().await;
+
+    assert!(said_well(&eider(&dir, &["restore", backup.trim()])).contains("Epoch 2 begins"));
+    let restored = Appliance::start(&dir);
+    sold.push(platforms.sell().await);
+    restored.waits_for_shop(&platforms, &sold).await;
+    let all_known = until(async || {
+        let (_, status) = restored.api("GET", "effects", None).await;
+        status["data"].as_array().is_some_and(Vec::is_empty)
+    });
+    assert!(all_known.await, "{}", restored.api("GET", "effects", None).await.1);
+    assert!(platforms.copies(&sold).await.iter().all(|count| *count == 1));
+    for id in &sold {
+        let (_, found) = restored.api("GET", &format!("orders?q={id}"), None).await;
+        assert_eq!(found["data"][0]["export_state"], "created", "{found}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_appliance_on_the_same_shop_is_noticed_and_stops_with_an_incident() {
+    let ((_one, first_dir), (_two, second_dir)) = (folder(), folder());
+    let platforms = Platforms::start(&first_dir, "2").await;
+    let first = Appliance::start(&first_dir);
+    let (shop, _) = first.connects_all(&platforms).await;
+    let sold = vec![platforms.sell().await];
+    first.waits_for_shop(&platforms, &sold).await;
+
+    let second = Appliance::start(&second_dir);
+    let (twin_shop, _) = second.connects_all(&platforms).await;
+    let is_noticed = async |appliance: &Appliance, shop: i64| {
+        let (_, found) = appliance.api("GET", &format!("connections/{shop}"), None).await;
+        let (_, incidents) = appliance.api("GET", "incidents", None).await;
+        let is_told = incidents.to_string().contains("Two appliances on one shop create orders twice");
+        found["state"] == "paused" && is_told
+    };
+    // Whichever creates an order first is seen by the other.
+    let noticed = until(async || {
+        platforms.sell().await;
+        is_noticed(&first, shop).await || is_noticed(&second, twin_shop).await
+    });
+    assert!(noticed.await, "{}\n{}", first.running.said(), second.running.said());
+}
