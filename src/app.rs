@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use actix_web::web::Data;
 use async_trait::async_trait;
+use jiff::Timestamp;
+use jiff::civil::Date;
 use thiserror::Error;
 use tokio::sync::watch;
 
@@ -16,11 +18,12 @@ use crate::channels::{ProbeReport, pace::QuotaLine};
 use crate::clock::{Entropy, SharedClock};
 use crate::config::{BackupConfig, Config, process_environment};
 use crate::control;
-use crate::domain::id::{ConnectionId, OrderNo, UserId};
+use crate::domain::id::{ConnectionId, OrderNo, PayloadId, UserId};
 use crate::domain::reason::ReasonCode;
 use crate::http::{CallCounts, CountedTransport, HttpTransport, Transport, TransportError};
 use crate::store::{Store, StoreError, StoreOptions, backup};
 use crate::sync::commands::{ConnectionUpdate, Found, NewConnectionRequest, Refused};
+use crate::sync::parked::ParkedReplay;
 use crate::sync::{Engine, EngineParts, EngineSettings};
 use crate::vault::{KeySource, Vault, VaultError};
 use crate::web::auth::{Network, SignInLimit, SignInLinks};
@@ -350,6 +353,33 @@ impl asked::Engine for Engine {
 
     async fn find_order(&self, connection: Option<ConnectionId>, external_id: &str, actor: &str) -> Found {
         Self::find_order(self, connection, external_id, actor).await
+    }
+
+    async fn reconcile(
+        &self,
+        connection: ConnectionId,
+        from: Date,
+        to: Date,
+        actor: &str,
+    ) -> Result<String, String> {
+        Self::reconcile(self, connection, from, to, actor).await
+    }
+
+    async fn replay_from(
+        &self,
+        connection: ConnectionId,
+        from: Timestamp,
+        actor: &str,
+    ) -> Result<String, String> {
+        Self::replay_from(self, connection, from, actor).await
+    }
+
+    async fn replay_parked_one(&self, payload: PayloadId, actor: &str) -> Result<ParkedReplay, String> {
+        Self::replay_parked_one(self, payload, actor).await
+    }
+
+    async fn replay_parked_all(&self, connection: ConnectionId, actor: &str) -> Result<ParkedReplay, String> {
+        Self::replay_parked_all(self, connection, actor).await
     }
 
     fn connection_status(&self, connection: ConnectionId) -> asked::ConnectionStatus {

@@ -72,6 +72,12 @@
 //! [`domain::plan::plan_parcels`] tell news from echoes: each new parcel owes a `ConfirmShipment`, whose parcel
 //! number makes a repeat the same parcel. When the marketplace then reports the order as shipped, its parcel is
 //! recognised by the tracking number and owes nothing.
+//!
+//! ## What was missed
+//!
+//! `sync::jobs::reconcile` compares days with what a platform lists of them and fetches what is missing,
+//! `sync::jobs::replay` reads a time again beside the polls, and [`sync::parked`] reads again what another version
+//! could not. All three end in the same import, which knows what is known and believes nothing older.
 
 pub mod app;
 pub mod campaign;

@@ -98,7 +98,10 @@ async fn errors_name_the_recovery_and_reads_are_never_in_doubt() {
         let poll = async |answer| {
             let connector = connected(info, Always::new(answer), None);
             let source = connector.order_source().unwrap();
-            source.changed_orders(&Cursor::default(), PollStart { since: None }).await.unwrap_err()
+            source
+                .changed_orders(&Cursor::default(), PollStart { since: None, is_bulk: false })
+                .await
+                .unwrap_err()
         };
         for answer in [Err(lost.clone()), Ok((500, "")), Ok((503, "<html>")), Ok((429, ""))] {
             let error = poll(answer.clone()).await;

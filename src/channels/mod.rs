@@ -140,6 +140,36 @@ pub struct OrderPage {
 pub struct PollStart {
     /// Orders placed or changed since then; `None` for everything that the platform still gives.
     pub since: Option<Timestamp>,
+    /// True for work that nobody waits for: it leaves the quota's reserve to others.
+    pub is_bulk: bool,
+}
+
+/// The time in which orders were placed, from its first moment up to, but without, its last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PlacedWindow {
+    /// The first moment.
+    pub from: Timestamp,
+    /// The end, which no longer counts. It lies at least two minutes back.
+    pub until: Timestamp,
+    /// True where nobody waits for the list: it leaves the quota's reserve to others.
+    pub is_bulk: bool,
+}
+
+impl PlacedWindow {
+    /// Whether an order of this moment was placed in it.
+    #[must_use]
+    pub fn contains(&self, at: Timestamp) -> bool {
+        self.from <= at && at < self.until
+    }
+}
+
+/// One page of the ids of orders that were placed in a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlacedPage {
+    /// The platform's ids of those that are orders to us, whatever their state.
+    pub external_ids: Vec<String>,
+    /// What comes next, if anything.
+    pub next: Option<String>,
 }
 
 /// Reads orders.
@@ -157,6 +187,17 @@ pub trait OrderSource: Send + Sync {
     /// # Errors
     /// See [`ChannelError`].
     async fn order(&self, external_id: &str) -> Result<Option<Received>, ChannelError>;
+
+    /// The ids of the orders that were placed in a window, page by page, from the start where `page` is none. It is
+    /// what the platform says of that time; nothing is read in full.
+    ///
+    /// # Errors
+    /// See [`ChannelError`]; `Reject` where the platform no longer takes `page`: the caller begins anew.
+    async fn placed_orders(
+        &self,
+        window: PlacedWindow,
+        page: Option<&str>,
+    ) -> Result<PlacedPage, ChannelError>;
 
     /// Reads a stored payload again: after an upgrade, or for a replay. Pure.
     ///

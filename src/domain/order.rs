@@ -8,6 +8,10 @@ use super::customer::People;
 use super::money::{Currency, MoneyError, sum};
 use super::shipment::ShipmentFacts;
 
+/// What reads payloads in this build: its version, and a number that is raised where a reader learns something
+/// between two versions. A payload that another one could not read is tried again.
+pub const READER: &str = concat!(env!("CARGO_PKG_VERSION"), "-1");
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*

@@ -49,6 +49,10 @@ words! {
         Person = "person",
         /// The connection changed its state.
         ConnectionChanged = "connection_changed",
+        /// A payload that could not be read before is in.
+        Unparked = "unparked",
+        /// A day was compared with the platform and had a gap, or a replay ended.
+        Reconciled = "reconciled",
     }
 }
 
@@ -164,7 +168,9 @@ fn plan_new(connection: &Connection, facts: &OrderFacts, now: Timestamp) -> Impo
     }
 }
 
-fn plan_stale(held: &HeldOrder) -> ImportPlan {
+/// The decision on facts that are older than what is held: nothing moves.
+#[must_use]
+pub fn plan_stale(held: &HeldOrder) -> ImportPlan {
     ImportPlan {
         change: Change::Stale,
         status: held.status,

@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::faults::Planned;
@@ -170,6 +171,11 @@ pub fn optional_count(body: &Value, name: &'static str) -> Result<Option<i64>, C
 /// A number that is not negative and must be there.
 pub fn level(body: &Value, name: &'static str) -> Result<i64, ControlError> {
     body.get(name).and_then(Value::as_i64).filter(|level| *level >= 0).ok_or(ControlError::Field(name))
+}
+
+/// A moment that may be missing.
+pub fn optional_time(body: &Value, name: &'static str) -> Result<Option<Timestamp>, ControlError> {
+    optional_text(body, name).map(|text| text.parse()).transpose().map_err(|_| ControlError::Field(name))
 }
 
 /// A yes or no that may be missing.

@@ -13,6 +13,7 @@ use super::values::{count, time};
 const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_first", include_str!("migrations/0001_first.sql")),
     ("0002_session_agent", include_str!("migrations/0002_session_agent.sql")),
+    ("0003_reconciliation", include_str!("migrations/0003_reconciliation.sql")),
 ];
 
 const HAS_VERSION_SQL: &str =

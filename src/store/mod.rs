@@ -20,6 +20,8 @@ pub mod orders;
 mod pending;
 mod query;
 mod reader;
+pub mod reconciliation;
+pub mod replays;
 pub mod restore;
 pub mod sessions;
 pub mod shipments;
@@ -251,6 +253,12 @@ impl Store {
     #[must_use]
     pub fn installation(&self) -> Installation {
         self.inner.installation.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The merchant's zone: days begin and end in it.
+    #[must_use]
+    pub fn zone(&self) -> &TimeZone {
+        &self.inner.shared.zone
     }
 
     /// The data folder.

@@ -794,3 +794,49 @@ async fn streams_come_on_and_fail_without_losing_their_place() {
     let status = bench.store.read(|read| status::status(read, at(100))).await.unwrap();
     assert_eq!(status.streams, [stream]);
 }
+
+#[tokio::test]
+async fn a_compared_day_keeps_the_gap_that_it_had() {
+    use super::reconciliation::{self, Counts};
+    let bench = Bench::new().await;
+    let id = bench.amazon.id;
+    let day: jiff::civil::Date = "2026-01-01".parse().unwrap();
+    let found = Counts { platform: 5, held: 4, parked: 0, missing: 3, fetched: 2, only_here: 1 };
+    let clean = Counts { platform: 5, held: 5, parked: 0, missing: 1, fetched: 1, only_here: 0 };
+    bench
+        .store
+        .write(WriteLane::Bulk, move |tx| {
+            reconciliation::ask(tx, id, &[day], at(1))?;
+            reconciliation::ask(tx, id, &[day], at(2))?;
+            reconciliation::save(tx, id, day, &found, at(3))?;
+            assert_eq!(reconciliation::gaps(tx)?, [(id, 1)]);
+            reconciliation::save(tx, id, day, &clean, at(4))
+        })
+        .await
+        .unwrap();
+    let read =
+        move |read: &Read<'_>| Ok((reconciliation::days(read, id, day, 10)?, reconciliation::gaps(read)?));
+    let (days, gaps) = bench.store.read(read).await.unwrap();
+    assert_eq!((days.len(), days[0].is_asked(), days[0].checked_at), (1, false, Some(at(4))));
+    assert_eq!(days[0].counts, Some(Counts { missing: 3, fetched: 3, ..clean }));
+    assert_eq!(gaps, [(id, 0)]);
+}
+
+#[tokio::test]
+async fn a_parked_payload_of_the_same_second_does_not_overtake_what_arrived_later() {
+    let bench = Bench::new().await;
+    let mut shipped = facts("A", 10);
+    shipped.status = OrderStatus::Shipped;
+    let unreadable = ("status".to_owned(), "unknown".to_owned());
+    let broken = ImportItem::new(Some("A".to_owned()), "{\"a\":1}".to_owned(), Vec::new(), Err(unreadable));
+    bench.import(vec![broken]).await;
+    let first = bench.import(vec![item(shipped)]).await;
+    let parked = bench.store.read(|read| orders::parked(read, 10)).await.unwrap()[0].payload_id;
+    let outcome = bench.import(vec![item(facts("A", 10)).from_parked(parked)]).await;
+    assert_eq!(counts(&outcome), [0, 0, 1, 0, 0]);
+    assert_eq!(bench.detail(first.orders[0]).await.row.status, OrderStatus::Shipped);
+    let later = PayloadId(parked.0 + 1_000);
+    let outcome = bench.import(vec![item(facts("A", 10)).from_parked(later)]).await;
+    assert_eq!(counts(&outcome), [0, 1, 0, 0, 0], "one that arrived after what is held counts");
+    assert_eq!(bench.findings().await, []);
+}

@@ -5,11 +5,13 @@
 //! the engine knows lies in the store: its queue is loaded at start and a restart continues where it stopped.
 //! It must never call a platform inside a store write, and never forget an effect that it did not finish.
 
+pub mod catch_up;
 pub mod commands;
 mod connectors;
 pub mod inbox;
 pub mod jobs;
 mod outbox;
+pub mod parked;
 mod planted;
 pub mod queue;
 pub mod retry;

@@ -896,3 +896,300 @@ async fn a_steady_state_costs_little_more_than_one_call_per_shop_order() {
     let probes = count("getOrders").saturating_sub(polls * 2);
     assert!(probes * 10 <= created, "{calls}");
 }
+
+/// What the store says, from a test.
+impl Rig {
+    /// Lets hours pass in which little is looked at: a minute of each.
+    async fn pass_hours(&mut self, hours: u32) {
+        for _ in 0..hours {
+            self.clock.advance(Duration::from_secs(3540));
+            self.pass(60).await;
+        }
+    }
+
+    async fn days(&self, id: ConnectionId) -> Vec<crate::store::reconciliation::ReconciledDay> {
+        let since = jiff::civil::Date::MIN;
+        let read =
+            move |read: &crate::store::Read<'_>| crate::store::reconciliation::days(read, id, since, 100);
+        self.engine.store().read(read).await.unwrap()
+    }
+
+    async fn cursor(&self, id: ConnectionId, stream: &'static str) -> String {
+        let held = self.engine.store().read(move |read| connections::stream(read, id, stream)).await;
+        held.unwrap().unwrap().cursor_json
+    }
+
+    async fn holds(&self, id: ConnectionId, external_id: &str) -> bool {
+        let wanted = external_id.to_owned();
+        let found = self.engine.store().read(move |read| crate::store::orders::find(read, id, &wanted)).await;
+        found.unwrap().is_some()
+    }
+
+    /// An order that the platform's list shows only after every poll has gone by.
+    fn sell_late(&self, platform: &str, placed_at: &str) -> String {
+        let wish = json!({"sku": self.sku(), "quantity": 1, "paid": true, "placed_at": placed_at});
+        self.control(platform, "sell", &wish)["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn parked(&self) -> Vec<crate::store::orders::ParkedPayload> {
+        self.engine.store().read(|read| crate::store::orders::parked(read, 100)).await.unwrap()
+    }
+
+    /// What a platform says of an order at this moment.
+    async fn received(&self, external_id: &str) -> crate::channels::Received {
+        let connector = self.engine.connector(self.amazon).unwrap();
+        connector.order_source().unwrap().order(external_id).await.unwrap().unwrap()
+    }
+
+    /// Parks what a reader of an older version could not read.
+    async fn park(&self, received: crate::channels::Received) {
+        let unreadable = crate::channels::error::Unreadable {
+            place: "proceeds".to_owned(),
+            what: "an older reader did not know it".to_owned(),
+        };
+        let received = crate::channels::Received { facts: Err(unreadable), ..received };
+        let connector = self.engine.connector(self.amazon).unwrap();
+        let connection = self.engine.connection(self.amazon).unwrap();
+        let source = connector.order_source().unwrap();
+        let outcome = self.engine.import(&connection, source, vec![received], None, "test").await.unwrap();
+        assert_eq!(outcome.parked, 1);
+    }
+
+    /// As after an upgrade: another version parked what lies there.
+    async fn upgrade(&mut self) {
+        let write = |tx: &mut crate::store::Tx<'_>| {
+            let changed = tx.connection().execute("UPDATE main.parked SET reader = '0.0.1-1'", [])?;
+            assert!(changed > 0);
+            Ok(())
+        };
+        self.engine.store().write(WriteLane::Interactive, write).await.unwrap();
+        self.restart().await;
+    }
+}
+
+#[tokio::test]
+async fn an_order_that_no_poll_saw_is_found_by_its_day_and_goes_its_way() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.pass_hours(3).await;
+    let seen = rig.sell(1);
+    rig.pass(600).await;
+    let late = rig.sell_late("amazon", "2026-03-02T10:00:00Z");
+    let own = rig.sell_late("bigcommerce", "2026-03-02T10:00:00Z");
+    rig.pass_hours(1).await;
+    assert!(rig.holds(rig.amazon, &seen).await && !rig.holds(rig.amazon, &late).await);
+    assert!(!rig.holds(rig.shop, &own).await, "the polls are past it");
+    assert_eq!(rig.days(rig.amazon).await, [], "no day is over yet");
+
+    rig.pass_hours(14).await;
+    assert!(rig.holds(rig.amazon, &late).await && rig.holds(rig.shop, &own).await);
+    rig.assert_exactly_once().await;
+    let amazon = rig.days(rig.amazon).await;
+    assert_eq!(amazon.len(), 1, "{amazon:?}");
+    assert_eq!(amazon[0].day.to_string(), "2026-03-02");
+    let expected = |platform| crate::store::reconciliation::Counts {
+        platform,
+        held: platform,
+        parked: 0,
+        missing: 1,
+        fetched: 1,
+        only_here: 0,
+    };
+    assert_eq!(amazon[0].counts, Some(expected(2)));
+    assert_eq!(rig.days(rig.shop).await[0].counts, Some(expected(1)), "orders that we created are no gap");
+    let id = rig.amazon;
+    let events = rig.engine.store().read(move |read| events::of_connection(read, id, 10)).await.unwrap();
+    assert!(
+        events.iter().any(|event| event.text.contains("1 of them were not here, and 1 were fetched")),
+        "{events:?}"
+    );
+
+    // The next day it is compared once more, and the gap that it had stays in sight.
+    rig.pass_hours(24).await;
+    let again = rig.days(rig.amazon).await;
+    assert!(again[1].checked_at > amazon[0].checked_at);
+    assert_eq!(again[1].counts, Some(expected(2)));
+    rig.assert_exactly_once().await;
+}
+
+#[tokio::test]
+async fn a_comparison_goes_on_through_faults_and_a_restart() {
+    let options = SimOptions { orders: 300, ..quiet() };
+    let mut rig = Rig::new(options, |settings| settings.history = History::Days(20)).await;
+    rig.pass_hours(1).await;
+    let held = rig.engine.store().read(crate::store::status::order_count).await.unwrap();
+    assert!(held > 20, "{held}");
+    let late: Vec<String> = (0..30).map(|_| rig.sell_late("amazon", "2026-02-25T10:00:00Z")).collect();
+    let days = ("2026-02-20".parse().unwrap(), "2026-03-01".parse().unwrap());
+    rig.engine.reconcile(rig.amazon, days.0, days.1, "ada").await.unwrap();
+    rig.fault("amazon", "searchOrders", "malformed", 1);
+    rig.fault("amazon", "getOrder", "500", 2);
+    rig.fault("amazon", "getOrder", "timeout_after", 1);
+    rig.pass(30).await;
+    rig.restart().await;
+    rig.pass_hours(24).await;
+    for id in &late {
+        assert!(rig.holds(rig.amazon, id).await, "{id}");
+    }
+    let compared = rig.days(rig.amazon).await;
+    assert!(compared.len() >= 10 && compared.iter().all(|day| !day.is_asked()), "{compared:?}");
+    let of_the_day = compared.iter().find(|day| day.day.to_string() == "2026-02-25").unwrap().counts.unwrap();
+    assert_eq!((of_the_day.missing, of_the_day.fetched, of_the_day.only_here), (30, 30, 0));
+    assert!(compared.iter().all(|day| day.counts.is_some_and(|counts| counts.gap() == 0)), "{compared:?}");
+    let state = rig.engine.connection(rig.amazon).unwrap().state;
+    assert_eq!(state, ConnectionState::Active);
+}
+
+#[tokio::test]
+async fn what_only_we_hold_is_counted_and_days_that_cannot_be_compared_are_refused() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let sold = rig.control("bigcommerce", "sell", &json!({"sku": rig.sku(), "quantity": 1, "paid": true}));
+    rig.pass_hours(1).await;
+    let id: i64 = sold["id"].as_str().unwrap().parse().unwrap();
+    // An archived order is no longer listed.
+    let connector = rig.engine.connector(rig.shop).unwrap();
+    let window = crate::channels::PlacedWindow {
+        from: "2026-03-02T00:00:00Z".parse().unwrap(),
+        until: rig.clock.now() - SignedDuration::from_mins(10),
+        is_bulk: false,
+    };
+    let listed = connector.order_source().unwrap().placed_orders(window, None).await.unwrap();
+    assert_eq!(listed.external_ids, [id.to_string()]);
+    assert_eq!(listed.next, None);
+    let day = |text: &str| text.parse::<jiff::civil::Date>().unwrap();
+    let today = day("2026-03-02");
+    for (from, to, why) in [
+        ("2026-03-02", "2026-03-01", "lies behind"),
+        ("2026-03-02", "2026-03-03", "future"),
+        ("2020-01-01", "2020-01-01", "too far back"),
+        ("2025-06-01", "2026-01-01", "at most 92 days"),
+        ("2026-02-01", "2026-02-02", "no history before 2026-03-02"),
+    ] {
+        let refused = rig.engine.reconcile(rig.amazon, day(from), day(to), "ada").await.unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
+    rig.engine.reconcile(rig.amazon, today, today, "ada").await.unwrap();
+    assert!(rig.days(rig.amazon).await[0].is_asked());
+    rig.pass(60).await;
+    assert_eq!(rig.days(rig.amazon).await[0].counts.unwrap().platform, 0, "compared at once");
+    rig.engine.pause(rig.amazon, "ada").await.unwrap();
+    let refused = rig.engine.reconcile(rig.amazon, today, today, "ada").await.unwrap_err();
+    assert!(refused.contains("resume"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_time_read_again_doubles_nothing_and_moves_no_cursor() {
+    let options = SimOptions { orders: 250, ..quiet() };
+    let mut rig = Rig::new(options, |settings| settings.history = History::Everything).await;
+    rig.pass_hours(1).await;
+    let late = rig.sell_late("amazon", "2026-03-02T09:30:00Z");
+    rig.pass(300).await;
+    rig.engine.pause(rig.amazon, "ada").await.unwrap();
+    let (cursor, before) =
+        (rig.cursor(rig.amazon, "orders").await, rig.cursor(rig.shop, "shop_orders").await);
+    let held = rig.engine.store().read(crate::store::status::order_count).await.unwrap();
+    assert!(held > 200 && !rig.holds(rig.amazon, &late).await, "{held}");
+    let from: Timestamp = "2024-01-01T00:00:00Z".parse().unwrap();
+    let refused = rig.engine.replay_from(rig.amazon, from, "ada").await.unwrap_err();
+    assert!(refused.contains("resume"), "{refused}");
+
+    rig.engine.resume(rig.amazon, "ada").await.unwrap();
+    rig.engine.replay_from(rig.amazon, from, "ada").await.unwrap();
+    rig.engine.replay_from(rig.amazon, from, "ada").await.unwrap();
+    let other = rig.engine.replay_from(rig.amazon, from + SignedDuration::from_hours(1), "ada").await;
+    assert!(other.unwrap_err().contains("under way"));
+    rig.engine.replay_from(rig.shop, from, "ada").await.unwrap();
+    rig.fault("amazon", "searchOrders", "500", 2);
+    rig.pass(1).await;
+    rig.restart().await;
+    rig.pass(1800).await;
+    assert!(rig.holds(rig.amazon, &late).await);
+    rig.assert_exactly_once().await;
+    for (id, stream, earlier) in [(rig.amazon, "orders", cursor), (rig.shop, "shop_orders", before)] {
+        let read = move |read: &crate::store::Read<'_>| crate::store::replays::of_connection(read, id, 10);
+        let replays = rig.engine.store().read(read).await.unwrap();
+        assert_eq!(replays.len(), 1, "asked twice, read once");
+        assert!(replays[0].finished_at.is_some(), "{replays:?}");
+        if stream == "orders" {
+            assert!(replays[0].read > 200 && replays[0].new == 1, "{replays:?}");
+        }
+        let read = |text: &str| serde_json::from_str::<crate::channels::Cursor>(text).unwrap().updated_until;
+        assert!(read(&rig.cursor(id, stream).await) >= read(&earlier), "the polls go on where they were");
+    }
+    assert_eq!(rig.engine.store().verify().await.unwrap().findings, []);
+}
+
+#[tokio::test]
+async fn what_an_older_version_could_not_read_is_read_once_after_an_upgrade() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let id = rig.sell_late("amazon", "2026-03-02T09:00:30Z");
+    let received = rig.received(&id).await;
+    rig.park(received.clone()).await;
+    let broken = crate::channels::Received { external_id: None, payload: "{".to_owned(), ..received };
+    rig.park(broken).await;
+    rig.pass(300).await;
+    let parked = rig.parked().await;
+    assert_eq!((parked.len(), parked[1].operation.as_deref()), (2, Some("order")));
+    assert!(
+        parked.iter().all(|one| one.tried_at.is_none()),
+        "this version does not try again what it parked"
+    );
+    assert!(!rig.holds(rig.amazon, &id).await);
+
+    rig.upgrade().await;
+    rig.pass(60).await;
+    let left = rig.parked().await;
+    assert_eq!(left.len(), 1, "{left:?}");
+    assert!(left[0].tried_at.is_some() && left[0].what.contains("EOF"), "with its new reason: {left:?}");
+    rig.pass(600).await;
+    rig.assert_exactly_once().await;
+    let order_no = rig.order_no(&id).await;
+    let events = rig.engine.store().read(move |read| events::of_order(read, order_no)).await.unwrap();
+    let read = |event: &&events::EventRow| event.kind == EventKind::Unparked;
+    assert_eq!(events.iter().filter(read).count(), 1, "{events:?}");
+    rig.restart().await;
+    rig.pass(60).await;
+    assert_eq!(rig.parked().await, left, "tried once per version");
+    assert_eq!(rig.engine.store().verify().await.unwrap().findings, []);
+}
+
+#[tokio::test]
+async fn a_parked_payload_moves_nothing_that_arrived_later() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let id = rig.sell(1);
+    let open = rig.received(&id).await;
+    rig.park(open).await;
+    let parked = rig.parked().await[0].payload_id;
+    rig.wait_for_order(&id).await;
+    rig.pass(120).await;
+    rig.control("amazon", "cancel", &json!({"id": id}));
+    rig.pass(900).await;
+    let order_no = rig.order_no(&id).await;
+    let status = async |rig: &Rig| {
+        let facts = rig.engine.store().read(move |read| crate::store::orders::facts(read, order_no)).await;
+        facts.unwrap().unwrap().0.status
+    };
+    assert_eq!(status(&rig).await, crate::domain::order::OrderStatus::Cancelled);
+    let done = rig.engine.replay_parked_one(parked, "ada").await.unwrap();
+    assert_eq!((done.read, done.still_parked), (1, 0));
+    rig.pass(900).await;
+    assert_eq!(status(&rig).await, crate::domain::order::OrderStatus::Cancelled);
+    assert!(rig.shop_orders_of(&id).len() <= 1);
+    assert_eq!(rig.parked().await, []);
+    assert!(rig.engine.replay_parked_one(parked, "ada").await.is_err(), "it is not parked any more");
+    assert_eq!(rig.engine.store().verify().await.unwrap().findings, []);
+}
+
+#[tokio::test]
+async fn an_order_whose_newest_payload_cannot_be_read_stays_parked_whole() {
+    let rig = Rig::new(quiet(), |_| ()).await;
+    let id = rig.sell_late("amazon", "2026-03-02T09:00:30Z");
+    let received = rig.received(&id).await;
+    rig.park(received.clone()).await;
+    let newer = crate::channels::Received { payload: format!("{{\"orderId\":\"{id}\"}}"), ..received };
+    rig.park(newer).await;
+    let done = rig.engine.replay_parked_all(rig.amazon, "ada").await.unwrap();
+    assert_eq!((done.read, done.still_parked), (0, 2));
+    let parked = rig.parked().await;
+    assert!(parked[1].what.contains("newer payload"), "{parked:?}");
+    assert!(!rig.holds(rig.amazon, &id).await, "nobody acts on an order whose end is not known");
+}

@@ -4,12 +4,14 @@
 //! format, never touch the store, and never give a credential back.
 
 use async_trait::async_trait;
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::domain::id::{ConnectionId, OrderNo};
+use crate::domain::id::{ConnectionId, OrderNo, PayloadId};
 use crate::domain::reason::ReasonCode;
 pub use crate::sync::commands::{ConnectionUpdate, Found, NewConnectionRequest, Refused};
+pub use crate::sync::parked::ParkedReplay;
 
 /// One line of a connection's test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -107,6 +109,25 @@ pub trait Engine: Send + Sync {
     async fn retry_reason(&self, reason: ReasonCode, actor: &str) -> Result<usize, String>;
     /// Fetches one order from its platform now and says why it is or is not here.
     async fn find_order(&self, connection: Option<ConnectionId>, external_id: &str, actor: &str) -> Found;
+    /// Compares days with what the platform says of them. Says what happens next, or why not.
+    async fn reconcile(
+        &self,
+        connection: ConnectionId,
+        from: Date,
+        to: Date,
+        actor: &str,
+    ) -> Result<String, String>;
+    /// Reads again what the platform changed since a time. Says what happens next, or why not.
+    async fn replay_from(
+        &self,
+        connection: ConnectionId,
+        from: Timestamp,
+        actor: &str,
+    ) -> Result<String, String>;
+    /// Reads one parked payload again, with the others of its order.
+    async fn replay_parked_one(&self, payload: PayloadId, actor: &str) -> Result<ParkedReplay, String>;
+    /// Reads every parked payload of a connection again.
+    async fn replay_parked_all(&self, connection: ConnectionId, actor: &str) -> Result<ParkedReplay, String>;
     /// How the connection is doing.
     fn connection_status(&self, connection: ConnectionId) -> ConnectionStatus;
 }

@@ -80,6 +80,13 @@ impl WebError {
         Self::NotFound(format!("There is no connection {id} here. The connections page lists all."))
     }
 
+    /// A payload that is not parked, or not any more.
+    pub fn no_parked(payload: impl std::fmt::Display) -> Self {
+        Self::NotFound(format!(
+            "Payload {payload} is not parked: it was read in the meantime, or never was. The list shows what is."
+        ))
+    }
+
     /// The stable code for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -71,6 +71,13 @@ fn page_addresses() -> Vec<Address> {
         guarded(Method::POST, "/connections/{id}/test", pages::connection::test),
         guarded(Method::POST, "/connections/{id}/settings", pages::connection::settings),
         guarded(Method::POST, "/connections/{id}/authorise", pages::connection::authorise),
+        guarded(Method::GET, "/connections/{id}/reconciliation", pages::reconciliation::show),
+        guarded(Method::POST, "/connections/{id}/reconciliation", pages::reconciliation::compare),
+        guarded(Method::POST, "/connections/{id}/replay", pages::reconciliation::replay),
+        guarded(Method::POST, "/connections/{id}/parked/replay", pages::parked::replay_all),
+        guarded(Method::GET, PARKED, pages::parked::list),
+        guarded(Method::GET, "/parked/{payload}", pages::payload::show_parked),
+        guarded(Method::POST, "/parked/{payload}/replay", pages::parked::replay),
         guarded(Method::POST, "/incidents/{id}/close", pages::connections::close_incident),
         guarded(Method::GET, "/settings", pages::settings::show),
         guarded(Method::POST, "/settings/tokens", pages::settings::create_token),
@@ -100,6 +107,14 @@ fn api_addresses() -> Vec<Address> {
         guarded(Method::POST, "/api/v1/connections/{id}/pause", api::connections::pause),
         guarded(Method::POST, "/api/v1/connections/{id}/resume", api::connections::resume),
         guarded(Method::POST, "/api/v1/connections/{id}/test", api::connections::test),
+        guarded(Method::GET, "/api/v1/connections/{id}/reconciliation", api::reconciliation::days),
+        guarded(Method::POST, "/api/v1/connections/{id}/reconciliation", api::reconciliation::compare),
+        guarded(Method::GET, "/api/v1/connections/{id}/replay", api::reconciliation::replays),
+        guarded(Method::POST, "/api/v1/connections/{id}/replay", api::reconciliation::replay),
+        guarded(Method::POST, "/api/v1/connections/{id}/parked/replay", api::parked::replay_all),
+        guarded(Method::GET, "/api/v1/parked", api::parked::list),
+        guarded(Method::GET, "/api/v1/parked/{payload}", api::parked::get),
+        guarded(Method::POST, "/api/v1/parked/{payload}/replay", api::parked::replay),
         guarded(Method::GET, "/api/v1/listings", api::work::listings),
         guarded(Method::GET, "/api/v1/effects", api::work::effects),
         guarded(Method::GET, "/api/v1/incidents", api::work::incidents),
@@ -120,6 +135,8 @@ pub const METRICS: &str = "/metrics";
 pub const ORDERS: &str = "/orders";
 /// The list of connections.
 pub const CONNECTIONS: &str = "/connections";
+/// Payloads that could not be read yet.
+pub const PARKED: &str = "/parked";
 /// Users, tokens, this installation.
 pub const SETTINGS: &str = "/settings";
 
@@ -145,6 +162,30 @@ pub fn payload(no: OrderNo, payload: PayloadId) -> String {
 #[must_use]
 pub fn connection(id: ConnectionId) -> String {
     format!("/connections/{id}")
+}
+
+/// A connection's days, compared with its platform.
+#[must_use]
+pub fn reconciliation(id: ConnectionId) -> String {
+    format!("/connections/{id}/reconciliation")
+}
+
+/// One parked payload.
+#[must_use]
+pub fn parked(payload: PayloadId) -> String {
+    format!("{PARKED}/{payload}")
+}
+
+/// Where a parked payload is read again.
+#[must_use]
+pub fn parked_replay(payload: PayloadId) -> String {
+    format!("{PARKED}/{payload}/replay")
+}
+
+/// Where every parked payload of a connection is read again.
+#[must_use]
+pub fn parked_replay_all(id: ConnectionId) -> String {
+    format!("/connections/{id}/parked/replay")
 }
 
 /// Where an incident is closed.

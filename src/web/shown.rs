@@ -219,6 +219,18 @@ pub fn effect(kind: EffectKind) -> &'static str {
     }
 }
 
+/// The reading that brought a payload, by the name of its stream.
+#[must_use]
+pub fn reading(operation: Option<&str>) -> &'static str {
+    match operation {
+        Some("orders" | "shop_orders") => "A look at changed orders",
+        Some("reconciliation") => "The comparison of a day",
+        Some("replay") => "A time read again",
+        Some("order") => "The order, fetched alone",
+        Some(_) | None => "Not recorded",
+    }
+}
+
 /// Where open work stands.
 #[must_use]
 pub fn effect_state(state: EffectState) -> Badge {

@@ -5,4 +5,5 @@ mod people;
 mod rules;
 mod shown_connections;
 mod shown_orders;
+mod shown_reconciliation;
 mod site;

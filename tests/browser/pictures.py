@@ -99,6 +99,8 @@ def pages(browser, base):
     named |= {"order": order, "connections": "/connections", "settings": "/settings"}
     named |= {f"connection-{path.rsplit('/', 1)[1]}": path for path in connections}
     named |= {f"new-{path.rsplit('/', 1)[1]}": path for path in new}
+    named |= {f"reconciliation-{path.rsplit('/', 1)[1]}": f"{path}/reconciliation" for path in connections}
+    named |= {"parked": "/parked"}
     named |= {"missing": "/orders/999999999", "login": "/login"}
     return {name: path for name, path in named.items() if path}
 

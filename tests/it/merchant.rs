@@ -355,12 +355,38 @@ async fn ships_without_a_carrier(merchant: &Merchant, order: &str) {
     assert_eq!(told["shipments"][0]["carrier"], "USPS", "{told}");
 }
 
+/// FEATURES B7: an order that no poll saw is fetched when its day is compared, a time is read again, nothing is doubled.
+async fn compares_a_day(merchant: &Merchant) {
+    let listings = merchant.sim("amazon", "listings", None).await;
+    let yesterday = SystemClock.now() - jiff::SignedDuration::from_hours(30);
+    let late =
+        json!({"sku": listings[0]["sku"], "quantity": 1, "paid": true, "placed_at": yesterday.to_string()});
+    let id = merchant.sim("amazon", "sell", Some(late)).await["id"].as_str().unwrap().to_owned();
+    let path = "/connections/2/reconciliation";
+    let day = yesterday.to_zoned(jiff::tz::TimeZone::UTC).date().to_string();
+    let asked = merchant.submits(path, &[("from", &day), ("to", &day)]).await;
+    assert_eq!(asked.location, path, "{}", asked.main());
+    let found = merchant.waits_for(path, "of them were not here, and 1 were fetched").await;
+    let row = found.texts("#reconciliation tbody tr").into_iter().find(|row| row.starts_with(&day)).unwrap();
+    assert!(row.contains("Gap closed"), "{row}");
+    let list = format!("/orders?all_time=true&q={id}");
+    assert_eq!(merchant.waits_for(&list, &id).await.texts("#orders tbody tr").len(), 1);
+
+    let since = yesterday.strftime("%Y-%m-%dT%H:%M").to_string();
+    let running = merchant.submits("/connections/2/replay", &[("from", &since)]).await;
+    running.says(&["is read again", "Changed since"]);
+    merchant.waits_for(path, "Finished").await.says(&["ada"]);
+    assert_eq!(merchant.opens(&list).await.texts("#orders tbody tr").len(), 1, "read twice, held once");
+    merchant.opens("/parked").await.says(&["Nothing is parked"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_merchant_connects_sells_and_ships_with_nothing_but_a_browser() {
     let merchant = Merchant::arrives().await;
     connects_the_shop(&merchant).await;
     connects_amazon(&merchant).await;
     let order = sells_and_looks(&merchant).await;
+    compares_a_day(&merchant).await;
     ships_without_a_carrier(&merchant, &order).await;
     let storefront = merchant.sim("bigcommerce", "listings", None).await[0]["sku"].clone();
     let sold = json!({"sku": storefront, "quantity": 1, "paid": true});

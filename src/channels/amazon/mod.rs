@@ -31,7 +31,7 @@ use super::registry::ChannelInfo;
 use super::request::segment;
 use super::{
     Catalogue, Connector, ConnectorSetup, Cursor, Fulfilment, FulfilmentOrder, ListingPage, OrderPage,
-    OrderSource, PollStart, Probe, ProbeLine, ProbeReport, Received, Window,
+    OrderSource, PlacedPage, PlacedWindow, PollStart, Probe, ProbeLine, ProbeReport, Received, Window,
 };
 use crate::clock::shifted;
 use crate::domain::connection::CredentialLife;
@@ -206,10 +206,10 @@ impl OrderSource for Amazon {
     async fn changed_orders(&self, cursor: &Cursor, start: PollStart) -> Result<OrderPage, ChannelError> {
         let now = self.client.now();
         let walk = Walk::next(cursor, start, now);
-        // A first import is bulk: it leaves enough of the quota for polls and people.
+        // A first import is bulk, too: it leaves enough of the quota for polls and people.
         let priority = match walk.by {
-            By::CreatedAfter => Priority::Bulk,
-            By::LastUpdatedAfter => Priority::Interactive,
+            By::LastUpdatedAfter if !start.is_bulk => Priority::Interactive,
+            By::CreatedAfter | By::LastUpdatedAfter => Priority::Bulk,
         };
         let query = walk.query(&self.client.config.marketplace_ids.join(","));
         let body = match self.read("searchOrders", ORDERS_PATH.to_owned(), query, priority).await {
@@ -251,6 +251,35 @@ impl OrderSource for Amazon {
             Err(ChannelError::Reject { kind: RejectKind::NotFound, .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    async fn placed_orders(
+        &self,
+        window: PlacedWindow,
+        page: Option<&str>,
+    ) -> Result<PlacedPage, ChannelError> {
+        let mut query = vec![
+            ("createdAfter", map::instant_text(window.from)),
+            // Its end counts itself, and ours does not.
+            ("createdBefore", map::instant_text(window.until)),
+            ("marketplaceIds", self.client.config.marketplace_ids.join(",")),
+            ("maxResultsPerPage", PAGE_ORDERS.to_owned()),
+        ];
+        query.extend(page.map(|token| ("paginationToken", token.to_owned())));
+        let priority = if window.is_bulk { Priority::Bulk } else { Priority::Interactive };
+        let body = self.read("searchOrders", ORDERS_PATH.to_owned(), query, priority).await?;
+        let answer: wire::SearchOrders<'_> = parse("searchOrders", &body)?;
+        let mut external_ids = Vec::with_capacity(answer.orders.len());
+        for order in &answer.orders {
+            let placed: wire::PlacedOrder = parse("searchOrders", order.get().as_bytes())?;
+            let placed_at = map::instant("createdTime", placed.created_time.as_deref()).ok().flatten();
+            // One that does not say when is in the window that Amazon was asked for.
+            if placed_at.is_none_or(|at| window.contains(at)) {
+                external_ids.extend(placed.order_id);
+            }
+        }
+        let next = answer.pagination.and_then(|pagination| pagination.next_token);
+        Ok(PlacedPage { external_ids, next })
     }
 
     fn read(&self, payload: &str) -> Result<OrderFacts, Unreadable> {

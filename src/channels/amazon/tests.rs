@@ -230,7 +230,7 @@ async fn a_first_import_is_pages_alone_and_an_unreadable_order_stops_nothing() {
                 "createdBefore":"2026-11-21T11:58:00Z"}}"#
         ),
     );
-    let start = PollStart { since: Some("2026-11-01T00:00:00Z".parse().unwrap()) };
+    let start = PollStart { since: Some("2026-11-01T00:00:00Z".parse().unwrap()), is_bulk: false };
     let page = amazon.changed_orders(&Cursor::default(), start).await.unwrap();
     assert_eq!(page.orders[0].payload, spaced, "byte for byte");
     assert_eq!(page.orders[1].external_id.as_deref(), Some("bad"));
@@ -263,7 +263,7 @@ async fn a_first_import_is_pages_alone_and_an_unreadable_order_stops_nothing() {
 async fn a_window_begins_anew_when_its_token_is_dead_or_refused() {
     let (amazon, script, clock) = amazon();
     let until = Some("2026-11-21T10:00:00Z".parse().unwrap());
-    let start = PollStart { since: None };
+    let start = PollStart { since: None, is_bulk: false };
     let cursor = Cursor { updated_until: until, window: None };
     script.answer(200, TOKEN).answer(200, r#"{"orders":[],"pagination":{"nextToken":"t"}}"#);
     let page = amazon.changed_orders(&cursor, start).await.unwrap();
@@ -414,7 +414,7 @@ async fn a_used_up_quota_is_waiting_and_no_failure() {
 
     script.answer_with(200, &[("x-amzn-ratelimit-limit", "50.0")], r#"{"orders":[]}"#);
     assert_eq!(amazon.poll_interval_min().as_secs(), 178);
-    amazon.changed_orders(&Cursor::default(), PollStart { since: None }).await.unwrap();
+    amazon.changed_orders(&Cursor::default(), PollStart { since: None, is_bulk: false }).await.unwrap();
     assert_eq!(amazon.poll_interval_min().as_secs(), 1, "Amazon names the rate, and we follow");
 }
 
@@ -469,4 +469,30 @@ async fn listings_come_page_by_page() {
         script.lines()[1],
         "GET /listings/2021-08-01/items/A1SELLER?marketplaceIds=ATVPDKIKX0DER,A2EUQ1WTGCTBG2&includedData=summaries,offers,fulfillmentAvailability&pageSize=20"
     );
+}
+
+#[tokio::test]
+async fn the_orders_of_a_time_are_listed_by_their_ids_alone() {
+    let (amazon, script, _) = amazon();
+    let order = |id: &str, placed: &str| json!({"orderId": id, "createdTime": placed});
+    let first = [order("1", "2026-11-19T22:59:59Z"), order("2", "2026-11-19T23:00:00Z")];
+    let last =
+        [order("3", "2026-11-20T22:59:59.999Z"), order("4", "2026-11-20T23:00:00Z"), json!({"orderId": "5"})];
+    script
+        .answer(200, TOKEN)
+        .answer(200, json!({"orders": first, "pagination": {"nextToken": "t 2"}}).to_string());
+    script.answer(200, json!({"orders": last}).to_string());
+    let window = PlacedWindow {
+        from: "2026-11-19T23:00:00Z".parse().unwrap(),
+        until: "2026-11-20T23:00:00Z".parse().unwrap(),
+        is_bulk: true,
+    };
+    let page = amazon.placed_orders(window, None).await.unwrap();
+    assert_eq!((page.external_ids, page.next.as_deref()), (vec!["2".to_owned()], Some("t 2")));
+    let page = amazon.placed_orders(window, page.next.as_deref()).await.unwrap();
+    assert_eq!((page.external_ids, page.next), (vec!["3".to_owned(), "5".to_owned()], None));
+    let lines = script.lines();
+    let asked = "createdAfter=2026-11-19T23:00:00Z&createdBefore=2026-11-20T23:00:00Z";
+    assert!(lines[1].contains(asked) && !lines[1].contains("includedData"), "{lines:?}");
+    assert!(lines[2].contains(asked) && lines[2].contains("paginationToken=t"), "{lines:?}");
 }

@@ -75,6 +75,16 @@ pub struct OrderId {
     pub order_id: Option<String>,
 }
 
+/// No more of an order than which one it is and when it was placed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct PlacedOrder {
+    #[serde(deserialize_with = "loose::text")]
+    pub order_id: Option<String>,
+    #[serde(deserialize_with = "loose::text")]
+    pub created_time: Option<String>,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Order {

@@ -116,6 +116,12 @@ pub fn modified(order: &wire::Order) -> Option<Timestamp> {
     instant("date_modified", order.date_modified.as_deref()).ok().flatten()
 }
 
+/// When an order was placed, by the shop's clock.
+#[must_use]
+pub fn created(order: &wire::Order) -> Option<Timestamp> {
+    instant("date_created", order.date_created.as_deref()).ok().flatten()
+}
+
 /// A V2 date (RFC 2822), or an ISO 8601 one, as newer parts of the platform write them.
 fn instant(place: &str, text: Option<&str>) -> Result<Option<Timestamp>, Unreadable> {
     // The day of the week adds nothing and is not worth losing an order for.

@@ -33,8 +33,9 @@ use super::pace::{Priority, QuotaLine};
 use super::registry::ChannelInfo;
 use super::request::segment;
 use super::{
-    Connector, ConnectorSetup, Cursor, OrderPage, OrderSource, PollStart, Probe, ProbeLine, ProbeReport,
-    RaisedStock, Received, ShopOrderLine, ShopOrderSummary, ShopOrders, ShopPage, ShopProfile,
+    Connector, ConnectorSetup, Cursor, OrderPage, OrderSource, PlacedPage, PlacedWindow, PollStart, Probe,
+    ProbeLine, ProbeReport, RaisedStock, Received, ShopOrderLine, ShopOrderSummary, ShopOrders, ShopPage,
+    ShopProfile,
 };
 use crate::domain::connection::CredentialLife;
 use crate::domain::draft::ShopOrderDraft;
@@ -146,6 +147,30 @@ impl OrderSource for BigCommerce {
         self.compose(order.get(), Priority::Interactive).await.map(Some)
     }
 
+    async fn placed_orders(
+        &self,
+        window: PlacedWindow,
+        page: Option<&str>,
+    ) -> Result<PlacedPage, ChannelError> {
+        let min_id = page.map_or(Ok(0), str::parse).map_err(|_| ChannelError::Reject {
+            kind: RejectKind::Other,
+            message: "this page of the shop's orders is none that it gave".to_owned(),
+        })?;
+        let query = walk::placed_query(window, min_id);
+        let priority = if window.is_bulk { Priority::Bulk } else { Priority::Interactive };
+        let outgoing = self.get("getOrders", "/v2/orders".to_owned(), query, priority);
+        let body = self.client.send(&outgoing).await?;
+        let listed = read_orders(&outgoing, &body)?;
+        let is_meant = |listed: &&Listed<'_>| {
+            map::is_own(&listed.order) && map::created(&listed.order).is_none_or(|at| window.contains(at))
+        };
+        let external_ids =
+            listed.iter().filter(is_meant).filter_map(|listed| listed.order.id).map(|id| id.to_string());
+        let ids: Vec<i64> = listed.iter().filter_map(|listed| listed.order.id).collect();
+        let next = walk::placed_next(min_id, &ids).map(|id| id.to_string());
+        Ok(PlacedPage { external_ids: external_ids.collect(), next })
+    }
+
     fn read(&self, payload: &str) -> Result<OrderFacts, Unreadable> {
         map::order(payload)
     }
@@ -163,7 +188,8 @@ impl OrderSource for BigCommerce {
 impl ShopOrders for BigCommerce {
     async fn changed_shop_orders(&self, cursor: &Cursor, start: PollStart) -> Result<ShopPage, ChannelError> {
         let walk = walk::Walk::next(cursor, start);
-        let outgoing = self.get("getOrders", "/v2/orders".to_owned(), walk.query(), Priority::Interactive);
+        let priority = if start.is_bulk { Priority::Bulk } else { Priority::Interactive };
+        let outgoing = self.get("getOrders", "/v2/orders".to_owned(), walk.query(), priority);
         let body = self.client.send(&outgoing).await?;
         let listed = read_orders(&outgoing, &body)?;
         let step = walk.step(cursor, &listed.iter().map(|listed| &listed.order).collect::<Vec<_>>());

@@ -148,7 +148,7 @@ async fn the_shops_own_orders_come_whole_and_ours_as_rows() {
         script.answer(200, products).answer(204, "");
     }
     // The two orders are read at the same time: their answers are alike.
-    let start = PollStart { since: Some(at("2026-11-01T00:00:00Z")) };
+    let start = PollStart { since: Some(at("2026-11-01T00:00:00Z")), is_bulk: false };
     let page = shop.changed_shop_orders(&Cursor::default(), start).await;
     let asked = script.asked();
     let lines: Vec<&str> = asked.iter().map(|asked| asked.line.as_str()).collect();
@@ -184,7 +184,7 @@ async fn no_order_is_skipped_where_hundreds_share_a_second() {
     let page = |ids: std::ops::Range<i64>, second| {
         Value::from(ids.map(|id| listed(id, second, OURS)).collect::<Vec<_>>()).to_string()
     };
-    let start = PollStart { since: Some(at("2026-11-21T11:30:07Z")) };
+    let start = PollStart { since: Some(at("2026-11-21T11:30:07Z")), is_bulk: false };
     script.answer(200, page(0..250, 7)).answer(200, page(0..250, 7)).answer(200, page(250..300, 7));
     script.answer(200, page(300..310, 7)).answer(200, page(310..315, 9));
     let mut cursor = Cursor::default();
@@ -224,7 +224,8 @@ fn a_full_page_goes_on_at_its_last_second_and_own_orders_are_few_at_a_time() {
     };
     let step = |orders: &[wire::Order]| {
         let cursor = Cursor::default();
-        walk::Walk::next(&cursor, PollStart { since: None }).step(&cursor, &orders.iter().collect::<Vec<_>>())
+        walk::Walk::next(&cursor, PollStart { since: None, is_bulk: false })
+            .step(&cursor, &orders.iter().collect::<Vec<_>>())
     };
     let full = step(&orders(250, OURS));
     assert_eq!((full.taken, full.has_more), (250, true));
@@ -236,7 +237,7 @@ fn a_full_page_goes_on_at_its_last_second_and_own_orders_are_few_at_a_time() {
         updated_until: Some(at(NOW)),
         window: Some(Window { next: "p2".to_owned(), until: None, expires_at: None }),
     };
-    let query = walk::Walk::next(&odd, PollStart { since: None }).query();
+    let query = walk::Walk::next(&odd, PollStart { since: None, is_bulk: false }).query();
     assert!(query.contains(&("min_date_modified", "2026-11-21T11:58:00Z".to_owned())), "{query:?}");
 }
 
@@ -538,4 +539,32 @@ fn credentials_are_found_in_what_bigcommerce_hands_out() {
     }
     assert_eq!(config::store_hash("https://example.com"), None);
     assert_eq!(config::store_hash(""), None);
+}
+
+#[tokio::test]
+async fn the_shops_own_orders_of_a_time_are_listed_by_their_ids() {
+    let (shop, script, _) = shop();
+    let mut cart = listed(4, 4, None);
+    cart["status_id"] = json!(0);
+    let page: Vec<Value> = (10..260).map(|id| listed(id, 5, if id == 11 { None } else { OURS })).collect();
+    script.answer(200, json!([listed(2, 2, None), listed(1, 1, OURS), cart]).to_string());
+    script.answer(200, Value::from(page).to_string()).answer(204, "");
+    let window = |from: &str, until: &str| PlacedWindow { from: at(from), until: at(until), is_bulk: true };
+    let day = window("2026-01-01T00:00:00Z", "2026-12-01T00:00:00Z");
+    let found = shop.placed_orders(day, None).await.unwrap();
+    assert_eq!((found.external_ids, found.next), (vec!["2".to_owned()], None));
+    let found = shop.placed_orders(day, None).await.unwrap();
+    assert_eq!((found.external_ids, found.next.as_deref()), (vec!["11".to_owned()], Some("260")));
+    let found = shop.placed_orders(day, Some("260")).await.unwrap();
+    assert_eq!((found.external_ids.len(), found.next), (0, None));
+    let lines = script.lines();
+    assert!(
+        lines[2].ends_with(
+            "?limit=250&min_date_created=2026-01-01T00:00:00Z&max_date_created=2026-12-01T00:00:00Z&min_id=260&sort=id:asc"
+        ),
+        "{lines:?}"
+    );
+    script.answer(200, json!([listed(2, 2, None)]).to_string());
+    let other = window("2026-12-01T00:00:00Z", "2026-12-02T00:00:00Z");
+    assert_eq!(shop.placed_orders(other, None).await.unwrap().external_ids, Vec::<String>::new());
 }

@@ -9,7 +9,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::super::{Cursor, PollStart, Window};
+use super::super::{Cursor, PlacedWindow, PollStart, Window};
 use super::{map, wire};
 use crate::clock::shifted;
 
@@ -115,6 +115,27 @@ impl Walk {
         let last = kept.iter().filter_map(|order| order.id).max().or(self.min_id);
         Self { from: self.from, min_id: last.map(|id| id.saturating_add(1)) }
     }
+}
+
+/// The query of a page of the orders that were placed in a window, by their ids, which do not change.
+#[must_use]
+pub fn placed_query(window: PlacedWindow, min_id: i64) -> Vec<(&'static str, String)> {
+    vec![
+        ("limit", PAGE_ORDERS_MAX.to_string()),
+        ("min_date_created", instant_text(window.from)),
+        // Whole seconds: its end counts itself, and ours does not.
+        ("max_date_created", instant_text(window.until)),
+        ("min_id", min_id.to_string()),
+        ("sort", "id:asc".to_owned()),
+    ]
+}
+
+/// The lowest id of the next page of such orders; none after the last page, and none where a server does not heed
+/// `min_id`, whose pages would never end.
+#[must_use]
+pub fn placed_next(min_id: i64, ids: &[i64]) -> Option<i64> {
+    let last = ids.iter().max().filter(|last| **last >= min_id && is_full(ids.len()))?;
+    last.checked_add(1)
 }
 
 /// How many orders of a page one step takes: as many as bring no more than [`OWN_ORDERS_MAX`] of the shop's own.

@@ -47,8 +47,10 @@ impl Payloads {
         let mut recorded = Vec::new();
         let mut cursor = Cursor::default();
         loop {
-            let page =
-                source.changed_orders(&cursor, PollStart { since: None }).await.map_err(CliError::failed)?;
+            let page = source
+                .changed_orders(&cursor, PollStart { since: None, is_bulk: false })
+                .await
+                .map_err(CliError::failed)?;
             recorded.extend(page.orders.into_iter().filter_map(|order| {
                 // Pending orders have no amounts and would make the import look fast.
                 let is_paid = order.facts.as_ref().is_ok_and(|facts| facts.is_paid);

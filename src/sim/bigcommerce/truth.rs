@@ -51,14 +51,17 @@ impl Shop {
         json!({"sent": sent, "by_order": by_order})
     }
 
-    /// A storefront sale: `{sku, quantity, paid}`.
+    /// A storefront sale: `{sku, quantity, paid, placed_at}`. One that was placed and changed long ago shows late in
+    /// the lists: a poll that is past that time never sees it.
     pub fn truth_sell(&mut self, body: &Value, now: Timestamp) -> Result<Value, ControlError> {
         let sku = control::text(body, "sku")?;
         let variant = *self.skus.get(&sku).ok_or(ControlError::Unknown("no variant has this SKU"))?;
         let quantity = control::optional_count(body, "quantity")?.unwrap_or(1);
         let is_paid = control::optional_flag(body, "paid").unwrap_or(true);
-        let index =
-            self.sell(variant, quantity, is_paid, now).ok_or(ControlError::Refused("not enough in stock"))?;
+        let placed_at = control::optional_time(body, "placed_at")?.unwrap_or(now);
+        let index = self
+            .sell(variant, quantity, is_paid, placed_at)
+            .ok_or(ControlError::Refused("not enough in stock"))?;
         self.truth_at(index)
     }
 

@@ -21,9 +21,8 @@ use crate::store::events::{self, EventRow};
 use crate::store::reader::Read;
 use crate::store::shipments::{self, ShipmentRow};
 use crate::store::values::{
-    external_key, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, id_list, time,
+    external_key, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, id_list,
 };
-use crate::store::writer::Tx;
 
 /// Payloads of one order that are shown.
 const PAYLOADS_MAX: i64 = 50;
@@ -37,23 +36,6 @@ pub struct PayloadRow {
     pub kind: String,
     /// When it arrived.
     pub received_at: Timestamp,
-}
-
-/// A payload that nobody could read yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ParkedPayload {
-    /// Its number.
-    pub payload_id: PayloadId,
-    /// Where it came from.
-    pub connection: ConnectionId,
-    /// The platform's id of the order, if it could be found.
-    pub external_id: Option<String>,
-    /// Where in the payload.
-    pub place: String,
-    /// What was wrong there.
-    pub what: String,
-    /// When.
-    pub parked_at: Timestamp,
 }
 
 /// An order with everything that is known of it.
@@ -134,10 +116,6 @@ const PAYLOAD_SQL: &str = "SELECT p.payload, h.cuts, h.erased_at FROM raw.payloa
     WHERE p.payload_id = ?";
 const FIND_SQL: &str =
     "SELECT order_no FROM main.orders WHERE external_key = ? AND connection_id = ? AND external_id = ?";
-const PARKED_SQL: &str =
-    "SELECT payload_id, connection_id, external_id, place, what, parked_at FROM main.parked
-    WHERE replayed_at IS NULL ORDER BY payload_id DESC LIMIT ?";
-const REPLAYED_SQL: &str = "UPDATE main.parked SET replayed_at = ? WHERE payload_id = ?";
 const SHOP_LINES_SQL: &str = "SELECT external_line_id, shop_line_id FROM main.shop_line WHERE order_no = ?
     ORDER BY external_line_id, shop_line_id";
 
@@ -340,34 +318,6 @@ pub fn find(
 ) -> Result<Option<OrderNo>, StoreError> {
     let key = external_key(connection, external_id);
     read.first(FIND_SQL, params![key, connection.0, external_id], |row| Ok(OrderNo(get(row, 0)?)))
-}
-
-/// Payloads that nobody could read yet, newest first.
-///
-/// # Errors
-/// What the database says.
-pub fn parked(read: &Read<'_>, limit: u32) -> Result<Vec<ParkedPayload>, StoreError> {
-    read.rows(PARKED_SQL, params![limit], |row| {
-        Ok(ParkedPayload {
-            payload_id: PayloadId(get(row, 0)?),
-            connection: ConnectionId(get(row, 1)?),
-            external_id: get(row, 2)?,
-            place: get(row, 3)?,
-            what: get(row, 4)?,
-            parked_at: get_time(row, 5)?,
-        })
-    })
-}
-
-/// A parked payload was read at last.
-///
-/// # Errors
-/// [`StoreError::NotFound`].
-pub fn mark_replayed(tx: &mut Tx<'_>, id: PayloadId, now: Timestamp) -> Result<(), StoreError> {
-    match tx.execute(REPLAYED_SQL, params![time(now), id.0])? {
-        0 => Err(StoreError::NotFound),
-        _ => Ok(()),
-    }
 }
 
 /// The shop's id of an order; `None` where it is not there.

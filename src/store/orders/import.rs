@@ -15,11 +15,11 @@ use super::rows::{self, OrderMarks, RowContext};
 use crate::domain::connection::Connection;
 use crate::domain::effect::{Effect, EffectKind, NewEffect};
 use crate::domain::id::{EffectId, EventId, OrderNo, PayloadId};
-use crate::domain::order::{ExportState, OrderFacts};
+use crate::domain::order::{ExportState, OrderFacts, READER};
 use crate::domain::person;
 use crate::domain::plan::{
     Change, EventKind, HeldOrder, HeldParcel, ImportPlan, NewEvent, ParcelContext, ParcelOrigin, plan_import,
-    plan_parcels,
+    plan_parcels, plan_stale,
 };
 use crate::domain::reason::Reason;
 use crate::store::connections::{self, StreamUpdate};
@@ -34,6 +34,8 @@ use crate::store::writer::Tx;
 
 /// What a payload that nobody could read becomes in `raw.payload`: its text lies in `person`, whole.
 const PARKED_PAYLOAD: &str = "{\"$person\":0}";
+/// Which reading brought an order that came without a stream.
+const FETCHED_ALONE: &str = "order";
 
 /// One page of a stream.
 #[derive(Debug, Clone)]
@@ -75,7 +77,7 @@ const KNOWN_KEYS_SQL: &str = "SELECT order_no FROM main.orders
     WHERE external_key IN (SELECT unnest(CAST(? AS UBIGINT[])))";
 const HELD_SQL: &str = "SELECT order_no, external_id, status, platform_updated_at, is_paid, is_history, export_state,
         export_reason, export_detail, is_picked, payload_hash, facts_version, line_count, person_id, country, region,
-        buyer_key
+        buyer_key, payload_id
     FROM main.orders
     WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[]))) AND connection_id = ?";
 const PARKED_SQL: &str = "SELECT payload_hash FROM main.parked
@@ -164,6 +166,8 @@ struct Working<'b> {
     held: HeldOrder,
     marks: OrderMarks,
     line_count: usize,
+    /// The payload that was believed last, by the number that it arrived under.
+    arrived_as: i64,
     parcels: Vec<HeldParcel>,
     is_new: bool,
     /// What is to be written, once there is anything.
@@ -266,7 +270,10 @@ impl<'b> Run<'b> {
             self.outcome.unchanged += 1;
             return Ok(());
         }
-        let plan = plan_import(&self.batch.connection, held.map(|work| &work.held), facts, self.batch.now);
+        let plan = match held.filter(|work| work.has_overtaken(item, facts)) {
+            Some(work) => plan_stale(&work.held),
+            None => plan_import(&self.batch.connection, held.map(|work| &work.held), facts, self.batch.now),
+        };
         let place = place.unwrap_or_else(|| self.add_new(tx, facts));
         let order_no = self.works.get(place).map_or(0, |work| work.marks.order_no);
         let payload_id = tx.ids.payload();
@@ -296,6 +303,7 @@ impl<'b> Run<'b> {
         self.add_events(tx, order_no, &plan.events, payload_id);
         if let Some(work) = self.works.get_mut(place) {
             work.accept((facts, &item.columns), &plan, has_create, payload_id, hash);
+            work.arrived_as = item.parked_as.unwrap_or(payload_id);
             if people.is_some() {
                 work.know_people(tx, facts, person_id);
             }
@@ -338,6 +346,7 @@ impl<'b> Run<'b> {
                 payload_hash: 0,
             },
             line_count: 0,
+            arrived_as: 0,
             parcels: Vec::new(),
             is_new: true,
             facts: None,
@@ -553,6 +562,8 @@ impl<'b> Run<'b> {
             appender.flush()?;
         }
         if !self.parked.is_empty() {
+            let stream = self.batch.stream.as_ref();
+            let operation = stream.map_or(FETCHED_ALONE, |stream| stream.stream.as_str());
             let mut appender = tx.connection().appender_to_db("parked", "main")?;
             for draft in &self.parked {
                 appender.append_row(params![
@@ -563,6 +574,9 @@ impl<'b> Run<'b> {
                     draft.place,
                     draft.what,
                     time(context.now),
+                    None::<i64>,
+                    operation,
+                    READER,
                     None::<i64>,
                 ])?;
             }
@@ -596,6 +610,12 @@ impl<'b> Run<'b> {
 }
 
 impl<'b> Working<'b> {
+    /// True where a payload that lay parked says something of the same time as what arrived after it.
+    fn has_overtaken(&self, item: &ImportItem, facts: &OrderFacts) -> bool {
+        item.parked_as.is_some_and(|parked_as| parked_as < self.arrived_as)
+            && facts.updated_at <= self.held.updated_at
+    }
+
     /// Takes facts over as what is held from now on. What the export wrote stays where the plan left it alone.
     fn accept(
         &mut self,
@@ -719,7 +739,9 @@ fn held_row<'b>(row: &Row<'_>) -> Result<(Working<'b>, String), StoreError> {
         payload_hash: get(row, 10)?,
     };
     let line_count = usize::try_from(get::<i64>(row, 12)?).unwrap_or_default();
-    let work = Working { held, marks, line_count, parcels: Vec::new(), is_new: false, facts: None };
+    let arrived_as = get(row, 17)?;
+    let work =
+        Working { held, marks, line_count, arrived_as, parcels: Vec::new(), is_new: false, facts: None };
     Ok((work, get(row, 1)?))
 }
 

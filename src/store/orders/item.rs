@@ -3,6 +3,7 @@
 
 use super::rows::{self, Sums};
 use crate::domain::customer::People;
+use crate::domain::id::PayloadId;
 use crate::domain::order::OrderFacts;
 use crate::store::error::StoreError;
 use crate::store::values::{payload_hash, to_json};
@@ -16,6 +17,8 @@ pub struct ImportItem {
     pub(super) facts: Result<OrderFacts, (String, String)>,
     pub(super) hash: u64,
     pub(super) columns: Columns,
+    /// Where it lay parked: its number then, which says what arrived after it.
+    pub(super) parked_as: Option<i64>,
 }
 
 /// Texts and sums as they are written.
@@ -55,7 +58,19 @@ impl ImportItem {
             Ok((facts, columns)) => (Ok(facts), columns),
             Err(unreadable) => (Err(unreadable), Columns::default()),
         };
-        Self { external_id, payload, cuts, facts, hash, columns }
+        Self { external_id, payload, cuts, facts, hash, columns, parked_as: None }
+    }
+
+    /// The place that could not be read, and what is wrong there.
+    #[must_use]
+    pub fn unreadable(&self) -> Option<(&str, &str)> {
+        self.facts.as_ref().err().map(|(place, what)| (place.as_str(), what.as_str()))
+    }
+
+    /// The same, read again from a parked payload: of facts of the same time, those that arrived later count.
+    #[must_use]
+    pub fn from_parked(self, payload: PayloadId) -> Self {
+        Self { parked_as: Some(payload.0), ..self }
     }
 }
 

@@ -7,16 +7,21 @@ mod detail;
 mod import;
 mod item;
 mod page;
+mod parked;
 mod rows;
 mod state;
 
 pub use crate::store::connections::StreamUpdate;
 pub use detail::{
-    HeldFacts, OrderDetail, OrderParts, ParkedPayload, PayloadRow, ShopLines, detail, facts, facts_of, find,
-    mark_replayed, parked, parts, payload, row, shop_lines, shop_order_id,
+    HeldFacts, OrderDetail, OrderParts, PayloadRow, ShopLines, detail, facts, facts_of, find, parts, payload,
+    row, shop_lines, shop_order_id,
 };
 pub use import::{ImportBatch, ImportOutcome, import};
 pub use item::ImportItem;
 pub use page::{OrderCursor, OrderFilter, OrderPage, OrderRow, page};
+pub use parked::{
+    ParkedChoice, ParkedPayload, Reread, StillParked, keep_parked, mark_replayed, numbers, parked,
+    parked_batch, parked_ids, parked_of, parked_one,
+};
 pub use rows::append_bare;
 pub use state::{pick, retry, set_created, set_export, set_shop_lines};

@@ -49,7 +49,7 @@ const PLANTED: &[(&str, &str)] = &[
     ("DELETE FROM raw.payload WHERE order_no = 1", "orders show payloads that are there"),
     ("UPDATE raw.payload SET order_no = 77 WHERE order_no = 1", "payloads belong to orders"),
     (
-        "INSERT INTO main.parked VALUES (77, 2, NULL, 1, 'a', 'b', TIMESTAMP '2026-01-01', NULL)",
+        "INSERT INTO main.parked VALUES (77, 2, NULL, 1, 'a', 'b', TIMESTAMP '2026-01-01', NULL, NULL, NULL, NULL)",
         "parked payloads are there",
     ),
     ("UPDATE main.event SET payload_id = 77", "events show payloads that are there"),

@@ -5,10 +5,14 @@ mod check_authorisation;
 mod poll_orders;
 mod poll_shop;
 mod read_listings;
+mod read_parked;
 mod read_profile;
+mod reconcile;
+mod replay;
 
 pub use poll_orders::GATHERED_ORDERS_MAX;
 pub(super) use poll_shop::{is_shipped, mirror_row};
+pub(super) use reconcile::{ASKED_DAYS_BACK_MAX, day_window};
 
 use std::time::Duration;
 
@@ -35,6 +39,12 @@ pub enum Job {
     PollShop,
     /// Looks whether a platform that refused the credentials accepts them again.
     CheckAuthorisation,
+    /// Reads again what another version could not read.
+    ReadParked,
+    /// Reads again what a platform changed since a time that somebody named.
+    Replay,
+    /// Compares days with what the platform says of them, and fetches what is missing.
+    Reconcile,
 }
 
 impl Job {
@@ -47,6 +57,9 @@ impl Job {
             Self::PollOrders => "orders",
             Self::PollShop => "shop_orders",
             Self::CheckAuthorisation => "authorisation",
+            Self::ReadParked => "parked",
+            Self::Replay => "replay",
+            Self::Reconcile => "reconciliation",
         }
     }
 }
@@ -63,6 +76,8 @@ pub(super) enum Ran {
     Again,
     /// Done until the next time.
     Until(Duration),
+    /// Nothing to do until then: the platform was not called, so that this says nothing of the connection.
+    Idle(Duration),
 }
 
 /// The jobs of a connection.
@@ -75,9 +90,12 @@ pub(super) fn of(connection: &Connection) -> Vec<Job> {
     let is_shop = registry::channel(&connection.channel).is_some_and(|info| info.is_shop);
     let mut jobs = vec![Job::ReadListings];
     if is_shop {
-        jobs.extend([Job::ReadProfile, Job::PollShop]);
+        jobs.extend([Job::ReadProfile, Job::PollShop, Job::ReadParked, Job::Replay]);
     } else if connection.settings.import_orders {
-        jobs.push(Job::PollOrders);
+        jobs.extend([Job::PollOrders, Job::ReadParked, Job::Replay]);
+    }
+    if connection.settings.import_orders {
+        jobs.push(Job::Reconcile);
     }
     jobs
 }
@@ -109,6 +127,9 @@ impl Engine {
             Job::PollOrders => poll_orders::run(self, &connection).await,
             Job::PollShop => poll_shop::run(self, &connection).await,
             Job::CheckAuthorisation => check_authorisation::run(self, &connection).await,
+            Job::ReadParked => read_parked::run(self, &connection).await,
+            Job::Replay => replay::run(self, &connection).await,
+            Job::Reconcile => reconcile::run(self, &connection).await,
         };
         match result {
             Ok(ran) => self.job_went_well(&connection, job, &ran).await,
@@ -119,7 +140,7 @@ impl Engine {
     async fn job_went_well(&self, connection: &Connection, job: Job, ran: &Ran) {
         let due_at = match ran {
             Ran::Again => self.now(),
-            Ran::Until(wait) => {
+            Ran::Until(wait) | Ran::Idle(wait) => {
                 // A tenth of jitter keeps many connections from polling in step.
                 retry::later(self.now(), *wait + self.entropy().jitter(*wait / 10))
             }
@@ -127,7 +148,8 @@ impl Engine {
         self.with_queue(|queue| queue.job_done(connection.id, job, due_at, false));
         // One job that works does not make up for another that keeps failing.
         let is_well = self.with_queue(|queue| queue.failures(connection.id) < FAILURES_BEFORE_FAILING);
-        if is_well && connection.state == ConnectionState::Failing {
+        let has_called = !matches!(ran, Ran::Idle(_));
+        if is_well && has_called && connection.state == ConnectionState::Failing {
             let state = ConnectionState::Active;
             self.log_failure(self.set_connection_state(connection.id, state, None, "eider").await);
         }

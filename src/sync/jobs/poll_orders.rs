@@ -26,7 +26,7 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
     let held = engine.store().read(move |read| connections::stream(read, id, stream)).await?;
     let cursor: Cursor =
         held.as_ref().and_then(|state| serde_json::from_str(&state.cursor_json).ok()).unwrap_or_default();
-    let start = PollStart { since: history_start(connection) };
+    let start = PollStart { since: history_start(connection), is_bulk: false };
     let began_at = engine.now();
     let page = gather(engine, source, cursor, start).await?;
     let mut update = inbox::stream_update(stream, &page.cursor, page.remaining, began_at);

@@ -6,13 +6,14 @@ use jiff::SignedDuration;
 
 use super::{Job, Ran, history_start};
 use crate::channels::error::ChannelError;
-use crate::channels::{Connector, Cursor, PollStart, ShopOrderSummary};
+use crate::channels::{Connector, Cursor, OrderSource, PollStart, ShopOrderSummary, ShopPage};
 use crate::clock::shifted;
 use crate::domain::connection::{Connection, ConnectionState};
 use crate::domain::draft::ExternalSource;
 use crate::store::incidents::NewIncident;
 use crate::store::mirror::{self, MirrorRow};
-use crate::store::orders::{self, ImportBatch};
+use crate::store::orders::{self, ImportBatch, ImportOutcome, StreamUpdate};
+use crate::store::replays::{self, ReplayStep};
 use crate::store::{WriteLane, connections, incidents};
 use crate::sync::{Engine, EngineError, inbox};
 
@@ -32,17 +33,42 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
     let mirror_start = shifted(connection.created_at, SignedDuration::from_hours(-24 * MIRROR_DAYS));
     let since = history_start(connection).map(|start| start.min(mirror_start));
     let began_at = engine.now();
-    let page = shop.changed_shop_orders(&cursor, PollStart { since }).await?;
+    let page = shop.changed_shop_orders(&cursor, PollStart { since, is_bulk: false }).await?;
 
-    let rows: Vec<MirrorRow> = page.summaries.iter().map(mirror_row).collect();
     let mut update = inbox::stream_update(stream, &page.cursor, None, began_at);
     update.complete_since = since;
     if !page.has_more {
         update.complete_until = Some(began_at);
     }
+    let has_more = page.has_more;
+    let imported = take(engine, connection, &connector, page, update, None).await?;
+    engine.note_poll(id, imported.new, has_more, None, began_at);
+    if has_more {
+        return Ok(Ran::Again);
+    }
+    let wished =
+        connection.settings.poll_interval_s.map_or(engine.settings().shop_poll_interval, |seconds| {
+            std::time::Duration::from_secs(u64::from(seconds))
+        });
+    Ok(Ran::Until(wished.max(source.poll_interval_min())))
+}
+
+/// Keeps a page of a shop: all of it in the mirror, the shop's own as orders; of a marketplace, which has no mirror,
+/// the orders alone. The stream's cursor, or that of a replay, is part of the write.
+pub(super) async fn take(
+    engine: &Engine,
+    connection: &Connection,
+    connector: &Arc<dyn Connector>,
+    page: ShopPage,
+    update: StreamUpdate,
+    replayed: Option<ReplayStep>,
+) -> Result<ImportOutcome, EngineError> {
+    let id = connection.id;
+    let rows: Vec<MirrorRow> = page.summaries.iter().map(mirror_row).collect();
+    let paths = connector.order_source().map(OrderSource::person_paths).unwrap_or_default();
     let has_orders = connection.settings.import_orders;
     let own = if has_orders { page.own } else { Vec::new() };
-    let paths = source.person_paths();
+    let began_at = update.success_at;
     let batch = ImportBatch {
         connection: connection.clone(),
         is_bulk: own.len() > 20,
@@ -52,28 +78,24 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
         actor: "eider".to_owned(),
     };
     let lane = if batch.is_bulk { WriteLane::Bulk } else { WriteLane::Interactive };
-    let connector = Arc::clone(&connector);
+    let connector = Arc::clone(connector);
     let (mirrored, imported) = engine
         .store()
         .write(lane, move |tx| {
             let mirrored = mirror::apply(tx, id, &rows, |status| is_shipped(&connector, status), began_at)?;
-            Ok((mirrored, orders::import(tx, &batch)?))
+            let imported = orders::import(tx, &batch)?;
+            if let Some(step) = &replayed {
+                replays::advance(tx, step, &imported, began_at)?;
+            }
+            Ok((mirrored, imported))
         })
         .await?;
     engine.enqueue(mirrored.effects);
-    engine.note_poll(id, imported.new, page.has_more, None, began_at);
-    engine.enqueue(imported.effects);
+    engine.enqueue(imported.effects.clone());
     for order in mirrored.foreign {
         report_twin(engine, connection, &order).await?;
     }
-    if page.has_more {
-        return Ok(Ran::Again);
-    }
-    let wished =
-        connection.settings.poll_interval_s.map_or(engine.settings().shop_poll_interval, |seconds| {
-            std::time::Duration::from_secs(u64::from(seconds))
-        });
-    Ok(Ran::Until(wished.max(source.poll_interval_min())))
+    Ok(imported)
 }
 
 /// The shop's order in the mirror's terms.

@@ -240,7 +240,11 @@ pub async fn test(
     Ok(error::json(&report))
 }
 
-async fn one(state: &AppState, id: ConnectionId) -> Result<Connection, WebError> {
+/// One connection.
+///
+/// # Errors
+/// Where there is none.
+pub(super) async fn one(state: &AppState, id: ConnectionId) -> Result<Connection, WebError> {
     let found = state.store.read(move |read| connections::get(read, id)).await?;
     found.ok_or_else(|| WebError::no_connection(id))
 }
@@ -302,7 +306,11 @@ fn url(text: &str) -> Result<Url, WebError> {
     )
 }
 
-fn parse<T: serde::de::DeserializeOwned>(input: &[u8]) -> Result<T, WebError> {
+/// A JSON body.
+///
+/// # Errors
+/// Where it cannot be read.
+pub(super) fn parse<T: serde::de::DeserializeOwned>(input: &[u8]) -> Result<T, WebError> {
     serde_json::from_slice(input)
         .map_err(|error| WebError::invalid("invalid_json", format!("The body cannot be read: {error}.")))
 }

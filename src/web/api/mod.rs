@@ -2,6 +2,8 @@
 
 pub mod connections;
 pub mod orders;
+pub mod parked;
+pub mod reconciliation;
 pub mod sql;
 pub mod work;
 
@@ -100,6 +102,14 @@ pub struct Done {
         connections::pause,
         connections::resume,
         connections::test,
+        reconciliation::days,
+        reconciliation::compare,
+        reconciliation::replays,
+        reconciliation::replay,
+        parked::list,
+        parked::get,
+        parked::replay,
+        parked::replay_all,
         work::listings,
         work::effects,
         work::incidents,

@@ -10,7 +10,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::connection::{Connection, ConnectionState};
 use crate::domain::effect::{EffectKind, EffectState};
-use crate::store::{connections, effects, incidents, orders, status};
+use crate::domain::id::ConnectionId;
+use crate::store::{connections, effects, incidents, orders, reconciliation, status};
 use crate::web::AppState;
 use crate::web::auth::Scraper;
 use crate::web::error::{self, WebError};
@@ -31,6 +32,16 @@ struct ConnectionLabels {
     channel: String,
 }
 
+impl ConnectionLabels {
+    fn of(connection: &Connection) -> Self {
+        Self {
+            connection: connection.id.0,
+            alias: connection.alias.clone(),
+            channel: connection.channel.to_string(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
     connection: i64,
@@ -45,6 +56,7 @@ struct Held {
     incident_count: usize,
     parked_count: usize,
     order_count: i64,
+    gaps: Vec<(ConnectionId, i64)>,
 }
 
 /// The metrics.
@@ -61,12 +73,14 @@ pub async fn show(_who: Scraper, state: web::Data<AppState>) -> Result<HttpRespo
                 incident_count: incidents::open_incidents(read)?.len(),
                 parked_count: orders::parked(read, PARKED_MAX)?.len(),
                 order_count: status::order_count(read)?,
+                gaps: reconciliation::gaps(read)?,
             })
         })
         .await?;
     let mut registry = Registry::with_prefix("eider");
     work(&mut registry, &held);
     connection_lines(&mut registry, &held.connections, &state);
+    gap_lines(&mut registry, &held);
     let calls = "Calls to platforms since the start; status 0 where no answer came";
     registry.register("http_calls", calls, state.calls.clone());
     let writes = "Time from asking for a write to the answer after its commit";
@@ -91,17 +105,21 @@ fn work(registry: &mut Registry, held: &Held) {
     registry.register("parked_payloads", "Payloads that could not be read yet", gauge(held.parked_count));
 }
 
+fn gap_lines(registry: &mut Registry, held: &Held) {
+    let gaps = Family::<ConnectionLabels, Gauge>::default();
+    for connection in &held.connections {
+        let Some((_, gap)) = held.gaps.iter().find(|(id, _)| *id == connection.id) else { continue };
+        gaps.get_or_create(&ConnectionLabels::of(connection)).set(*gap);
+    }
+    registry.register("missing_orders", "Orders that a platform listed and that could not be fetched", gaps);
+}
+
 fn connection_lines(registry: &mut Registry, all: &[Connection], state: &AppState) {
     let lags = Family::<ConnectionLabels, Gauge>::default();
     let states = Family::<StateLabels, Gauge>::default();
     for connection in all {
         if let Some(lag) = state.engine.connection_status(connection.id).lag {
-            let labels = ConnectionLabels {
-                connection: connection.id.0,
-                alias: connection.alias.clone(),
-                channel: connection.channel.to_string(),
-            };
-            lags.get_or_create(&labels).set(lag.as_secs());
+            lags.get_or_create(&ConnectionLabels::of(connection)).set(lag.as_secs());
         }
         for known in ConnectionState::ALL {
             let labels = StateLabels {

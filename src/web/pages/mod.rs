@@ -9,7 +9,9 @@ pub mod login;
 pub mod metrics;
 pub mod order;
 pub mod orders;
+pub mod parked;
 pub mod payload;
+pub mod reconciliation;
 pub mod settings;
 pub mod setup;
 

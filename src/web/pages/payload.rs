@@ -15,6 +15,7 @@ use crate::web::{AppState, routes};
 struct PayloadPage {
     shell: Shell,
     address: String,
+    back: &'static str,
     payload_id: String,
     text: String,
 }
@@ -45,6 +46,35 @@ pub async fn show(
     visit.page(&PayloadPage {
         shell: visit.shell(&who, format!("Payload {payload_id}"), "orders"),
         address: routes::order(no),
+        back: "Back to the order",
+        payload_id: payload_id.to_string(),
+        text: set_out(text),
+    })
+}
+
+/// A parked one: whole, as it arrived.
+///
+/// # Errors
+/// Where it is not parked.
+pub async fn show_parked(
+    who: Signed<CanReadOrders>,
+    visit: Visit,
+    state: web::Data<AppState>,
+    id: web::Path<PayloadId>,
+) -> Result<HttpResponse, WebError> {
+    let payload_id = *id;
+    let text = state
+        .store
+        .read(move |read| match orders::parked_one(read, payload_id)? {
+            Some(_) => orders::payload(read, payload_id, true),
+            None => Ok(None),
+        })
+        .await?
+        .ok_or_else(|| WebError::no_parked(payload_id))?;
+    visit.page(&PayloadPage {
+        shell: visit.shell(&who, format!("Payload {payload_id}"), "connections"),
+        address: routes::PARKED.to_owned(),
+        back: "Parked payloads",
         payload_id: payload_id.to_string(),
         text: set_out(text),
     })

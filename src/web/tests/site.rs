@@ -8,6 +8,7 @@ use actix_web::cookie::Cookie;
 use actix_web::http::{Method, StatusCode, header};
 use actix_web::{App, test, web};
 use async_trait::async_trait;
+use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use scraper::{Html, Selector};
@@ -16,7 +17,7 @@ use tempfile::TempDir;
 use crate::clock::{Entropy, ManualClock};
 use crate::domain::connection::{Connection, ConnectionSettings};
 use crate::domain::customer::{Address, Buyer, People};
-use crate::domain::id::{ChannelName, ConnectionId, OrderNo, UserId};
+use crate::domain::id::{ChannelName, ConnectionId, OrderNo, PayloadId, UserId};
 use crate::domain::money::Currency;
 use crate::domain::order::{Amount, AmountKind, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin};
 use crate::domain::reason::ReasonCode;
@@ -109,6 +110,33 @@ impl Engine for Recorder {
             explanation: format!("{external_id} is unpaid."),
             next_step: "Wait.".to_owned(),
         }
+    }
+    async fn reconcile(
+        &self,
+        connection: ConnectionId,
+        from: Date,
+        to: Date,
+        actor: &str,
+    ) -> Result<String, String> {
+        self.note(format!("reconcile {connection} {from} to {to} by {actor}"));
+        Ok("The days are compared.".to_owned())
+    }
+    async fn replay_from(
+        &self,
+        connection: ConnectionId,
+        from: Timestamp,
+        actor: &str,
+    ) -> Result<String, String> {
+        self.note(format!("replay {connection} from {from} by {actor}"));
+        Ok("It is read again.".to_owned())
+    }
+    async fn replay_parked_one(&self, payload: PayloadId, actor: &str) -> Result<ParkedReplay, String> {
+        self.note(format!("replay payload {payload} by {actor}"));
+        Ok(ParkedReplay { read: 0, still_parked: 1 })
+    }
+    async fn replay_parked_all(&self, connection: ConnectionId, actor: &str) -> Result<ParkedReplay, String> {
+        self.note(format!("replay parked of {connection} by {actor}"));
+        Ok(ParkedReplay { read: 2, still_parked: 1 })
     }
     fn connection_status(&self, _: ConnectionId) -> ConnectionStatus {
         ConnectionStatus {

@@ -217,7 +217,7 @@ async fn the_connectors_work_against_a_mock_made_from_the_specifications() {
 }
 
 async fn every_call_of_amazon(amazon: &dyn Connector) {
-    let start = PollStart { since: None };
+    let start = PollStart { since: None, is_bulk: false };
     let source = amazon.order_source().unwrap();
     let page = source.changed_orders(&Cursor::default(), start).await.unwrap();
     assert!(page.orders.iter().all(|order| order.facts.is_ok()) && !page.orders.is_empty());
@@ -235,9 +235,9 @@ async fn every_call_of_amazon(amazon: &dyn Connector) {
 
 async fn every_call_of_the_shop(shop: &dyn Connector) {
     let orders = shop.shop_orders().unwrap();
-    orders.changed_shop_orders(&Cursor::default(), PollStart { since: None }).await.unwrap();
+    orders.changed_shop_orders(&Cursor::default(), PollStart { since: None, is_bulk: false }).await.unwrap();
     let since = Some("2026-11-01T00:00:00Z".parse().unwrap());
-    orders.changed_shop_orders(&Cursor::default(), PollStart { since }).await.unwrap();
+    orders.changed_shop_orders(&Cursor::default(), PollStart { since, is_bulk: false }).await.unwrap();
     orders.find("902-1106328-1059050").await.unwrap();
     orders.create(&draft()).await.unwrap();
     assert!(!orders.lines("218").await.unwrap().is_empty());

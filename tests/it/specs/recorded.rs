@@ -129,7 +129,7 @@ async fn amazon(connector: &dyn Connector, operation: &str) -> Value {
             let cursor =
                 Cursor { updated_until: Some("2026-11-21T11:00:00Z".parse().unwrap()), window: None };
             said(
-                source.changed_orders(&cursor, PollStart { since: None }).await,
+                source.changed_orders(&cursor, PollStart { since: None, is_bulk: false }).await,
                 |page: OrderPage| json!({"cursor": page.cursor, "has_more": page.has_more, "orders": received(&page.orders)}),
             )
         }
@@ -160,7 +160,8 @@ async fn bigcommerce(connector: &dyn Connector, operation: &str) -> Value {
     let (source, shop) = (connector.order_source().unwrap(), connector.shop_orders().unwrap());
     match operation {
         "getOrders" => {
-            let page = shop.changed_shop_orders(&Cursor::default(), PollStart { since: None }).await;
+            let page =
+                shop.changed_shop_orders(&Cursor::default(), PollStart { since: None, is_bulk: false }).await;
             said(page, |page: ShopPage| {
                 let summaries: Vec<Value> = page.summaries.iter().map(summary).collect();
                 json!({"summaries": summaries, "own": received(&page.own), "has_more": page.has_more})

@@ -450,7 +450,7 @@ impl Rig {
         let window = Window { next: walk.to_string(), until: None, expires_at: None };
         let cursor =
             Cursor { updated_until: Some("2026-03-01T00:00:00Z".parse().unwrap()), window: Some(window) };
-        drop(source.changed_orders(&cursor, PollStart { since: None }).await);
+        drop(source.changed_orders(&cursor, PollStart { since: None, is_bulk: false }).await);
         drop(source.order(id).await);
         let order = FulfilmentOrder { external_id: id.to_owned(), site: None };
         drop(amazon.fulfilment().unwrap().confirm_shipment(&order, &parcel("1")).await);
