@@ -197,7 +197,7 @@ impl Deeds {
         let Some(now) = now else {
             self.empty.clear();
             for listing in list(world, BIGCOMMERCE, "listings") {
-                let body = json!({"sku": listing["sku"], "quantity": FULL_SHELF});
+                let body = json!({"sku": text(&listing, "sku"), "quantity": FULL_SHELF});
                 world.control(BIGCOMMERCE, "stock", Some(&body));
             }
             return Some("all shelves are filled".to_owned());
@@ -215,7 +215,7 @@ impl Deeds {
         let (order, place) = self.untracked.remove(0);
         let known =
             list(world, BIGCOMMERCE, "shop_orders").into_iter().find(|known| text(known, "id") == order)?;
-        let parcel = text(known["shipments"].as_array()?.get(place)?, "id").to_owned();
+        let parcel = text(known.get("shipments")?.get(place)?, "id").to_owned();
         let credentials = world.connections(str::to_owned);
         let shop = credentials.as_array()?.iter().find(|entry| entry["channel"] == BIGCOMMERCE)?;
         let credentials = &shop["credentials"];

@@ -133,7 +133,8 @@ fn check_parcels(truth: &Truth, ledger: &mut Ledger) -> Result<(), String> {
     }
     for copy in &truth.shop {
         let parcels = copy["shipments"].as_array().map_or(0, Vec::len);
-        let mails = truth.mails["by_order"][text(copy, "id")].as_u64().unwrap_or(0);
+        let mails = truth.mails.get("by_order").and_then(|mails| mails.get(text(copy, "id")));
+        let mails = mails.and_then(Value::as_u64).unwrap_or(0);
         if u64::try_from(parcels).unwrap_or(0) != mails {
             return Err(format!("the shop mailed {mails} times about {parcels} parcels: {copy}"));
         }

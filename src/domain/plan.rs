@@ -3,6 +3,8 @@
 //! The store calls [`plan_import`] and [`plan_parcels`] inside the write that keeps the facts, so that what we
 //! hold, what we decided and what we now owe become durable together.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 
 use super::connection::{Connection, ExportFulfilment};
@@ -429,7 +431,12 @@ pub fn plan_parcels(held: &[HeldParcel], listed: &[ShipmentFacts], context: Parc
     let mut plan = ParcelPlan::default();
     let mut next = held.iter().map(|parcel| parcel.parcel).max().unwrap_or(0);
     let mut matched = Vec::new();
+    let mut seen = HashSet::new();
     for shipment in listed {
+        // Pages that shift while they are read list a parcel twice.
+        if !shipment.external_id.is_empty() && !seen.insert(shipment.external_id.as_str()) {
+            continue;
+        }
         let known = held.iter().find(|parcel| {
             !matched.contains(&parcel.parcel) && is_same_parcel(parcel, shipment, context.side)
         });

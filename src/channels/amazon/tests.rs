@@ -388,6 +388,11 @@ async fn what_a_refused_parcel_means() {
         doubts.push(amazon.confirm_shipment(&order(), &parcel("UPS")).await.unwrap_err().is_in_doubt());
     }
     assert_eq!(doubts, [true, true, false]);
+    script.answer(200, "<html>Sign in to this network").answer(200, "{\"errors\": [");
+    for _ in 0..2 {
+        let strange = amazon.confirm_shipment(&order(), &parcel("UPS")).await.unwrap_err();
+        assert!(matches!(strange, ChannelError::Corrupt { in_doubt: true, .. }), "{strange:?}");
+    }
 }
 
 #[tokio::test]

@@ -221,6 +221,15 @@ fn a_parcel_is_told_once_and_its_echo_is_recognised() {
 }
 
 #[test]
+fn a_parcel_that_is_listed_twice_is_one_parcel() {
+    for tracking in [None, Some("1Z9")] {
+        let listed = [parcel("70", tracking), parcel("70", tracking), parcel("71", Some("1Z8"))];
+        let plan = plan_parcels(&[], &listed, context(ParcelOrigin::Shop));
+        assert_eq!(owed(&plan), [(EffectKind::ConfirmShipment, "1"), (EffectKind::ConfirmShipment, "2")]);
+    }
+}
+
+#[test]
 fn a_parcel_without_a_number_is_known_by_what_is_in_it() {
     let lines = |quantity| vec![ShippedLine { external_line_id: "4".to_owned(), quantity }];
     let with = |id: &str, quantity| ShipmentFacts { lines: lines(quantity), ..parcel(id, None) };
