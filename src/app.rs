@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::channels::{ProbeReport, pace::QuotaLine};
+use crate::cli::machine;
 use crate::clock::{Entropy, SharedClock};
 use crate::config::{BackupConfig, Config, process_environment};
 use crate::control;
@@ -119,7 +120,8 @@ impl App {
             settings: engine,
         })
         .await?;
-        let local = format!("http://{bound}/");
+        // A listener on every address, as in a container, is reached by none that is called "every".
+        let local = format!("http://{}/", machine::reachable(bound));
         let url = config.public_url.as_ref().map_or(local, |url| url.as_url().to_string());
         let parts = control::Parts {
             store: store.clone(),

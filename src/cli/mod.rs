@@ -12,7 +12,7 @@ mod demo;
 mod doctor;
 mod healthcheck;
 mod logging;
-mod machine;
+pub(crate) mod machine;
 mod migrate;
 mod restore;
 mod serve;

@@ -121,3 +121,20 @@ fn a_signal_that_comes_twice_at_once_is_one_wish_to_stop() {
     let _ = kill_process(process, Signal::TERM);
     assert_eq!(child.wait().unwrap().code(), Some(0), "it drained and ended well");
 }
+
+#[test]
+fn who_listens_everywhere_prints_links_that_can_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_eider"))
+        .args(["serve", "--listen", "0.0.0.0:0", "--data"])
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "it drained and ended well");
+    assert!(ready.starts_with("{\"url\":\"http://127.0.0.1:"), "{ready}");
+}
