@@ -389,11 +389,7 @@ impl PaceClock {
     /// This clock, standing still until it is told to run.
     fn stopped(&self) -> Self {
         let start = self.now();
-        Self {
-            clock: self.clock.clone(),
-            stopped_at: Arc::new(Mutex::new(Some(start))),
-            start,
-        }
+        Self { clock: self.clock.clone(), stopped_at: Arc::new(Mutex::new(Some(start))), start }
     }
 
     fn run(&self) {

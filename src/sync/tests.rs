@@ -215,7 +215,8 @@ impl Rig {
         store.close().await;
         drop(store);
         std::fs::copy(backup, self.dir.path().join("eider.duckdb")).unwrap();
-        let store = Store::open(store_options(self.dir.path(), Arc::clone(&self.clock) as SharedClock)).unwrap();
+        let store =
+            Store::open(store_options(self.dir.path(), Arc::clone(&self.clock) as SharedClock)).unwrap();
         store.begin_epoch().await.unwrap();
         store.close().await;
         drop(store);
@@ -749,7 +750,11 @@ async fn whatever_the_clock_is_set_to_orders_go_on_arriving() {
         let id = rig.sell(1);
         rig.pass(300).await;
         assert_eq!(rig.export(&id).await, (ExportState::Created, None), "{jump_s}");
-        assert_eq!(rig.engine.now(), rig.engine.inner.parts.clock.now(), "the engine goes by the clock again");
+        assert_eq!(
+            rig.engine.now(),
+            rig.engine.inner.parts.clock.now(),
+            "the engine goes by the clock again"
+        );
     }
     // Set back while the program is down, with something in doubt.
     rig.fault("bigcommerce", "createOrder", "timeout_before", 1);
@@ -1093,6 +1098,7 @@ async fn a_time_read_again_doubles_nothing_and_moves_no_cursor() {
 #[tokio::test]
 async fn what_an_older_version_could_not_read_is_read_once_after_an_upgrade() {
     let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.pass_hours(1).await;
     let id = rig.sell_late("amazon", "2026-03-02T09:00:30Z");
     let received = rig.received(&id).await;
     rig.park(received.clone()).await;
