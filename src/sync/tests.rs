@@ -1121,6 +1121,7 @@ async fn a_time_read_again_doubles_nothing_and_moves_no_cursor() {
 #[tokio::test]
 async fn what_an_older_version_could_not_read_is_read_once_after_an_upgrade() {
     let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.pass_hours(1).await;
     let id = rig.sell_late("amazon", "2026-03-02T09:00:30Z");
     let received = rig.received(&id).await;
     rig.park(received.clone()).await;

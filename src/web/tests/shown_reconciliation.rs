@@ -93,7 +93,7 @@ async fn the_forms_ask_for_days_and_times_in_the_merchants_zone() {
     assert_eq!(
         *site.engine.calls.lock().unwrap(),
         [
-            "reconcile 1 2026-02-01 2026-02-03 by ada",
+            "reconcile 1 2026-02-01 to 2026-02-03 by ada",
             "replay 1 from 2026-02-01T09:30:00Z by ada",
             "replay payload 7 by ada",
             "replay parked of 1 by ada"
