@@ -25,6 +25,7 @@ pub struct Deeds {
     draw: Entropy,
     next_at: Timestamp,
     gap_s: u64,
+    are_shelves_bare: bool,
     parcels: u64,
     /// Shelves that are empty until then, by SKU.
     empty: BTreeMap<String, Timestamp>,
@@ -46,10 +47,19 @@ enum Desk {
 }
 
 impl Deeds {
-    /// People who begin at `start` and do something every `gap_s` seconds on average.
+    /// People who begin at `start` and do something every `gap_s` seconds on average. Where `are_shelves_bare`, they
+    /// mostly take things off them.
     #[must_use]
-    pub fn new(draw: Entropy, start: Timestamp, gap_s: u64) -> Self {
-        Self { draw, next_at: start, gap_s, parcels: 0, empty: BTreeMap::new(), untracked: Vec::new() }
+    pub fn new(draw: Entropy, start: Timestamp, gap_s: u64, are_shelves_bare: bool) -> Self {
+        Self {
+            draw,
+            next_at: start,
+            gap_s,
+            are_shelves_bare,
+            parcels: 0,
+            empty: BTreeMap::new(),
+            untracked: Vec::new(),
+        }
     }
 
     /// When they do the next thing.
@@ -65,6 +75,7 @@ impl Deeds {
             let gap = 1 + self.draw.below(2 * self.gap_s);
             self.next_at = shifted(self.next_at, SignedDuration::from_secs(i64::try_from(gap).unwrap_or(1)));
             let deed = match self.draw.below(100) {
+                0..50 if self.are_shelves_bare => self.empty_shelf(world, now),
                 0..38 => self.ship_in_shop(world),
                 38..62 => self.ship_at_marketplace(world),
                 62..72 => self.cancel(world),

@@ -53,7 +53,7 @@ const fn operation(
 }
 
 /// Every call that the connectors make.
-pub const OPERATIONS: [Operation; 17] = [
+pub const OPERATIONS: [Operation; 19] = [
     operation("amazon", "token", OperationKind::Token, None),
     operation("amazon", "searchOrders", OperationKind::OrderRead, Some(&["orders"])),
     operation("amazon", "getOrder", OperationKind::OrderRead, None),
@@ -71,6 +71,8 @@ pub const OPERATIONS: [Operation; 17] = [
     operation("bigcommerce", "getVariants", OperationKind::Read, Some(&["data"])),
     operation("bigcommerce", "getStoreInformation", OperationKind::Read, None),
     operation("bigcommerce", "getSystemTimestamp", OperationKind::Read, None),
+    operation("bigcommerce", "get-inventory-items", OperationKind::Read, Some(&["data"])),
+    operation("bigcommerce", "put-absolute-adjustment", OperationKind::RepeatableWrite, None),
 ];
 
 /// Calls after which a commit follows in every run; a crash at a commit is named after the call before it.

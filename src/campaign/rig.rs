@@ -82,7 +82,8 @@ impl Rig {
         let clock = Arc::new(ManualClock::new(START));
         let shared = Arc::clone(&clock) as SharedClock;
         let world = World::open(plan.sim.clone(), shared).map_err(words)?;
-        let deeds = Deeds::new(Entropy::seeded(seed ^ 0xDEED), START, plan.deed_gap_s);
+        let draw = Entropy::seeded(seed ^ 0xDEED);
+        let deeds = Deeds::new(draw, START, plan.deed_gap_s, plan.are_shelves_bare);
         let field = Arc::new(Field::new(FieldSetup {
             world,
             clock,

@@ -35,6 +35,8 @@ pub struct Plan {
     pub aims: Vec<Aim>,
     /// Mean time between two deeds of people, in seconds.
     pub deed_gap_s: u64,
+    /// Whether they mostly empty shelves.
+    pub are_shelves_bare: bool,
     /// When a backup is taken, from the start, and how much later it is restored.
     pub restores: Vec<(SignedDuration, SignedDuration)>,
     /// How long new orders arrive by themselves.
@@ -52,14 +54,23 @@ impl Plan {
         let poll_s = 45 + draw.below(75);
         let shop_poll_s = 30 + draw.below(80);
         let selling_s = u64::try_from(length.as_secs()).unwrap_or(0) * (35 + draw.below(15)) / 100;
+        let (mut sim, mut settings) = (world_options(&draw, seed), settings(&draw));
+        let aims = aims(&draw, seed);
+        let are_shelves_bare = aims.iter().any(is_about_stock);
+        if are_shelves_bare {
+            // Stock is raised only where the shop refuses an order for the want of it.
+            sim.stock_rule = StockRule::Placement;
+            settings.insufficient_stock = InsufficientStock::RaiseStock;
+        }
         Self {
-            sim: world_options(&draw, seed),
-            settings: settings(&draw),
+            sim,
+            settings,
             poll_interval: Duration::from_secs(poll_s),
             shop_poll_interval: Duration::from_secs(shop_poll_s),
             rates: rates(&draw),
-            aims: aims(&draw, seed),
+            aims,
             deed_gap_s: 45 + draw.below(60),
+            are_shelves_bare,
             restores: restores(&draw, length),
             selling: SignedDuration::from_secs(i64::try_from(selling_s).unwrap_or(0)),
             length,
@@ -93,10 +104,10 @@ fn settings(draw: &Entropy) -> ConnectionSettings {
         },
         export_fulfilment: if draw.below(3) == 0 { ExportFulfilment::Both } else { ExportFulfilment::Seller },
         unmatched_sku: if draw.below(3) == 0 { UnmatchedSku::Hold } else { UnmatchedSku::CustomLine },
-        insufficient_stock: if draw.below(3) == 0 {
-            InsufficientStock::CustomLine
-        } else {
-            InsufficientStock::Wait
+        insufficient_stock: match draw.below(4) {
+            0 => InsufficientStock::CustomLine,
+            1 => InsufficientStock::RaiseStock,
+            _ => InsufficientStock::Wait,
         },
         ..ConnectionSettings::default()
     }
@@ -121,12 +132,19 @@ fn aims(draw: &Entropy, seed: u64) -> Vec<Aim> {
         .filter_map(|number| {
             let place = seed.wrapping_mul(AIMS_PER_SEED).wrapping_add(number) % count;
             let cell = *cells.get(usize::try_from(place).ok()?)?;
-            Some(Aim { cell, skip: u32::try_from(draw.below(3)).unwrap_or(0) })
+            let aim = Aim { cell, skip: u32::try_from(draw.below(3)).unwrap_or(0) };
+            // A shelf is seldom empty when somebody buys from it.
+            Some(if is_about_stock(&aim) { Aim { skip: 0, ..aim } } else { aim })
         })
         .collect();
     let doors: Vec<Aim> = aims.iter().flat_map(doors_to).collect();
     aims.extend(doors);
     aims
+}
+
+fn is_about_stock(aim: &Aim) -> bool {
+    let name = OPERATIONS.get(aim.cell.operation).map_or("", |known| known.name);
+    matches!(name, "get-inventory-items" | "put-absolute-adjustment")
 }
 
 /// Some calls are made only while a platform refuses the credentials: it has to refuse them first. Amazon's client

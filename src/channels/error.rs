@@ -72,6 +72,17 @@ impl ChannelError {
         matches!(self, Self::Retry { in_doubt: true, .. } | Self::Corrupt { in_doubt: true, .. })
     }
 
+    /// Where a refusal is no JSON: half of one says nothing, and a page for people is not the platform's. After a write
+    /// it is in doubt, since nobody knows who refused. A refusal without a body is the platform's.
+    #[must_use]
+    pub fn garbled(platform: &str, operation: &str, in_doubt: bool, body: &[u8]) -> Option<Self> {
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return None;
+        }
+        let error = serde_json::from_slice::<serde::de::IgnoredAny>(body).err()?;
+        Some(Self::unreadable(platform, operation, in_doubt, &error))
+    }
+
     /// An answer that cannot be read, by what the parser says. Its own words may quote a buyer: only the place is kept.
     #[must_use]
     pub fn unreadable(platform: &str, operation: &str, in_doubt: bool, error: &serde_json::Error) -> Self {

@@ -50,9 +50,9 @@ pub(super) fn open_file(
         if found > 0 {
             connection.execute_batch("CHECKPOINT")?;
             let copy = copy_path(file, found);
-            std::fs::copy(file, &copy).map_err(|error| {
-                StoreError::io(&format!("{} could not be copied", file.display()), &error)
-            })?;
+            std::fs::copy(file, &copy).and_then(|_| std::fs::File::open(&copy)?.sync_all()).map_err(
+                |error| StoreError::io(&format!("{} could not be copied", file.display()), &error),
+            )?;
         }
         apply(&connection, found, now)?;
         connection.execute_batch("CHECKPOINT")?;
@@ -149,4 +149,35 @@ pub(super) fn self_test() -> Result<(), StoreError> {
         connection.execute("INSERT INTO probe VALUES (?, 'b')", [expected + 1])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_an_older_version_is_brought_up_to_date_and_kept_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("eider.duckdb");
+        let limits = EngineLimits { memory_limit: "256MB", threads: 1, temp_dir: dir.path() };
+        let now = Timestamp::UNIX_EPOCH;
+        let old = open_apart(&file, &limits, AccessMode::ReadWrite).unwrap();
+        let (name, sql) = MIGRATIONS[0];
+        old.execute_batch(sql).unwrap();
+        old.execute(RECORD_SQL, params![1, name, time(now)]).unwrap();
+        old.execute_batch("CHECKPOINT").unwrap();
+        old.close().unwrap();
+        let before = std::fs::read(&file).unwrap();
+
+        let new = open_file(&file, &limits, now).unwrap();
+        assert_eq!(schema_version(&new).unwrap(), known_version());
+        new.close().unwrap();
+        let kept = dir.path().join("eider.duckdb.schema-1");
+        assert_eq!(std::fs::read(&kept).unwrap(), before);
+
+        // The next start has nothing to do, and leaves the copy alone.
+        std::fs::write(&kept, "kept").unwrap();
+        open_file(&file, &limits, now).unwrap().close().unwrap();
+        assert_eq!(std::fs::read(&kept).unwrap(), b"kept");
+    }
 }

@@ -301,8 +301,14 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
         _ if status.is_redirection() => ChannelError::Fatal {
             message: format!("{operation}: the address answers with a redirect; check the base URL"),
         },
-        _ if is_done_before(&said) => ChannelError::Reject { kind: RejectKind::AlreadyDone, message },
-        _ => ChannelError::Reject { kind: RejectKind::Other, message },
+        _ => {
+            let is_write = outgoing.effect == Effect::Write;
+            ChannelError::garbled("Amazon", operation, is_write, &answer.body).unwrap_or_else(|| {
+                let is_done = is_done_before(&said);
+                let kind = if is_done { RejectKind::AlreadyDone } else { RejectKind::Other };
+                ChannelError::Reject { kind, message }
+            })
+        }
     }
 }
 

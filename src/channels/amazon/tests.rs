@@ -389,7 +389,8 @@ async fn what_a_refused_parcel_means() {
     }
     assert_eq!(doubts, [true, true, false]);
     script.answer(200, "<html>Sign in to this network").answer(200, "{\"errors\": [");
-    for _ in 0..2 {
+    script.answer(400, "{\"errors\": [{\"code\": \"Inv");
+    for _ in 0..3 {
         let strange = amazon.confirm_shipment(&order(), &parcel("UPS")).await.unwrap_err();
         assert!(matches!(strange, ChannelError::Corrupt { in_doubt: true, .. }), "{strange:?}");
     }

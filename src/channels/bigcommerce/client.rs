@@ -227,13 +227,17 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
         _ if status.is_redirection() => ChannelError::Fatal {
             message: format!("{message}; the address answers with a redirect: check the base URL"),
         },
-        _ if outgoing.is_write() && is_quantity_limit(&said) => {
-            ChannelError::Reject { kind: RejectKind::QuantityLimit, message }
+        _ => {
+            let garbled = ChannelError::garbled(NAME, outgoing.operation, outgoing.is_write(), &answer.body);
+            garbled.unwrap_or_else(|| {
+                let kind = match outgoing.is_write() {
+                    true if is_quantity_limit(&said) => RejectKind::QuantityLimit,
+                    true if is_out_of_stock(&said) => RejectKind::OutOfStock,
+                    _ => RejectKind::Other,
+                };
+                ChannelError::Reject { kind, message }
+            })
         }
-        _ if outgoing.is_write() && is_out_of_stock(&said) => {
-            ChannelError::Reject { kind: RejectKind::OutOfStock, message }
-        }
-        _ => ChannelError::Reject { kind: RejectKind::Other, message },
     }
 }
 

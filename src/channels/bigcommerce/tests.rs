@@ -397,6 +397,10 @@ async fn a_refused_or_lost_create_says_whether_the_order_may_exist() {
         let error = create(&|script| _ = script.answer(200, body)).await;
         assert!(matches!(error, ChannelError::Corrupt { in_doubt: true, .. }), "{body}: {error:?}");
     }
+    for body in ["[{\"status\":400,\"mess", "<html>Bad request</html>"] {
+        let error = create(&|script| _ = script.answer(400, body)).await;
+        assert!(matches!(error, ChannelError::Corrupt { in_doubt: true, .. }), "{body}: {error:?}");
+    }
     let cut = TransportError::ResetMidway("reset".to_owned());
     assert!(create(&|script| _ = script.lose(cut.clone())).await.is_in_doubt());
     let closed = TransportError::ConnectFailed("refused".to_owned());

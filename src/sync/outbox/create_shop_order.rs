@@ -189,7 +189,11 @@ async fn found(
     source: &ExternalSource,
     rows: Vec<MirrorRow>,
 ) -> Result<Option<Outcome>, EngineError> {
-    let ours: Vec<MirrorRow> = rows.into_iter().filter(|row| is_same_order(row, source)).collect();
+    let mut ours: Vec<MirrorRow> = rows.into_iter().filter(|row| is_same_order(row, source)).collect();
+    // Pages that shift while they are read list an order twice.
+    ours.sort_by(|a, b| (&a.shop_order_id, b.updated_at).cmp(&(&b.shop_order_id, a.updated_at)));
+    ours.dedup_by(|a, b| a.shop_order_id == b.shop_order_id);
+    ours.sort_by_key(|row| row.created_at);
     let Some((first, rest)) = ours.split_first() else { return Ok(None) };
     if !rest.is_empty() {
         return Ok(Some(duplicate(engine, work, &ours).await?));
