@@ -312,6 +312,14 @@ impl Field {
         }
     }
 
+    /// After a long time in which it was down the process has much to read, and may die again in the middle of that.
+    pub fn aim_at_start(&self, operation: &str, side: Side) {
+        let Some(operation) = OPERATIONS.iter().position(|known| known.name == operation) else { return };
+        let mut state = self.lock();
+        let skip = u32::try_from(state.draw.below(3)).unwrap_or(0);
+        state.aims.push(Aim { cell: Cell { fault: Fault::CrashAtCommit, operation, side }, skip });
+    }
+
     /// A draw for the run itself.
     pub fn below(&self, bound: u64) -> u64 {
         self.lock().draw.below(bound)

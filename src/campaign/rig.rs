@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::deeds::{Deeds, list, text};
 use super::field::{Field, FieldSetup, Passage, Tally, Witness};
 use super::invariants::{self, Ledger};
+use super::matrix::Side;
 use super::seed::Plan;
 use super::snapshot::{self, Scratch};
 use crate::clock::{Clock, Entropy, ManualClock, SharedClock, shifted};
@@ -23,6 +24,9 @@ use crate::store::{Store, StoreOptions};
 use crate::sync::commands::{ConnectionUpdate, NewConnectionRequest};
 use crate::sync::{Engine, EngineParts, EngineSettings};
 use crate::vault::{KeySource, Vault};
+
+/// A process that was down for so many seconds has something to catch up with.
+const LONG_DOWN_S: u64 = 60;
 
 /// When every run begins.
 const START: Timestamp = Timestamp::constant(1_772_442_000, 0);
@@ -295,6 +299,14 @@ impl Rig {
         // Whoever restores does it in haste.
         let seconds = if is_restored { 1 + self.field.below(10) } else { seconds };
         self.field.clock.advance(Duration::from_secs(seconds));
+        if seconds >= LONG_DOWN_S && self.field.is_on() {
+            match self.field.below(4) {
+                0 => self.field.aim_at_start("searchOrders", Side::Before),
+                1 => self.field.aim_at_start("searchOrders", Side::During),
+                2 => self.field.aim_at_start("getOrders", Side::Before),
+                _ => {}
+            }
+        }
         self.open().await
     }
 
