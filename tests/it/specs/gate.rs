@@ -155,7 +155,14 @@ impl Gate {
             found.answer("header content-type", format!("not {}", listed.media_type));
         }
         match serde_json::from_slice::<Value>(&exchange.answer) {
-            Ok(body) => self.check_value(operation, &listed.schema, Side::Answer, &status, &body, found),
+            Ok(body) => {
+                self.check_value(operation, &listed.schema, Side::Answer, &status, &body, found);
+                if status.starts_with('2') {
+                    for place in required::missing_in_data_sets(operation, &exchange.query, &body) {
+                        found.answer(place, "missing, and it was asked for");
+                    }
+                }
+            }
             Err(_) => found.answer(&format!("status {status}"), "no JSON"),
         }
     }
@@ -244,8 +251,7 @@ fn check_head(operation: &Operation, exchange: &Exchange, found: &mut Findings<'
             found.request(&format!("query {name}"), "not in the specification");
         }
     }
-    let needed = required::query(operation).iter();
-    for name in needed.filter(|name| !exchange.query.iter().any(|(given, _)| given == *name)) {
+    for name in required::missing_in_query(operation, &exchange.query) {
         found.request(&format!("query {name}"), "missing, and we need it");
     }
     check_headers(operation, exchange, found);

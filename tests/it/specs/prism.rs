@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use eider::channels::{Connector, Cursor, FulfilmentOrder, PollStart, RaisedStock};
+use eider::channels::{Connector, Cursor, FulfilmentOrder, PlacedWindow, PollStart, RaisedStock};
 use eider::clock::SystemClock;
 use eider::domain::customer::Address;
 use eider::domain::draft::{DraftLine, ExInc, ExternalSource, ShopOrderDraft};
@@ -216,6 +216,11 @@ async fn the_connectors_work_against_a_mock_made_from_the_specifications() {
     assert_eq!(operations, operations_of_connectors(gate().unwrap()));
 }
 
+fn window() -> PlacedWindow {
+    let at = |text: &str| text.parse().unwrap();
+    PlacedWindow { from: at("2026-11-01T00:00:00Z"), until: at("2026-11-02T00:00:00Z"), is_bulk: false }
+}
+
 async fn every_call_of_amazon(amazon: &dyn Connector) {
     let start = PollStart { since: None, is_bulk: false };
     let source = amazon.order_source().unwrap();
@@ -224,6 +229,8 @@ async fn every_call_of_amazon(amazon: &dyn Connector) {
     let after = Cursor { updated_until: page.cursor.updated_until, window: None };
     source.changed_orders(&after, start).await.unwrap();
     source.changed_orders(&page.cursor, start).await.unwrap();
+    source.placed_orders(window(), None).await.unwrap();
+    source.placed_orders(window(), Some("next")).await.unwrap();
     assert!(source.order("902-1106328-1059050").await.unwrap().unwrap().facts.is_ok());
     let order = FulfilmentOrder { external_id: "902-1106328-1059050".to_owned(), site: None };
     amazon.fulfilment().unwrap().confirm_shipment(&order, &parcel()).await.unwrap();
@@ -251,6 +258,7 @@ async fn every_call_of_the_shop(shop: &dyn Connector) {
     let raised = orders.raise_stock(&[(shown, 25)]).await.unwrap();
     assert_eq!(raised, [RaisedStock { sku: "RE-130".to_owned(), from: 10, to: 25 }]);
     assert_eq!(orders.profile().await.unwrap().currency.len(), 3);
+    shop.order_source().unwrap().placed_orders(window(), None).await.unwrap();
     assert!(shop.order_source().unwrap().order("218").await.unwrap().unwrap().facts.is_ok());
     let report = shop.probe().probe().await;
     assert!(report.is_ok(), "{:?}", report.lines);

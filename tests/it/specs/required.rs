@@ -136,7 +136,6 @@ const IN_ANSWERS: [(&str, &[&str]); 16] = [
         "searchOrders",
         &[
             "orders[].createdTime",
-            "orders[].fulfillment.fulfillmentStatus",
             "orders[].lastUpdatedTime",
             "orders[].orderId",
             "orders[].orderItems[].orderItemId",
@@ -148,7 +147,6 @@ const IN_ANSWERS: [(&str, &[&str]); 16] = [
         "amazon.getOrder",
         &[
             "order.createdTime",
-            "order.fulfillment.fulfillmentStatus",
             "order.lastUpdatedTime",
             "order.orderId",
             "order.orderItems[].orderItemId",
@@ -188,9 +186,15 @@ const SHOP_ORDERS: &[&str] = &[
     "[].total_inc_tax",
 ];
 
-/// Query parameters that we always send.
+/// What an answer must carry where its data set was asked for.
+const IN_DATA_SETS: [(&str, &str, &[&str]); 2] = [
+    ("searchOrders", "FULFILLMENT", &["orders[].fulfillment.fulfillmentStatus"]),
+    ("amazon.getOrder", "FULFILLMENT", &["order.fulfillment.fulfillmentStatus"]),
+];
+
+/// Query parameters that we always send. What was placed in a window is only counted: it needs no data sets.
 const IN_QUERIES: [(&str, &[&str]); 8] = [
-    ("searchOrders", &["includedData", "marketplaceIds", "maxResultsPerPage"]),
+    ("searchOrders", &["includedData|createdBefore", "marketplaceIds", "maxResultsPerPage"]),
     ("searchListingsItems", &["includedData", "marketplaceIds", "pageSize"]),
     ("getOrders", &["limit"]),
     ("getOrderProducts", &["limit", "page"]),
@@ -205,9 +209,24 @@ pub fn credentials(platform: &str) -> &'static [&'static str] {
     if platform == "amazon" { &["x-amz-access-token"] } else { &["x-auth-token"] }
 }
 
-/// The query parameters that we need.
-pub fn query(operation: &Operation) -> &'static [&'static str] {
-    of(&IN_QUERIES, operation)
+/// The query parameters that we need and did not send.
+pub fn missing_in_query(operation: &Operation, query: &[(String, String)]) -> Vec<&'static str> {
+    let is_given = |name: &str| query.iter().any(|(given, _)| given == name);
+    let needed = of(&IN_QUERIES, operation).iter().copied();
+    needed.filter(|names| !names.split('|').any(is_given)).collect()
+}
+
+/// The places of data sets that were asked for and that the answer does not have.
+pub fn missing_in_data_sets(
+    operation: &Operation,
+    query: &[(String, String)],
+    body: &Value,
+) -> Vec<&'static str> {
+    let is_asked = |wanted: &str| {
+        query.iter().any(|(name, sets)| name == "includedData" && sets.split(',').any(|set| set == wanted))
+    };
+    let asked = IN_DATA_SETS.iter().filter(|(known, set, _)| is_it(known, operation) && is_asked(set));
+    asked.flat_map(|(_, _, places)| *places).copied().filter(|place| !is_there(body, place)).collect()
 }
 
 /// The places that are needed and empty.
@@ -220,11 +239,14 @@ pub fn missing(operation: &Operation, side: Side, body: &Value) -> Vec<&'static 
 }
 
 fn of(list: &[(&str, &'static [&'static str])], operation: &Operation) -> &'static [&'static str] {
-    let is_it = |known: &str| match known.split_once('.') {
+    list.iter().find(|(known, _)| is_it(known, operation)).map_or(&[], |(_, places)| places)
+}
+
+fn is_it(known: &str, operation: &Operation) -> bool {
+    match known.split_once('.') {
         Some((platform, id)) => operation.platform == platform && operation.id == id,
         None => operation.id == known,
-    };
-    list.iter().find(|(known, _)| is_it(known)).map_or(&[], |(_, places)| places)
+    }
 }
 
 fn is_there(value: &Value, place: &str) -> bool {

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use eider::channels::registry::channel;
 use eider::channels::{
-    Connector, ConnectorSetup, CredentialSink, Cursor, FulfilmentOrder, PollStart, Window,
+    Connector, ConnectorSetup, CredentialSink, Cursor, FulfilmentOrder, PlacedWindow, PollStart, Window,
 };
 use eider::clock::{Clock as _, Entropy, ManualClock, SharedClock};
 use eider::domain::connection::{ConnectionSettings, ExportFulfilment, History, InsufficientStock};
@@ -309,7 +309,13 @@ impl Rig {
         self.clock.advance(Duration::from_secs(40 * 60));
         self.sell(sku(6), 1, true);
         self.pass(600).await;
+        let now = self.clock.now();
+        let (from, until) = (now - SignedDuration::from_hours(1), now - SignedDuration::from_mins(5));
+        let window = PlacedWindow { from, until, is_bulk: true };
         for channel in ["amazon", "bigcommerce"] {
+            let connector = self.alone(channel);
+            let placed = connector.order_source().unwrap().placed_orders(window, None).await.unwrap();
+            assert!(channel == "bigcommerce" || !placed.external_ids.is_empty());
             let report = self.alone(channel).probe().probe().await;
             assert!(report.is_ok(), "{:?}", report.lines);
         }
