@@ -312,12 +312,12 @@ impl Field {
         }
     }
 
-    /// After a long time in which it was down the process has much to read, and may die again in the middle of that.
-    pub fn aim_at_start(&self, operation: &str, side: Side) {
+    /// Something is made to go wrong early in the process that starts next.
+    pub fn aim_at_start(&self, fault: Fault, operation: &str, side: Side, skip_max: u64) {
         let Some(operation) = OPERATIONS.iter().position(|known| known.name == operation) else { return };
         let mut state = self.lock();
-        let skip = u32::try_from(state.draw.below(3)).unwrap_or(0);
-        state.aims.push(Aim { cell: Cell { fault: Fault::CrashAtCommit, operation, side }, skip });
+        let skip = u32::try_from(state.draw.below(skip_max + 1)).unwrap_or(0);
+        state.aims.push(Aim { cell: Cell { fault, operation, side }, skip });
     }
 
     /// A draw for the run itself.

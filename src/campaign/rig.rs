@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::deeds::{Deeds, list, text};
 use super::field::{Field, FieldSetup, Passage, Tally, Witness};
 use super::invariants::{self, Ledger};
-use super::matrix::Side;
+use super::matrix::{Fault, Side};
 use super::seed::Plan;
 use super::snapshot::{self, Scratch};
 use crate::clock::{Clock, Entropy, ManualClock, SharedClock, shifted};
@@ -299,15 +299,24 @@ impl Rig {
         // Whoever restores does it in haste.
         let seconds = if is_restored { 1 + self.field.below(10) } else { seconds };
         self.field.clock.advance(Duration::from_secs(seconds));
-        if seconds >= LONG_DOWN_S && self.field.is_on() {
-            match self.field.below(4) {
-                0 => self.field.aim_at_start("searchOrders", Side::Before),
-                1 => self.field.aim_at_start("searchOrders", Side::During),
-                2 => self.field.aim_at_start("getOrders", Side::Before),
-                _ => {}
-            }
+        if self.field.is_on() {
+            self.plan_start(is_restored, seconds);
         }
         self.open().await
+    }
+
+    /// What starts after a long time has much to read, and may die again in the middle of that. What was restored is
+    /// the most careful about orders that it has forgotten, and its shop may not answer, or not all of it.
+    fn plan_start(&self, is_restored: bool, down_s: u64) {
+        let died = Fault::CrashAtCommit;
+        match self.field.below(4) {
+            0 if is_restored => self.field.aim_at_start(Fault::ServerError, "getOrders", Side::Before, 0),
+            1 if is_restored => self.field.aim_at_start(Fault::Stale, "getOrders", Side::After, 0),
+            0 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, "searchOrders", Side::Before, 2),
+            1 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, "searchOrders", Side::During, 2),
+            2 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, "getOrders", Side::Before, 2),
+            _ => {}
+        }
     }
 
     /// Opens the folder of this life and starts the engine. The process may die of that, too.

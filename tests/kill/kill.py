@@ -45,7 +45,9 @@ class Platforms:
 
     def __init__(self, binary, folder, seed):
         command = [binary, "simulate", "--listen", "127.0.0.1:0", "--data", os.path.join(folder, "sims")]
-        command += ["--rate", "120", "--orders", "50", "--faults", "many", "--latency", "200", "--seed", str(seed)]
+        # Without quotas: what the kills left behind would wait for them longer than for the appliance.
+        command += ["--rate", "90", "--orders", "50", "--faults", "many", "--quotas", "off", "--latency", "200"]
+        command += ["--seed", str(seed)]
         log = open(os.path.join(folder, "sims.log"), "w")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
         ready = json.loads(self.process.stdout.readline())
