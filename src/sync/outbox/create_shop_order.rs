@@ -189,17 +189,22 @@ async fn found(
     source: &ExternalSource,
     rows: Vec<MirrorRow>,
 ) -> Result<Option<Outcome>, EngineError> {
-    let mut ours: Vec<MirrorRow> = rows.into_iter().filter(|row| is_same_order(row, source)).collect();
-    // Pages that shift while they are read list an order twice.
-    ours.sort_by(|a, b| (&a.shop_order_id, b.updated_at).cmp(&(&b.shop_order_id, a.updated_at)));
-    ours.dedup_by(|a, b| a.shop_order_id == b.shop_order_id);
-    ours.sort_by_key(|row| row.created_at);
+    let ours = same_orders(rows, source);
     let Some((first, rest)) = ours.split_first() else { return Ok(None) };
     if !rest.is_empty() {
         return Ok(Some(duplicate(engine, work, &ours).await?));
     }
     let text = format!("It is in the shop already, as order {}.", first.shop_order_id);
     Ok(Some(keep_created(engine, work, first.clone(), EffectOutcome::Found, text).await?))
+}
+
+/// The shop's copies of one marketplace order, oldest first. Pages that shift while they are read list a copy twice.
+fn same_orders(rows: Vec<MirrorRow>, source: &ExternalSource) -> Vec<MirrorRow> {
+    let mut ours: Vec<MirrorRow> = rows.into_iter().filter(|row| is_same_order(row, source)).collect();
+    ours.sort_by(|a, b| (&a.shop_order_id, b.updated_at).cmp(&(&b.shop_order_id, a.updated_at)));
+    ours.dedup_by(|a, b| a.shop_order_id == b.shop_order_id);
+    ours.sort_by_key(|row| row.created_at);
+    ours
 }
 
 /// The same marketplace order, whoever created it: another integration's copy is the buyer's order too.
@@ -460,8 +465,8 @@ async fn verify_single(engine: &Engine, work: &Work, shop: &dyn ShopOrders) -> R
             return Ok(());
         }
     };
-    if listed.len() > 1 {
-        let rows: Vec<MirrorRow> = listed.iter().map(mirror_row).collect();
+    let rows = same_orders(listed.iter().map(mirror_row).collect(), &source_of(engine, work));
+    if rows.len() > 1 {
         duplicate(engine, work, &rows).await?;
     }
     Ok(())
