@@ -17,11 +17,12 @@ use tokio::sync::watch;
 use crate::channels::{ProbeReport, pace::QuotaLine};
 use crate::cli::machine;
 use crate::clock::{Entropy, SharedClock};
-use crate::config::{BackupConfig, Config, process_environment};
+use crate::config::{Config, process_environment};
 use crate::control;
 use crate::domain::id::{ConnectionId, OrderNo, PayloadId, UserId};
 use crate::domain::reason::ReasonCode;
-use crate::http::{CallCounts, CountedTransport, HttpTransport, Transport, TransportError};
+use crate::http::{CallCounts, CountedTransport, HttpTransport, SharedTransport, Transport, TransportError};
+use crate::store::backup::bucket::Bucket;
 use crate::store::{Store, StoreError, StoreOptions, backup};
 use crate::sync::commands::{ConnectionUpdate, Found, NewConnectionRequest, Refused};
 use crate::sync::parked::ParkedReplay;
@@ -55,6 +56,9 @@ pub enum AppError {
     /// The HTTP door.
     #[error("calls to the outside cannot be made: {0}")]
     Transport(#[from] TransportError),
+    /// The settings of backups.
+    #[error("{0}")]
+    Backup(String),
     /// The address is taken or not ours.
     #[error(
         "cannot listen on {address}: {source}. Choose another address with --listen, or stop what uses it"
@@ -104,13 +108,14 @@ impl App {
         let address = config.server.listen;
         let listener = TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
         let bound = listener.local_addr().map_err(|source| AppError::Listen { address, source })?;
+        let calls = CallCounts::default();
+        let door = Arc::new(HttpTransport::new(config.network.http_settings())?);
+        let transport: Arc<dyn Transport> = Arc::new(CountedTransport::new(door, calls.clone()));
+        let schedule = schedule(&config, &transport)?;
         let store = open_store(&config, &clock, &entropy)?;
         let vault =
             Arc::new(Vault::open(&config.data.dir, &KeySource::from_environment(&process_environment())?)?);
         store.set_report_key(vault.read(|document| document.report_key));
-        let calls = CallCounts::default();
-        let door = Arc::new(HttpTransport::new(config.network.http_settings())?);
-        let transport: Arc<dyn Transport> = Arc::new(CountedTransport::new(door, calls.clone()));
         let engine = Engine::start(EngineParts {
             store: store.clone(),
             vault: Arc::clone(&vault),
@@ -131,6 +136,7 @@ impl App {
             base_url: url.clone(),
             setup_path: web::setup_path,
             row_cap: row_cap(&config),
+            network: config.network.http_settings(),
         };
         let state = Data::new(AppState {
             store: store.clone(),
@@ -150,7 +156,7 @@ impl App {
         let server = web::serve(listener, state.clone()).map_err(AppError::Server)?;
         let (stop, stopped) = watch::channel(false);
         let control = control::serve(parts, stopped.clone()).map_err(AppError::Control)?;
-        let backups = schedule(&config)
+        let backups = schedule
             .map(|schedule| backup::run_schedule(store.clone(), Arc::clone(&state.clock), schedule, stopped))
             .map(tokio::spawn);
         Ok(Self { store, vault, engine, state, server, stop, control, backups, url })
@@ -271,10 +277,17 @@ pub fn store_options(config: &Config, clock: &SharedClock, entropy: &Arc<Entropy
     }
 }
 
-/// When backups are made, where the settings name a folder.
-fn schedule(config: &Config) -> Option<backup::Schedule> {
-    let BackupConfig { dir, every, keep } = &config.backup;
-    Some(backup::Schedule { dir: dir.clone()?, every: every.duration(), keep: keep.get() })
+/// When backups are made, where the settings name a folder or a bucket.
+fn schedule(config: &Config, transport: &SharedTransport) -> Result<Option<backup::Schedule>, AppError> {
+    let settings = &config.backup;
+    let bucket = settings.bucket_settings().map_err(AppError::Backup)?;
+    let bucket = bucket.map(|bucket| Bucket::open(bucket, Arc::clone(transport))).transpose()?;
+    if settings.dir.is_none() && bucket.is_none() {
+        return Ok(None);
+    }
+    let keep = Some(settings.keep.get());
+    let to = backup::Destination { dir: settings.dir.clone(), bucket, keep };
+    Ok(Some(backup::Schedule { to, every: settings.every.duration() }))
 }
 
 fn row_cap(config: &Config) -> usize {

@@ -22,9 +22,12 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::http::HttpSettings;
+use crate::secret::Secret;
 
 pub use load::{ConfigError, ConfigFile, Flags, Loaded, load};
-pub use values::{Interval, LogFormat, MemoryLimit, MerchantZone, PublicUrl};
+pub use values::{
+    AgeRecipient, BucketAddress, Endpoint, Interval, LogFormat, MemoryLimit, MerchantZone, PublicUrl,
+};
 
 /// The file that is read where `--config` names none; it may be absent.
 pub const CONFIG_FILE_NAME: &str = "appliance.toml";
@@ -98,12 +101,42 @@ pub struct StoreConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BackupConfig {
-    /// The folder that backups go to, by the clock and by `eider backup`; `None` makes none by the clock.
+    /// The folder that backups go to, by the clock and by `eider backup`; without this and a bucket none are made by
+    /// the clock.
     pub dir: Option<PathBuf>,
     /// From one to the next.
     pub every: Interval,
-    /// How many stay.
+    /// How many stay, in the folder and in the bucket.
     pub keep: NonZeroU32,
+    /// The S3-compatible bucket that backups go to, beside the folder or instead of it.
+    pub bucket: Option<BucketAddress>,
+    /// Where the bucket's service is reached; `None` is Amazon S3 in the region.
+    pub endpoint: Option<Endpoint>,
+    /// The bucket's region, which signatures name.
+    pub region: String,
+    /// The id of the key that opens the bucket.
+    pub access_key_id: Option<Secret>,
+    /// The key itself.
+    pub secret_access_key: Option<Secret>,
+    /// Public keys that backups in the bucket are encrypted to; none leaves them as they are.
+    pub age_recipients: Vec<AgeRecipient>,
+}
+
+/// A bucket for backups, with all that is needed to use it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BucketSettings {
+    /// Bucket and prefix.
+    pub address: BucketAddress,
+    /// Where its service is reached; `None` is Amazon S3 in the region.
+    pub endpoint: Option<Endpoint>,
+    /// Its region.
+    pub region: String,
+    /// The id of the key that opens it.
+    pub access_key_id: Secret,
+    /// The key itself.
+    pub secret_access_key: Secret,
+    /// Public keys that backups in it are encrypted to.
+    pub age_recipients: Vec<AgeRecipient>,
 }
 
 /// `[network]`: calls to the outside.
@@ -174,7 +207,17 @@ impl Config {
                 query_timeout_ms: amount(30_000),
                 row_cap: amount(10_000),
             },
-            backup: BackupConfig { dir: None, every: Interval::hours(24), keep: count(7) },
+            backup: BackupConfig {
+                dir: None,
+                every: Interval::hours(24),
+                keep: count(7),
+                bucket: None,
+                endpoint: None,
+                region: "us-east-1".to_owned(),
+                access_key_id: None,
+                secret_access_key: None,
+                age_recipients: Vec::new(),
+            },
             network: NetworkConfig {
                 allow_private: false,
                 connect_timeout_ms: amount(10_000),
@@ -195,6 +238,45 @@ impl Config {
     pub fn keys() -> Vec<String> {
         let defaults = Self::defaults(&BTreeMap::new());
         print::leaves(&defaults).into_iter().map(|(key, _)| key).collect()
+    }
+}
+
+impl BackupConfig {
+    /// The bucket that is set, if one is.
+    ///
+    /// # Errors
+    /// Which setting is missing.
+    pub fn bucket_settings(&self) -> Result<Option<BucketSettings>, String> {
+        match &self.bucket {
+            Some(address) => self.bucket_at(address.clone()).map(Some),
+            // Else somebody would believe that these are encrypted.
+            None if self.dir.is_some() && !self.age_recipients.is_empty() => Err(
+                "backup.age_recipients is set, and backups in a folder (backup.dir) are not encrypted: set backup.bucket \
+                 as well, or take the recipients out and put the folder on an encrypted disk."
+                    .to_owned(),
+            ),
+            None => Ok(None),
+        }
+    }
+
+    /// The bucket at `address`, with the service, key and recipients that are set.
+    ///
+    /// # Errors
+    /// Which setting is missing.
+    pub fn bucket_at(&self, address: BucketAddress) -> Result<BucketSettings, String> {
+        let key = |name: &str, key: &Option<Secret>| {
+            let key = key.clone().filter(|key| !key.is_empty());
+            let variable = name.to_uppercase().replace('.', "__");
+            key.ok_or_else(|| format!("{name} is not set, and {address} opens to a key alone: set it, or {VARIABLE_PREFIX}{variable}."))
+        };
+        Ok(BucketSettings {
+            access_key_id: key("backup.access_key_id", &self.access_key_id)?,
+            secret_access_key: key("backup.secret_access_key", &self.secret_access_key)?,
+            endpoint: self.endpoint.clone(),
+            region: self.region.clone(),
+            age_recipients: self.age_recipients.clone(),
+            address,
+        })
     }
 }
 

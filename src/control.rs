@@ -6,6 +6,7 @@
 //! print the same. Nothing here may answer to another user, or wait for a client without a limit.
 
 mod answer;
+mod bucket;
 mod client;
 mod place;
 mod server;
@@ -18,11 +19,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::{Entropy, SharedClock};
 use crate::domain::user::Role;
+use crate::http::HttpSettings;
 use crate::secret::Secret;
 use crate::store::Store;
 use crate::vault::Vault;
 
 pub use answer::{ConnectionReport, IncidentReport, StatusReport};
+pub use bucket::BucketAsked;
 pub use client::{Asked, ask};
 pub use server::serve;
 
@@ -49,6 +52,8 @@ pub struct Parts {
     pub setup_path: fn(&str) -> String,
     /// Rows that a query gives at most.
     pub row_cap: usize,
+    /// How calls to a bucket are made.
+    pub network: HttpSettings,
 }
 
 impl fmt::Debug for Parts {
@@ -100,8 +105,10 @@ pub enum Request {
     /// A backup of the data.
     Backup {
         /// The folder that it goes to, in which it gets a folder of its own; an absolute path.
-        to: std::path::PathBuf,
-        /// How many backups stay there; without it none is removed.
+        dir: Option<std::path::PathBuf>,
+        /// The bucket that it goes to.
+        bucket: Option<Box<BucketAsked>>,
+        /// How many backups stay in each; without it none is removed.
         keep: Option<u32>,
     },
     /// Connections and incidents, as JSON: a [`StatusReport`].

@@ -86,6 +86,7 @@ async fn answer_here(config: &Config, store: Store, request: Request) -> Result<
                 base_url: base_url(config),
                 setup_path: crate::web::setup_path,
                 row_cap: usize::try_from(config.store.row_cap.get()).unwrap_or(usize::MAX),
+                network: config.network.http_settings(),
             };
             parts.answer(request).await.map_err(CliError::Failed)
         }

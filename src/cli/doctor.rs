@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -13,6 +14,8 @@ use super::{CliError, Place, data, terminal};
 use crate::clock::{Clock as _, SystemClock, shifted};
 use crate::config::{Config, Loaded, process_environment};
 use crate::control::{Request, StatusReport};
+use crate::http::HttpTransport;
+use crate::store::backup::bucket::Bucket;
 use crate::vault::{KEY_FILE_NAME, KeySource, VAULT_FILE_NAME};
 
 /// This program is younger than that: a clock before it is wrong.
@@ -55,6 +58,7 @@ impl Line {
 pub async fn run(place: &Place) -> Result<(), CliError> {
     let loaded = place.load_quietly()?;
     let mut lines = machine_lines(&loaded);
+    lines.extend(bucket(&loaded.config).await);
     lines.extend(data_lines(&loaded.config).await);
     for line in &lines {
         let level = match line.level {
@@ -239,6 +243,36 @@ fn time_zone(loaded: &Loaded) -> Line {
         return Line::warn(CHECK, format!("{name}, because {KEY} is not set: reports count its days."));
     }
     Line::ok(CHECK, format!("{name}."))
+}
+
+/// Whether the bucket for backups opens to the key, where one is set.
+async fn bucket(config: &Config) -> Option<Line> {
+    const CHECK: &str = "backup bucket";
+    let settings = match config.backup.bucket_settings() {
+        Ok(settings) => settings?,
+        Err(problem) => return Some(Line::fail(CHECK, problem)),
+    };
+    let address = settings.address.to_string();
+    let is_encrypted = !settings.age_recipients.is_empty();
+    let looked = async {
+        let door = HttpTransport::new(config.network.http_settings()).map_err(|error| error.to_string())?;
+        let bucket = Bucket::open(settings, Arc::new(door)).map_err(|error| error.to_string())?;
+        bucket.backups().await.map_err(|error| error.to_string())
+    };
+    Some(match looked.await {
+        Err(problem) => Line::fail(CHECK, problem),
+        Ok(stored) if is_encrypted => {
+            Line::ok(CHECK, format!("{address} opens and holds {} backups.", stored.len()))
+        }
+        Ok(stored) => Line::warn(
+            CHECK,
+            format!(
+                "{address} opens and holds {} backups. New ones hold buyers' addresses in plain text: set \
+                 backup.age_recipients.",
+                stored.len()
+            ),
+        ),
+    })
 }
 
 /// What only the data can tell: asked here, or of the process that holds it.

@@ -88,7 +88,7 @@ enum Command {
     Config(config::ConfigCommand),
     /// Check that the data agrees with itself
     Verify,
-    /// Copy the data to a folder, also while the appliance runs
+    /// Copy the data to a folder or bucket, also while the appliance runs
     Backup(backup::BackupArgs),
     /// Put a backup in the place of the data; the appliance must not run
     Restore(restore::RestoreArgs),

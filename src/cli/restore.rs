@@ -1,26 +1,35 @@
-//! `eider restore`: puts a backup in the place of the data, which are moved aside. Nobody may use them meanwhile.
+//! `eider restore`: puts a backup in the place of the data, which are moved aside. Nobody may use them meanwhile. Where
+//! a bucket is named and no backup in it, it says which there are.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
 
+use super::backup::bucket_named;
 use super::{CliError, Place, data, terminal};
 use crate::app::store_options;
 use crate::channels::registry;
 use crate::clock::{Entropy, SharedClock, SystemClock};
-use crate::config::process_environment;
+use crate::config::{BucketAddress, BucketSettings, Config, process_environment};
+use crate::control::table;
 use crate::domain::id::ChannelName;
+use crate::http::HttpTransport;
 use crate::store::StoreError;
-use crate::store::restore::{RestoreOptions, Restored, restore};
+use crate::store::backup::bucket::{Bucket, named};
+use crate::store::restore::{Origin, RestoreOptions, Restored, restore};
 use crate::vault::KeySource;
 
 /// `eider restore …`
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
-    /// The backup: a folder that `eider backup` made
+    /// The backup: a folder that `eider backup` made, s3://BUCKET/PREFIX/NAME, or an archive that was downloaded from
+    /// there. Only the bucket, or nothing where `backup.bucket` is set: list what is there
     #[arg(value_name = "BACKUP")]
-    from: PathBuf,
+    from: Option<String>,
+    /// The file with the secret key that opens an encrypted backup, as `age-keygen` makes it
+    #[arg(long, value_name = "FILE")]
+    identity: Option<PathBuf>,
     /// Restore also where `verify` finds fault with the backup's data
     #[arg(long)]
     despite_findings: bool,
@@ -29,12 +38,16 @@ pub struct RestoreArgs {
 /// Runs it.
 pub async fn run(place: &Place, args: RestoreArgs) -> Result<(), CliError> {
     let loaded = place.load_quietly()?;
+    let from = match origin(&loaded.config, args.from, args.identity)? {
+        Asked::Restore(from) => from,
+        Asked::List(bucket) => return list(&bucket).await,
+    };
     let dir = &loaded.config.data.dir;
     data::make_folder(dir)?;
     let clock: SharedClock = Arc::new(SystemClock);
     let options = RestoreOptions {
         store: store_options(&loaded.config, &clock, &Arc::new(Entropy::from_os())),
-        from: args.from,
+        from,
         key: KeySource::from_environment(&process_environment()).map_err(CliError::failed)?,
         tokens_rotate,
         despite_findings: args.despite_findings,
@@ -50,6 +63,69 @@ pub async fn run(place: &Place, args: RestoreArgs) -> Result<(), CliError> {
         }
         Err(error) => Err(CliError::failed(error)),
     }
+}
+
+/// What is asked for.
+enum Asked {
+    Restore(Origin),
+    List(Bucket),
+}
+
+fn origin(config: &Config, from: Option<String>, identity: Option<PathBuf>) -> Result<Asked, CliError> {
+    let Some(from) = from else {
+        let settings = config.backup.bucket_settings().map_err(CliError::Usage)?;
+        let settings = settings.ok_or_else(|| {
+            CliError::Usage(
+                "No backup is named: give the folder that `eider backup` made, or an address s3://…"
+                    .to_owned(),
+            )
+        })?;
+        return open(config, settings).map(Asked::List);
+    };
+    if !from.starts_with(BucketAddress::SCHEME) {
+        let path = PathBuf::from(from);
+        let from =
+            if path.is_file() { Origin::Archive { file: path, identity } } else { Origin::Folder(path) };
+        return Ok(Asked::Restore(from));
+    }
+    let name = from.rsplit_once('/').and_then(|(place, name)| Some((place, named(name)?)));
+    let place = name.as_ref().map_or(from.as_str(), |(place, _)| place);
+    let Some(settings) = bucket_named(&config.backup, place)? else {
+        return Err(CliError::Usage(format!("{from} names no bucket.")));
+    };
+    let bucket = open(config, settings)?;
+    Ok(match name {
+        Some((_, name)) => Asked::Restore(Origin::Bucket { bucket, name, identity }),
+        None => Asked::List(bucket),
+    })
+}
+
+fn open(config: &Config, settings: BucketSettings) -> Result<Bucket, CliError> {
+    let door = HttpTransport::new(config.network.http_settings()).map_err(CliError::failed)?;
+    Bucket::open(settings, Arc::new(door)).map_err(CliError::failed)
+}
+
+/// What is in the bucket, newest first.
+async fn list(bucket: &Bucket) -> Result<(), CliError> {
+    let stored = bucket.backups().await.map_err(CliError::failed)?;
+    if stored.is_empty() {
+        terminal::say("There is no backup.");
+        return Ok(());
+    }
+    let rows: Vec<Vec<String>> = stored
+        .iter()
+        .map(|stored| {
+            vec![
+                bucket.address_of(&stored.name),
+                stored.created_at.to_string(),
+                stored.size_bytes.to_string(),
+                if stored.is_encrypted { "encrypted" } else { "" }.to_owned(),
+            ]
+        })
+        .collect();
+    terminal::print(table::aligned(&["backup", "made at", "bytes", ""], &rows).as_bytes())?;
+    terminal::say("Name one of them to restore it.");
+    Ok(())
 }
 
 fn tokens_rotate(channel: &ChannelName) -> bool {

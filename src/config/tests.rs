@@ -166,3 +166,51 @@ fn a_secret_is_printed_redacted() {
     let printed = print::as_toml(&Settings { token: Secret::new("hunter2") }, |_| "default");
     assert_eq!(printed, "token = \"[redacted]\"  # default\n");
 }
+
+#[test]
+fn a_bucket_for_backups_is_named_with_its_key_which_is_never_printed() {
+    const RECIPIENT: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    let variables = [
+        ("EIDER__BACKUP__BUCKET", "s3://backups/shop/eider/"),
+        ("EIDER__BACKUP__ENDPOINT", "https://s3.example.com:9000"),
+        ("EIDER__BACKUP__ACCESS_KEY_ID", "AKPLAIN"),
+        ("EIDER__BACKUP__SECRET_ACCESS_KEY", "hunter2"),
+        ("EIDER__BACKUP__AGE_RECIPIENTS", RECIPIENT),
+    ];
+    let all = loaded("", &variables).unwrap();
+    let printed = all.print();
+    assert!(!printed.contains("AKPLAIN") && !printed.contains("hunter2"), "{printed}");
+    assert!(
+        printed.contains("secret_access_key = \"[redacted]\"") && printed.contains(RECIPIENT),
+        "{printed}"
+    );
+    let settings = all.config.backup.bucket_settings().unwrap().unwrap();
+    assert_eq!((settings.address.name(), settings.address.prefix()), ("backups", "shop/eider"));
+    assert_eq!(settings.secret_access_key.expose(), "hunter2");
+    let told = |left_out: usize| {
+        let some: Vec<_> = variables
+            .iter()
+            .enumerate()
+            .filter(|(index, _)| *index != left_out)
+            .map(|(_, pair)| *pair)
+            .collect();
+        loaded("", &some).unwrap().config.backup.bucket_settings()
+    };
+    assert!(told(3).unwrap_err().contains("EIDER__BACKUP__SECRET_ACCESS_KEY"));
+    assert!(told(0).unwrap().is_none());
+
+    let unencrypted = [("EIDER__BACKUP__DIR", "/b"), ("EIDER__BACKUP__AGE_RECIPIENTS", RECIPIENT)];
+    let unencrypted = loaded("", &unencrypted).unwrap().config.backup.bucket_settings().unwrap_err();
+    assert!(unencrypted.contains("are not encrypted"), "{unencrypted}");
+    for (variable, value, expected) in [
+        ("EIDER__BACKUP__BUCKET", "backups", "such as \"s3://backups/eider\""),
+        ("EIDER__BACKUP__BUCKET", "s3://backups/../x", "single slashes"),
+        ("EIDER__BACKUP__BUCKET", "s3://b", "such as \"s3://backups/eider\""),
+        ("EIDER__BACKUP__ENDPOINT", "s3.example.com", "such as \"https://s3.example.com/\""),
+        ("EIDER__BACKUP__AGE_RECIPIENTS", "age1hunter2", "expected public keys"),
+        ("EIDER__BACKUP__AGE_RECIPIENTS", "AGE-SECRET-KEY-1HUNTER2", "this is a secret key"),
+    ] {
+        let told = message("", &[(variable, value)]);
+        assert!(told.contains(expected) && !told.to_lowercase().contains("hunter2"), "{told}");
+    }
+}

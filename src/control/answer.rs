@@ -1,15 +1,18 @@
 //! What each request does and says. The output is for the person or script that ran the command.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Parts, Reply, Request, SETUP_LINK_LIFE, SqlFormat, table};
+use super::{BucketAsked, Parts, Reply, Request, SETUP_LINK_LIFE, SqlFormat, table};
 use crate::clock::shifted;
 use crate::domain::id::UserId;
 use crate::domain::user::Role;
+use crate::http::HttpTransport;
 use crate::secret::Secret;
+use crate::store::backup::Destination;
+use crate::store::backup::bucket::Bucket;
 use crate::store::{StoreError, WriteLane, connections, incidents, sessions};
 use crate::vault::{Document, User, VaultError, hash_password};
 
@@ -74,7 +77,7 @@ impl Parts {
             Request::UserList => Ok(self.list_users()),
             Request::TokenCreate { name, role } => self.create_token(name, role).await,
             Request::Verify => self.verify().await,
-            Request::Backup { to, keep } => self.back_up(&to, keep).await,
+            Request::Backup { dir, bucket, keep } => self.back_up(dir, bucket, keep).await,
             Request::Status => self.status().await,
         }
         .map_err(|error| error.0)
@@ -202,10 +205,26 @@ impl Parts {
         Ok(reply)
     }
 
-    async fn back_up(&self, to: &Path, keep: Option<u32>) -> Result<Reply, Refusal> {
-        let backup = self.store.back_up(to, keep).await?;
+    async fn back_up(
+        &self,
+        dir: Option<PathBuf>,
+        bucket: Option<Box<BucketAsked>>,
+        keep: Option<u32>,
+    ) -> Result<Reply, Refusal> {
+        let bucket = match bucket {
+            Some(asked) => {
+                let door = HttpTransport::new(self.network.clone());
+                let door = door.map_err(|error| Refusal(format!("The bucket cannot be called: {error}.")))?;
+                Some(Bucket::open((*asked).into(), Arc::new(door))?)
+            }
+            None => None,
+        };
+        let backup = self.store.deliver_backup(&Destination { dir, bucket, keep }).await?;
         let orders = backup.manifest.tables.get("main.orders").copied().unwrap_or_default();
-        let mut reply = Reply::text(format!("{}\n", backup.path.display())).with_note(format!(
+        let path = backup.path.as_ref().map(|path| format!("{}\n", path.display()));
+        let address = backup.uploaded.as_ref().map(|uploaded| format!("{}\n", uploaded.address));
+        let places: String = path.into_iter().chain(address).collect();
+        let mut reply = Reply::text(places).with_note(format!(
             "{orders} orders, {} bytes, in {} ms; the copy opens and holds every row. It does not hold the vault's key: \
              keep that elsewhere.",
             backup.manifest.size_bytes(),
@@ -213,6 +232,15 @@ impl Parts {
         ));
         for removed in &backup.removed {
             reply = reply.with_note(format!("Removed {}.", removed.display()));
+        }
+        if let Some(uploaded) = backup.uploaded {
+            reply = reply.with_note(format!("{} bytes went into the bucket.", uploaded.size_bytes));
+            for removed in &uploaded.removed {
+                reply = reply.with_note(format!("Removed {removed}."));
+            }
+            if let Some(why) = uploaded.not_removed {
+                reply = reply.with_note(format!("The backup is there, and older ones stay: {why}"));
+            }
         }
         Ok(reply)
     }

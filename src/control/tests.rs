@@ -30,7 +30,16 @@ fn parts(dir: &Path) -> Parts {
     let vault = Arc::new(Vault::open(dir, &KeySource::DataFolder).unwrap());
     let base_url = "http://127.0.0.1:8080/".to_owned();
     let setup_path = |token: &str| format!("setup/{token}");
-    Parts { store, vault, clock: Arc::new(SystemClock), entropy, base_url, setup_path, row_cap: 100 }
+    Parts {
+        store,
+        vault,
+        clock: Arc::new(SystemClock),
+        entropy,
+        base_url,
+        setup_path,
+        row_cap: 100,
+        network: HttpSettings::default(),
+    }
 }
 
 fn add_user(name: &str) -> Request {

@@ -4,7 +4,10 @@
 //! A folder named `eider-…` is a whole backup: it is written under another name and renamed when all of it is durable
 //! and checked. Restoring is `restore.rs`.
 
+mod archive;
+pub mod bucket;
 mod copy;
+mod delivery;
 mod manifest;
 mod schedule;
 
@@ -27,10 +30,11 @@ use super::migrate::{self, EngineLimits};
 use super::reader::Read;
 use super::values::get;
 use super::writer::FileHold;
-use super::{FILE_NAME, Store, TEMP_NAME};
+use super::{FILE_NAME, STAGING_NAME, Store, TEMP_NAME};
 use crate::vault::VAULT_FILE_NAME;
 
 pub(super) use copy::{Copied, copy};
+pub use delivery::{Delivered, Destination};
 pub(super) use manifest::FORMAT;
 pub use manifest::{MANIFEST_NAME, Manifest, ManifestFile};
 pub use schedule::{Schedule, run_schedule};
@@ -66,8 +70,19 @@ impl Store {
     /// # Errors
     /// What the database or the disk says, and what to do. No folder with a backup's name is left then.
     pub async fn back_up(&self, to: &Path, keep: Option<u32>) -> Result<Backup, StoreError> {
-        let started = Instant::now();
         let turn = Turn::take(self)?;
+        let (backup, _turn) = self.make_backup(turn, to, keep).await?;
+        Ok(backup)
+    }
+
+    /// Makes it, and gives the turn back to who has more to do with it.
+    async fn make_backup(
+        &self,
+        turn: Turn,
+        to: &Path,
+        keep: Option<u32>,
+    ) -> Result<(Backup, Turn), StoreError> {
+        let started = Instant::now();
         let caller = Caller::new();
         let target = {
             let (store, to) = (self.clone(), to.to_owned());
@@ -76,7 +91,7 @@ impl Store {
         let hold = self.inner.writer.hold_file().await?;
         let (store, wanted) = (self.clone(), caller.flag());
         // The turn ends where the work ends, also where the caller is gone long before.
-        let (mut backup, _turn) = blocking(move || {
+        let (mut backup, turn) = blocking(move || {
             let turn = turn;
             let part = Part::make(&target.dir, &store.installation().id, target.now)?;
             let job = Job { store: &store, target: &target, part: part.path(), wanted: &wanted };
@@ -92,7 +107,7 @@ impl Store {
             backup.removed = blocking(move || remove_older(&dir, &installation, keep)).await?;
         }
         backup.duration = started.elapsed();
-        Ok(backup)
+        Ok((backup, turn))
     }
 }
 
@@ -119,6 +134,12 @@ pub fn backups(dir: &Path, installation: &str) -> Result<Vec<(PathBuf, Manifest)
     }
     found.sort_by(|left, right| right.1.created_at.cmp(&left.1.created_at).then(right.0.cmp(&left.0)));
     Ok(found)
+}
+
+/// Unpacks the archive `file` into the new folder `to`.
+pub(super) fn unpack_file(file: &Path, to: &Path, identity: Option<&Path>) -> Result<(), StoreError> {
+    let opened = File::open(file).map_err(|error| cannot("read", file, &error))?;
+    archive::unpack(opened, &file.display().to_string(), to, archive::Keys(identity)).map(drop)
 }
 
 /// Copies the database as of now to the new file `to`, while commits go on.
@@ -262,7 +283,7 @@ impl Target {
             .map_err(|error| cannot("make the folder", to, &error))?;
         let dir = to.canonicalize().map_err(|error| cannot("find", to, &error))?;
         let data = shared.dir.canonicalize().map_err(|error| cannot("find", &shared.dir, &error))?;
-        if dir.starts_with(&data) {
+        if dir.starts_with(&data) && dir != data.join(STAGING_NAME) {
             return Err(StoreError::Invalid(format!(
                 "{} lies inside the data folder {}: what harms that folder would harm the backup too. Choose a folder \
                  outside, best on another disk.",
@@ -287,6 +308,11 @@ fn check_room(store: &Store, dir: &Path, data: &Path) -> Result<(), StoreError> 
     if device(dir) == device(data) {
         needed = needed.saturating_add(shared.free_space_floor_bytes);
     }
+    check_free(dir, needed)
+}
+
+/// Refuses where so many bytes do not fit into `dir`.
+fn check_free(dir: &Path, needed: u64) -> Result<(), StoreError> {
     let stat = rustix::fs::statvfs(dir).map_err(|error| cannot("look at the room in", dir, &error.into()))?;
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     if free >= needed {

@@ -62,6 +62,8 @@ const FILE_NAME: &str = "eider.duckdb";
 const LOCK_NAME: &str = "eider.lock";
 /// Where the database may spill, in the data folder.
 const TEMP_NAME: &str = "tmp";
+/// Where a backup lies, in the data folder, that is on its way into a bucket.
+const STAGING_NAME: &str = "backup.part";
 /// Random characters of an installation's id.
 const INSTALLATION_ID_BYTES: usize = 9;
 /// Where the counts of write times are parted, in seconds.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use duckdb::{AccessMode, params};
 use jiff::Timestamp;
 
+use super::backup::bucket::Bucket;
 use super::backup::{self, MANIFEST_NAME, Manifest, cannot, check_copy, copy, time_name};
 use super::error::StoreError;
 use super::files;
@@ -30,18 +31,44 @@ use crate::vault::{KEY_FILE_NAME, KeySource, VAULT_FILE_NAME, Vault, VaultError}
 /// What was there lies in a folder of this name and the time.
 pub(super) const ASIDE_PREFIX: &str = "before-restore-";
 
+/// A backup that comes from elsewhere, in the stage.
+const FETCHED_NAME: &str = "fetched";
+
 /// How to restore.
 pub struct RestoreOptions {
     /// The data folder and how its database is opened.
     pub store: StoreOptions,
-    /// The backup's folder.
-    pub from: PathBuf,
+    /// The backup.
+    pub from: Origin,
     /// Where the vault's key comes from.
     pub key: KeySource,
     /// Whether a channel's tokens are replaced as they are used, so that those in a backup may be dead.
     pub tokens_rotate: fn(&ChannelName) -> bool,
     /// Restores also what `verify` finds fault with.
     pub despite_findings: bool,
+}
+
+/// Where a backup comes from.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// A folder that `eider backup` made.
+    Folder(PathBuf),
+    /// An archive as it lies in a bucket, as a file, and the file with the secret keys that open it.
+    Archive {
+        /// The file.
+        file: PathBuf,
+        /// The keys.
+        identity: Option<PathBuf>,
+    },
+    /// A backup in a bucket, and the file with the secret keys that open it.
+    Bucket {
+        /// The bucket.
+        bucket: Bucket,
+        /// The backup's name there.
+        name: String,
+        /// The keys.
+        identity: Option<PathBuf>,
+    },
 }
 
 /// What was restored.
@@ -114,9 +141,12 @@ pub(super) fn finish(dir: &Path) -> Result<(), StoreError> {
 /// Checks the backup and makes it ready beside the present data. When this returns well, it is what counts.
 async fn prepare(options: &RestoreOptions) -> Result<Restored, StoreError> {
     let dir = &options.store.dir;
-    let (from, target) = (options.from.clone(), dir.clone());
     let present = present(options)?;
+    let (from, target) = (fetched(options).await?, dir.clone());
     let manifest = backup::blocking(move || stage(&from, &target)).await?;
+    // Only what was fetched lies there, and it is copied.
+    swap::remove(&dir.join(swap::STAGE_NAME).join(FETCHED_NAME))
+        .map_err(|error| cannot("remove the downloaded backup in", dir, &error))?;
     let mut restored = Restored {
         epoch: 0,
         aside: None,
@@ -133,6 +163,20 @@ async fn prepare(options: &RestoreOptions) -> Result<Restored, StoreError> {
     swap::commit(dir, &aside).map_err(|error| cannot("replace the data in", dir, &error))?;
     restored.aside = Some(dir.join(aside));
     Ok(restored)
+}
+
+/// The backup as a folder: where it lies elsewhere, it is brought beside the data first.
+async fn fetched(options: &RestoreOptions) -> Result<PathBuf, StoreError> {
+    let to = options.store.dir.join(swap::STAGE_NAME).join(FETCHED_NAME);
+    match &options.from {
+        Origin::Folder(folder) => return Ok(folder.clone()),
+        Origin::Archive { file, identity } => {
+            let (file, identity, to) = (file.clone(), identity.clone(), to.clone());
+            backup::blocking(move || backup::unpack_file(&file, &to, identity.as_deref())).await?;
+        }
+        Origin::Bucket { bucket, name, identity } => bucket.fetch(name, &to, identity.clone()).await?,
+    }
+    Ok(to)
 }
 
 /// Two within a second get a number.
@@ -162,7 +206,7 @@ fn stage(from: &Path, dir: &Path) -> Result<Manifest, StoreError> {
     make(&data)?;
     check_room(&manifest, dir)?;
     for file in &manifest.files {
-        if !is_expected(&file.path) {
+        if !Manifest::may_name(&file.path) {
             return Err(StoreError::Invalid(format!(
                 "{} names {}, which no backup holds: nothing was restored.",
                 from.join(MANIFEST_NAME).display(),
@@ -188,15 +232,6 @@ fn stage(from: &Path, dir: &Path) -> Result<Manifest, StoreError> {
     }
     check_copy(&data.join(FILE_NAME), &dir.join(swap::STAGE_NAME), &manifest.tables)?;
     Ok(manifest)
-}
-
-/// A manifest is somebody's text: it may not name what lies elsewhere.
-fn is_expected(path: &Path) -> bool {
-    let is_plain = path.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-    is_plain
-        && (path == Path::new(FILE_NAME)
-            || path == Path::new(VAULT_FILE_NAME)
-            || path.starts_with(files::FOLDER_NAME))
 }
 
 fn check_room(manifest: &Manifest, dir: &Path) -> Result<(), StoreError> {

@@ -35,6 +35,10 @@ fn the_sample_file_holds_every_setting_with_its_default() {
     expected.data.dir.clone_from(&loaded.config.data.dir);
     expected.store.memory_limit.clone_from(&loaded.config.store.memory_limit);
     expected.backup.dir.clone_from(&loaded.config.backup.dir);
+    expected.backup.bucket.clone_from(&loaded.config.backup.bucket);
+    expected.backup.endpoint.clone_from(&loaded.config.backup.endpoint);
+    expected.backup.access_key_id.clone_from(&loaded.config.backup.access_key_id);
+    expected.backup.secret_access_key.clone_from(&loaded.config.backup.secret_access_key);
     assert_eq!(loaded.config, expected);
 }
 

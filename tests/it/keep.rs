@@ -69,6 +69,9 @@ fn where_no_folder_is_named_the_setting_is_asked_for() {
     let dir = tempfile::tempdir().unwrap();
     let output = eider(dir.path(), &["backup"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(text(&output.stderr).contains("backup.dir"));
+    assert!(text(&output.stderr).contains("backup.dir or backup.bucket"));
+    let output = eider(dir.path(), &["backup", "--to", "s3://backups/eider"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("EIDER__BACKUP__ACCESS_KEY_ID"));
     assert!(failed(eider(dir.path(), &["restore", "nowhere"])).contains("is no backup"));
 }

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::store::error::StoreError;
+use crate::store::{FILE_NAME, files};
+use crate::vault::VAULT_FILE_NAME;
 
 /// Its name in the backup.
 pub const MANIFEST_NAME: &str = "manifest.json";
@@ -52,6 +54,15 @@ impl Manifest {
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
+    }
+
+    /// False for what no backup holds. A manifest is somebody's text: it may not name what lies elsewhere.
+    pub(in crate::store) fn may_name(path: &Path) -> bool {
+        let is_plain = path.components().all(|part| matches!(part, Component::Normal(_)));
+        is_plain
+            && (path == Path::new(FILE_NAME)
+                || path == Path::new(VAULT_FILE_NAME)
+                || path.starts_with(files::FOLDER_NAME))
     }
 
     /// Reads the manifest of the backup in `dir`.

@@ -216,7 +216,8 @@ async fn scheduled(dir: &Path, start: Timestamp, to: &Path, count: i64) -> (Stor
     });
     let shared: SharedClock = clock.clone();
     let store = Store::open(StoreOptions { clock: shared.clone(), ..options(dir) }).unwrap();
-    let schedule = Schedule { dir: to.to_owned(), every: Duration::from_secs(3_600), keep: 2 };
+    let to = Destination { dir: Some(to.to_owned()), bucket: None, keep: Some(2) };
+    let schedule = Schedule { to, every: Duration::from_secs(3_600) };
     run_schedule(store.clone(), shared, schedule, stopped).await;
     let slept = clock.slept.lock().unwrap().clone();
     (store, slept)

@@ -57,7 +57,7 @@ impl Scene {
     fn in_folder(&self, dir: &Path) -> RestoreOptions {
         RestoreOptions {
             store: options(dir),
-            from: self.backup.path.clone(),
+            from: Origin::Folder(self.backup.path.clone()),
             key: KeySource::DataFolder,
             tokens_rotate: |_| false,
             despite_findings: false,
