@@ -37,7 +37,8 @@ def ask(url, body=None, token=None):
 
 
 def seconds(text):
-    return datetime.datetime.fromisoformat(text[:19] + "+00:00").timestamp()
+    # To the microsecond: more digits than that are more than Python reads.
+    return datetime.datetime.fromisoformat(text.removesuffix("Z")[:26] + "+00:00").timestamp()
 
 
 class Platforms:
