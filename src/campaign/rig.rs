@@ -310,8 +310,8 @@ impl Rig {
     fn plan_start(&self, is_restored: bool, down_s: u64) {
         let died = Fault::CrashAtCommit;
         match self.field.below(4) {
-            0 if is_restored => self.field.aim_at_start(Fault::ServerError, "getOrders", Side::Before, 0),
-            1 if is_restored => self.field.aim_at_start(Fault::Stale, "getOrders", Side::After, 0),
+            0 | 1 if is_restored => self.field.aim_at_start(Fault::ServerError, "getOrders", Side::Before, 0),
+            2 if is_restored => self.field.aim_at_start(Fault::Stale, "getOrders", Side::After, 0),
             0 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, "searchOrders", Side::Before, 2),
             1 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, "searchOrders", Side::During, 2),
             2 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, "getOrders", Side::Before, 2),
