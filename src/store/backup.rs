@@ -30,7 +30,7 @@ use super::migrate::{self, EngineLimits};
 use super::reader::Read;
 use super::values::get;
 use super::writer::FileHold;
-use super::{FILE_NAME, STAGING_NAME, Store, TEMP_NAME};
+use super::{FILE_NAME, Store, TEMP_NAME};
 use crate::vault::VAULT_FILE_NAME;
 
 pub(super) use copy::{Copied, copy};
@@ -71,7 +71,7 @@ impl Store {
     /// What the database or the disk says, and what to do. No folder with a backup's name is left then.
     pub async fn back_up(&self, to: &Path, keep: Option<u32>) -> Result<Backup, StoreError> {
         let turn = Turn::take(self)?;
-        let (backup, _turn) = self.make_backup(turn, to, keep).await?;
+        let (backup, _turn) = self.make_backup(turn, to, Place::Outside, keep).await?;
         Ok(backup)
     }
 
@@ -80,13 +80,14 @@ impl Store {
         &self,
         turn: Turn,
         to: &Path,
+        place: Place,
         keep: Option<u32>,
     ) -> Result<(Backup, Turn), StoreError> {
         let started = Instant::now();
         let caller = Caller::new();
         let target = {
             let (store, to) = (self.clone(), to.to_owned());
-            blocking(move || Target::prepare(&store, &to)).await?
+            blocking(move || Target::prepare(&store, &to, place)).await?
         };
         let hold = self.inner.writer.hold_file().await?;
         let (store, wanted) = (self.clone(), caller.flag());
@@ -267,6 +268,15 @@ impl Drop for Caller {
     }
 }
 
+/// Whether a backup stays where it is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It stays, so it must not lie in the data folder.
+    Outside,
+    /// It is on its way, and goes away again.
+    Staging,
+}
+
 /// Where the backup goes, looked at before anything is held up.
 struct Target {
     dir: PathBuf,
@@ -274,7 +284,7 @@ struct Target {
 }
 
 impl Target {
-    fn prepare(store: &Store, to: &Path) -> Result<Self, StoreError> {
+    fn prepare(store: &Store, to: &Path, place: Place) -> Result<Self, StoreError> {
         let shared = &store.inner.shared;
         DirBuilder::new()
             .recursive(true)
@@ -283,7 +293,7 @@ impl Target {
             .map_err(|error| cannot("make the folder", to, &error))?;
         let dir = to.canonicalize().map_err(|error| cannot("find", to, &error))?;
         let data = shared.dir.canonicalize().map_err(|error| cannot("find", &shared.dir, &error))?;
-        if dir.starts_with(&data) && dir != data.join(STAGING_NAME) {
+        if place == Place::Outside && dir.starts_with(&data) {
             return Err(StoreError::Invalid(format!(
                 "{} lies inside the data folder {}: what harms that folder would harm the backup too. Choose a folder \
                  outside, best on another disk.",

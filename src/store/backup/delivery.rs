@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::bucket::{Bucket, Uploaded};
-use super::{Backup, Manifest, Turn, backups, blocking, cannot};
+use super::{Backup, Manifest, Place, Turn, backups, blocking, cannot};
 use crate::store::error::StoreError;
 use crate::store::{STAGING_NAME, Store};
 
@@ -50,7 +50,7 @@ impl Store {
         let turn = Turn::take(self)?;
         let mut delivered = match &to.dir {
             Some(dir) => {
-                let (backup, turn) = self.make_backup(turn, dir, to.keep).await?;
+                let (backup, turn) = self.make_backup(turn, dir, Place::Outside, to.keep).await?;
                 self.upload_backup(turn, to, backup).await?
             }
             None => self.deliver_staged(turn, to).await?,
@@ -121,8 +121,10 @@ impl Store {
                 "There is no place for the backup: set backup.dir or backup.bucket.".to_owned(),
             ));
         };
+        // First, so that a bucket that cannot be used does not cost a whole copy each time.
+        bucket.backups().await?;
         let staging = Staging::begin(self.dir().join(STAGING_NAME))?;
-        let (backup, turn) = self.make_backup(turn, &staging.0, None).await?;
+        let (backup, turn) = self.make_backup(turn, &staging.0, Place::Staging, None).await?;
         let uploaded = upload(bucket, &backup.path, &backup.manifest, to.keep).await?;
         drop(staging);
         drop(turn);

@@ -342,6 +342,7 @@ async fn a_bucket_that_does_not_answer_costs_the_folder_nothing() {
     assert_eq!((fs::read_dir(&dir).unwrap().count(), there.names().len()), (1, 2));
     // Once more changes nothing; one that is old is followed by the next.
     assert_eq!(bench.store.deliver_backup_unless(&to, at(-60)).await.unwrap().uploaded, made.uploaded);
+    bench.import(vec![item(facts("O", 1))]).await;
     let told = bench.store.deliver_backup_unless(&to, at(0)).await.unwrap_err().to_string();
     assert!(told.contains("another backup of the same second"), "{told}");
     assert_eq!((fs::read_dir(&dir).unwrap().count(), there.names().len()), (2, 2));
