@@ -168,7 +168,7 @@ async fn answers_that_are_no_answers_are_named_and_asked_for_again() {
 /// Runs the rest of the command line where no file may grow beyond so many bytes. The signal that says so is ignored,
 /// so that a write fails as on a full disk.
 fn limited(bytes: u64) -> [String; 4] {
-    let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", bytes.div_ceil(1024));
+    let script = format!("trap '' XFSZ; ulimit -S -f {}; exec \"$0\" \"$@\"", bytes.div_ceil(1024));
     ["bash".to_owned(), "-c".to_owned(), script, String::new()]
 }
 

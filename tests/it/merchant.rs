@@ -374,7 +374,7 @@ async fn compares_a_day(merchant: &Merchant) {
 
     let since = yesterday.strftime("%Y-%m-%dT%H:%M").to_string();
     let running = merchant.submits("/connections/2/replay", &[("from", &since)]).await;
-    running.says(&["is read again", "Changed since"]);
+    running.says(&["Times that were read again", "ada asked to read everything again"]);
     merchant.waits_for(path, "Finished").await.says(&["ada"]);
     assert_eq!(merchant.opens(&list).await.texts("#orders tbody tr").len(), 1, "read twice, held once");
     merchant.opens("/parked").await.says(&["Nothing is parked"]);
