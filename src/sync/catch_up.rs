@@ -103,8 +103,11 @@ impl Engine {
         let cursor = Cursor { updated_until: Some(from), window: None };
         let cursor_json = serde_json::to_string(&cursor).map_err(|error| error.to_string())?;
         let by = actor.to_owned();
-        let text =
-            format!("{actor} asked to read everything again that {} changed since {from}.", connection.alias);
+        let since = self.time_text(from);
+        let text = format!(
+            "{actor} asked to read everything again that {} changed since {since}.",
+            connection.alias
+        );
         let running = self
             .store()
             .write(WriteLane::Interactive, move |tx| {
@@ -120,7 +123,7 @@ impl Engine {
         match running {
             Some(running) if running.from != from => Err(format!(
                 "A replay from {} is under way. Wait until it has finished, then ask again.",
-                running.from
+                self.time_text(running.from)
             )),
             Some(_) | None => {
                 self.run_soon(id, Job::Replay);
@@ -168,6 +171,11 @@ impl Engine {
             ));
         }
         Ok(connection)
+    }
+
+    /// A moment as people read it, in the merchant's zone.
+    pub(super) fn time_text(&self, at: Timestamp) -> String {
+        at.to_zoned(self.store().zone().clone()).strftime("%Y-%m-%d %H:%M").to_string()
     }
 
     fn run_soon(&self, id: ConnectionId, job: Job) {

@@ -98,8 +98,8 @@ impl Engine {
         actor: &str,
     ) -> Result<(), StoreError> {
         let Sorted { items, read, still } = sorted;
+        let arrived: Vec<String> = read.iter().map(|(_, parked)| self.time_text(parked.parked_at)).collect();
         let (id, now, actor) = (connection.id, self.now(), actor.to_owned());
-        let zone = self.store().zone().clone();
         let batch = ImportBatch {
             connection: connection.clone(),
             is_bulk: items.len() > 20,
@@ -114,12 +114,11 @@ impl Engine {
                 let outcome = orders::import(tx, &batch)?;
                 let ids: Vec<String> = read.iter().map(|(one, _)| one.external_id.clone()).collect();
                 let numbers = orders::numbers(tx, id, &ids)?;
-                for (one, parked) in &read {
+                for ((one, _), arrived) in read.iter().zip(&arrived) {
                     let order_no = numbers.get(&one.external_id).copied();
                     orders::mark_replayed(tx, one.payload_id, order_no, now)?;
-                    let day = parked.parked_at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M");
                     let text =
-                        format!("A payload that could not be read on {day} can be read now and is in.");
+                        format!("A payload that could not be read on {arrived} can be read now and is in.");
                     let event = NewEvent::new(EventKind::Unparked, text);
                     events::add(tx, order_no, Some(id), &event, &actor, Some(one.payload_id), now)?;
                 }

@@ -34,6 +34,8 @@ const SETTLE: SignedDuration = SignedDuration::from_mins(10);
 const AWAITED_DAYS_MAX: usize = 7;
 /// Between two looks for a day that is due.
 const INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// The same while the first import runs, or somebody waits for a day that the polls are not past yet.
+const WAITING_INTERVAL: Duration = Duration::from_secs(60);
 /// Missing orders that are fetched before they are written.
 const FETCHED_AT_ONCE: usize = 20;
 /// A day whose later pages the platform refuses begins anew so often before that is an error.
@@ -106,7 +108,10 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
         since: history_start(connection),
         complete_until: polled.and_then(|state| state.complete_until),
     };
-    let Some(walk) = under_way.or_else(|| next_day(&days, &place)) else { return Ok(Ran::Idle(INTERVAL)) };
+    let Some(walk) = under_way.or_else(|| next_day(&days, &place)) else {
+        let is_soon = is_anybody_waiting || place.complete_until.is_none();
+        return Ok(Ran::Idle(if is_soon { WAITING_INTERVAL } else { INTERVAL }));
+    };
     let is_awaited = walk.is_awaited;
     let interval_min = compare_page(engine, connection, walk).await?;
     // What nobody waits for is spread, so that the quota is there when somebody does.

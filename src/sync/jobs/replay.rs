@@ -52,7 +52,7 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
 /// Says on the connection's timeline what it came to.
 async fn finish(engine: &Engine, connection: &Connection, begun: Replay) -> Result<(), EngineError> {
     let (id, now) = (connection.id, engine.now());
-    let (from, alias) = (begun.from, connection.alias.clone());
+    let (from, alias) = (engine.time_text(begun.from), connection.alias.clone());
     engine
         .store()
         .write(WriteLane::Bulk, move |tx| {
