@@ -46,6 +46,10 @@ fn reason(settings: &BucketSettings, error: &object_store::Error) -> (String, St
             format!("the bucket “{name}” is not in region {} ({code})", settings.region),
             "Correct backup.region.".to_owned(),
         ),
+        // A list that is refused comes as no kind of its own: only the code tells.
+        "AccessDenied" | "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" => {
+            (format!("the bucket refuses the key ({code})"), keys.to_owned())
+        }
         _ => match error {
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
                 let code = if code.is_empty() { "403" } else { code };
