@@ -4,9 +4,12 @@
 //! never decides, never keeps anything but tokens and pace: it turns one request of ours into calls, and their
 //! answers into facts. Whatever fails is a [`ChannelError`] that names the recovery.
 
+pub mod after_sale;
+pub mod consent;
 pub mod error;
 pub mod pace;
 pub mod registry;
+pub mod webhooks;
 
 #[cfg(test)]
 mod conformance;
@@ -83,6 +86,18 @@ pub trait Connector: Send + Sync + fmt::Debug {
     }
     /// Reads listings.
     fn catalogue(&self) -> Option<&dyn Catalogue> {
+        None
+    }
+    /// Cancels orders.
+    fn cancellation(&self) -> Option<&dyn after_sale::Cancellation> {
+        None
+    }
+    /// Gives money back.
+    fn refunds(&self) -> Option<&dyn after_sale::Refunds> {
+        None
+    }
+    /// Reads what the platform pushes.
+    fn webhooks(&self) -> Option<&dyn webhooks::Webhooks> {
         None
     }
     /// Tests the connection.
@@ -370,7 +385,8 @@ pub trait ShopOrders: Send + Sync {
 /// Takes shipments for orders that came from here.
 #[async_trait]
 pub trait Fulfilment: Send + Sync {
-    /// Tells of a parcel. Telling again with the same parcel number is the same parcel: safe to repeat.
+    /// Tells of a parcel. Where [`Self::told_parcels`] gives none, telling again with the same parcel number is the
+    /// same parcel: safe to repeat.
     ///
     /// # Errors
     /// See [`ChannelError`]; `Reject` with [`error::RejectKind::AlreadyDone`] where the platform says that it
@@ -380,6 +396,20 @@ pub trait Fulfilment: Send + Sync {
         order: &FulfilmentOrder,
         shipment: &ShipmentDraft,
     ) -> Result<(), ChannelError>;
+
+    /// The parcels that the platform lists of an order, read from the platform now. `None` where telling twice is the
+    /// same as telling once (Amazon), so that nobody has to ask first; elsewhere a call in doubt is never repeated
+    /// before this list lacks its tracking number.
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    async fn told_parcels(
+        &self,
+        order: &FulfilmentOrder,
+    ) -> Result<Option<Vec<ShipmentFacts>>, ChannelError> {
+        let _ = order;
+        Ok(None)
+    }
 
     /// The platform's carrier code for the shop's word; `None` where it knows none and takes no free text.
     fn carrier_code(&self, shop_carrier: &str) -> Option<String>;

@@ -43,6 +43,8 @@ pub struct ChannelInfo {
     pub account: fn(&CredentialTexts) -> Option<String>,
     /// Reads the credentials out of the text file that the platform hands out, where it hands one out.
     pub credentials_file: Option<fn(&str) -> CredentialTexts>,
+    /// The platform's own page on which the merchant says yes, where it has one.
+    pub consent: Option<super::consent::Consent>,
     /// How long credentials stay good.
     pub life: CredentialLife,
     /// Builds a connector.

@@ -49,7 +49,7 @@ pub struct ReconciledDay {
     pub day: Date,
     /// When a person asked for it last.
     pub asked_at: Option<Timestamp>,
-    /// When it was compared last.
+    /// When it was compared last: the start of that comparison.
     pub checked_at: Option<Timestamp>,
     /// What came out; none before the first comparison.
     pub counts: Option<Counts>,
@@ -118,7 +118,8 @@ pub fn ask(
 }
 
 /// Keeps what a comparison found: its `missing` and `fetched` are its own, and what earlier ones fetched is added to
-/// both, so that a day goes on showing the gap that it had.
+/// both, so that a day goes on showing the gap that it had. `started_at` is when the comparison began: who asked after
+/// that is still waiting.
 ///
 /// # Errors
 /// What the database says.
@@ -127,13 +128,13 @@ pub fn save(
     connection: ConnectionId,
     day: Date,
     counts: &Counts,
-    now: Timestamp,
+    started_at: Timestamp,
 ) -> Result<(), StoreError> {
     ensure(tx, connection, day)?;
     tx.execute(
         SAVE_SQL,
         params![
-            time(now),
+            time(started_at),
             counts.platform,
             counts.held,
             counts.parked,

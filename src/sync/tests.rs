@@ -1039,6 +1039,31 @@ async fn a_comparison_goes_on_through_faults_and_a_restart() {
     assert_eq!(state, ConnectionState::Active);
 }
 
+/// Who asks for a day while that day is being compared is not answered by what was listed before.
+#[tokio::test]
+async fn a_day_that_is_asked_for_while_it_is_compared_is_compared_once_more() {
+    let mut rig = Rig::new(quiet(), |settings| settings.history = History::Days(20)).await;
+    let sell = |rig: &Rig, time: &str| rig.sell_late("amazon", &format!("2026-02-25T{time}Z"));
+    rig.pass_hours(1).await;
+    let sold: Vec<String> = (0..150).map(|_| sell(&rig, "10:00:00")).collect();
+    let day = "2026-02-25".parse().unwrap();
+    rig.engine.reconcile(rig.amazon, day, day, "ada").await.unwrap();
+    while !rig.cursor(rig.amazon, jobs::Job::Reconcile.stream()).await.contains("\"next\":\"") {
+        rig.engine.step().await;
+        rig.clock.advance(Duration::from_millis(10));
+    }
+    // One of them belongs on the page that was read already, whatever the order of the list.
+    let late = [sell(&rig, "00:00:30"), sell(&rig, "23:59:30")];
+    rig.engine.reconcile(rig.amazon, day, day, "ada").await.unwrap();
+    rig.pass(3600).await;
+    for id in sold.iter().chain(&late) {
+        assert!(rig.holds(rig.amazon, id).await, "{id}");
+    }
+    let compared = rig.days(rig.amazon).await.into_iter().find(|known| known.day == day).unwrap();
+    assert!(!compared.is_asked());
+    assert_eq!(compared.counts.unwrap().platform, 152);
+}
+
 #[tokio::test]
 async fn what_only_we_hold_is_counted_and_days_that_cannot_be_compared_are_refused() {
     let mut rig = Rig::new(quiet(), |_| ()).await;

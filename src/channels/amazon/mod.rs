@@ -48,6 +48,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     steps: config::STEPS,
     account: config::account,
     credentials_file: None,
+    consent: None,
     // The secret must be rotated every 180 days (*Rotating your app's LWA credentials*); sellers authorise for a
     // year.
     life: CredentialLife { secret_days: Some(180), authorisation_days: Some(365), tokens_rotate: false },

@@ -53,6 +53,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     steps: config::STEPS,
     account: config::account,
     credentials_file: Some(config::parse_credentials_file),
+    consent: None,
     // A store-level API account does not end.
     life: CredentialLife { secret_days: None, authorisation_days: None, tokens_rotate: false },
     connect,

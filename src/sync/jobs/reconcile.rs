@@ -47,6 +47,8 @@ const ACTOR: &str = "reconciliation";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Walk {
     day: Date,
+    /// When its first page was listed: whoever asks for the day later gets it compared once more.
+    started_at: Timestamp,
     from: Timestamp,
     until: Timestamp,
     /// True where somebody waits for it.
@@ -172,6 +174,7 @@ fn next_day(days: &[ReconciledDay], place: &Place<'_>) -> Option<Walk> {
         let is_polled = place.complete_until.is_some_and(|until| until >= window.until);
         is_polled.then_some(Walk {
             day,
+            started_at: place.now,
             from: window.from,
             until: window.until,
             is_awaited,
@@ -253,7 +256,7 @@ async fn fetch(
 
 /// The day is through: what came out, and a word on the connection's timeline where there was a gap.
 async fn finish(engine: &Engine, connection: &Connection, walk: Walk) -> Result<(), EngineError> {
-    let (id, now) = (connection.id, engine.now());
+    let (id, now, started_at) = (connection.id, engine.now(), walk.started_at);
     let missing = walk.fetched + walk.lacking;
     let text = (missing > 0).then(|| {
         format!(
@@ -274,7 +277,7 @@ async fn finish(engine: &Engine, connection: &Connection, walk: Walk) -> Result<
                 fetched: walk.fetched,
                 only_here: (held - walk.held).max(0),
             };
-            reconciliation::save(tx, id, walk.day, &counts, now)?;
+            reconciliation::save(tx, id, walk.day, &counts, started_at)?;
             if let Some(text) = &text {
                 let event = NewEvent::new(EventKind::Reconciled, text.clone());
                 events::add(tx, None, Some(id), &event, ACTOR, None, now)?;
