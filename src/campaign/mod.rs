@@ -45,8 +45,8 @@ pub struct Options {
     pub from: u64,
     /// How many.
     pub count: u64,
-    /// Simulated hours in which things go wrong.
-    pub hours: u32,
+    /// Simulated minutes in which things go wrong.
+    pub minutes: u32,
     /// Runs at a time.
     pub threads: usize,
     /// Who sees what is said to platforms and what they answer.
@@ -105,8 +105,10 @@ pub struct Report {
 /// # Errors
 /// Where the machine does not let it run.
 pub fn run(options: &Options, tell: &(dyn Fn(&Run) + Sync)) -> Result<Report, String> {
-    let campaign =
-        Campaign { witness: options.witness, ..Campaign::prepare(options.hours, EngineSettings::default())? };
+    let campaign = Campaign {
+        witness: options.witness,
+        ..Campaign::prepare(options.minutes, EngineSettings::default())?
+    };
     let next = AtomicU64::new(0);
     let report = Mutex::new(Report::default());
     let work = || -> Result<(), String> {
@@ -148,20 +150,20 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
 /// What all runs share.
 struct Campaign {
     template: Scratch,
-    hours: u32,
+    minutes: u32,
     settings: EngineSettings,
     witness: Option<Witness>,
 }
 
 impl Campaign {
-    fn prepare(hours: u32, settings: EngineSettings) -> Result<Self, String> {
+    fn prepare(minutes: u32, settings: EngineSettings) -> Result<Self, String> {
         let template = Scratch::make("template").map_err(words)?;
         runtime()?.block_on(rig::make_template(template.path()))?;
-        Ok(Self { template, hours, settings, witness: None })
+        Ok(Self { template, minutes, settings, witness: None })
     }
 
     async fn run_seed(&self, seed: u64) -> Run {
-        let plan = Plan::draw(seed, self.hours);
+        let plan = Plan::draw(seed, self.minutes);
         let (template, settings) = (self.template.path(), self.settings.clone());
         let started = Rig::start(seed, plan, template, settings, self.witness).await;
         let mut rig = match started {

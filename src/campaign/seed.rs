@@ -1,6 +1,6 @@
 //! What one seed stands for: how the appliance is set, what is sold, how much goes wrong and when.
 //!
-//! Everything follows from the seed and the hours alone.
+//! Everything follows from the seed and the minutes alone.
 
 use std::time::Duration;
 
@@ -48,9 +48,9 @@ pub struct Plan {
 impl Plan {
     /// What `seed` stands for.
     #[must_use]
-    pub fn draw(seed: u64, hours: u32) -> Self {
+    pub fn draw(seed: u64, minutes: u32) -> Self {
         let draw = Entropy::seeded(seed.rotate_left(32) ^ 0x5EED);
-        let length = SignedDuration::from_hours(i64::from(hours));
+        let length = SignedDuration::from_mins(i64::from(minutes));
         let poll_s = 45 + draw.below(75);
         let shop_poll_s = 30 + draw.below(80);
         let selling_s = u64::try_from(length.as_secs()).unwrap_or(0) * (35 + draw.below(15)) / 100;

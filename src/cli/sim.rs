@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::{CliError, Place, logging, machine, terminal};
@@ -27,12 +28,26 @@ pub struct SimArgs {
     /// The first seed
     #[arg(long, value_name = "S", default_value_t = 0)]
     from: u64,
-    /// Simulated hours in which things go wrong, for each seed
-    #[arg(long, value_name = "H", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    hours: u32,
+    /// Simulated hours in which things go wrong, for each seed, such as 2 or 0.5
+    #[arg(long, value_name = "H", default_value = "0.5", value_parser = minutes)]
+    hours: Minutes,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
+}
+
+/// Hours as they were given, in minutes.
+#[derive(Debug, Clone, Copy)]
+struct Minutes(u32);
+
+fn minutes(text: &str) -> Result<Minutes, String> {
+    let hours: Decimal = text.parse().map_err(|_| "expected hours, such as 2 or 0.5".to_owned())?;
+    let minutes = hours.checked_mul(Decimal::from(60)).filter(|minutes| minutes.is_integer());
+    let minutes = minutes.and_then(|minutes| u32::try_from(minutes).ok());
+    let minutes = minutes.filter(|minutes| (1..=60_000).contains(minutes));
+    minutes
+        .map(Minutes)
+        .ok_or_else(|| "expected whole minutes, at least one and at most 1000 hours".to_owned())
 }
 
 /// Runs it.
@@ -42,7 +57,7 @@ pub async fn run(place: &Place, args: SimArgs) -> Result<(), CliError> {
     let options = Options {
         from: args.from,
         count: args.seeds,
-        hours: args.hours,
+        minutes: args.hours.0,
         threads: machine::cores(),
         witness: None,
     };
@@ -132,7 +147,7 @@ fn in_json(options: &Options, report: &Report, took: Duration) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "seeds": report.count,
         "from": options.from,
-        "hours": options.hours,
+        "hours": Decimal::from(options.minutes) / Decimal::from(60),
         "cores": options.threads,
         "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "simulated_s": report.elapsed.as_secs(),

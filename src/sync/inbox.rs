@@ -51,6 +51,7 @@ impl Engine {
         };
         let lane = if is_bulk { WriteLane::Bulk } else { WriteLane::Interactive };
         let outcome = self.store().write(lane, move |tx| orders::import(tx, &batch)).await?;
+        self.with_queue(|queue| outcome.found.iter().for_each(|id| queue.remove(*id)));
         self.enqueue(outcome.effects.clone());
         Ok(outcome)
     }

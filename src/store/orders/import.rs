@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::item::{Columns, ImportItem, PeopleColumns};
 use super::rows::{self, OrderMarks, RowContext};
 use crate::domain::connection::Connection;
-use crate::domain::effect::{Effect, EffectKind, NewEffect};
+use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, NewEffect};
 use crate::domain::id::{EffectId, EventId, OrderNo, PayloadId};
 use crate::domain::order::{ExportState, OrderFacts, READER};
 use crate::domain::person;
@@ -26,7 +26,7 @@ use crate::store::connections::{self, StreamUpdate};
 use crate::store::effects;
 use crate::store::error::StoreError;
 use crate::store::events::{self, EventRow};
-use crate::store::shipments;
+use crate::store::shipments::{self, ShipmentRow};
 use crate::store::values::{
     self, external_key, get, get_time, get_word, get_word_or_null, id_list, key_list, time, to_json,
 };
@@ -71,6 +71,8 @@ pub struct ImportOutcome {
     pub effects: Vec<Effect>,
     /// The orders that are new or changed, in order.
     pub orders: Vec<OrderNo>,
+    /// Effects that waited for a person and are done: the platform lists what they were to tell it.
+    pub found: Vec<EffectId>,
 }
 
 const KNOWN_KEYS_SQL: &str = "SELECT order_no FROM main.orders
@@ -169,6 +171,8 @@ struct Working<'b> {
     /// The payload that was believed last, by the number that it arrived under.
     arrived_as: i64,
     parcels: Vec<HeldParcel>,
+    /// Those of the shop that the marketplace was not told of.
+    untold: HashSet<i64>,
     is_new: bool,
     /// What is to be written, once there is anything.
     facts: Option<(&'b OrderFacts, &'b Columns)>,
@@ -229,12 +233,17 @@ impl<'b> Run<'b> {
             known.iter().flat_map(|order_no| pending.open_of(OrderNo(*order_no)).cloned()).collect()
         };
         if batch.connection.settings.shop.is_some() {
-            let mut parcels: HashMap<i64, Vec<HeldParcel>> = HashMap::new();
+            let mut parcels: HashMap<i64, Vec<ShipmentRow>> = HashMap::new();
             for (order_no, shipment) in shipments::of_orders(tx, &known)? {
-                parcels.entry(order_no).or_default().push(shipment.parcel);
+                parcels.entry(order_no).or_default().push(shipment);
             }
             for work in &mut works {
-                work.parcels = parcels.remove(&work.marks.order_no).unwrap_or_default();
+                let rows = parcels.remove(&work.marks.order_no).unwrap_or_default();
+                let untold = rows.iter().filter(|row| {
+                    row.parcel.origin == ParcelOrigin::Shop && row.told_at.is_none() && !row.parcel.is_gone
+                });
+                work.untold = untold.map(|row| row.parcel.parcel).collect();
+                work.parcels = rows.into_iter().map(|row| row.parcel).collect();
             }
         }
         let owed =
@@ -348,6 +357,7 @@ impl<'b> Run<'b> {
             line_count: 0,
             arrived_as: 0,
             parcels: Vec::new(),
+            untold: HashSet::new(),
             is_new: true,
             facts: None,
         });
@@ -424,7 +434,11 @@ impl<'b> Run<'b> {
         };
         let plan = plan_parcels(&work.parcels, listed, context);
         let order_no = work.held.order_no;
+        let mut found = Vec::new();
         for parcel in plan.upserts {
+            if parcel.marketplace_package_id.is_some() && work.untold.remove(&parcel.parcel) {
+                found.push(parcel.parcel);
+            }
             let known = work.parcels.iter_mut().find(|known| known.parcel == parcel.parcel);
             let fresh = self
                 .new_parcels
@@ -448,8 +462,32 @@ impl<'b> Run<'b> {
         for new in &plan.effects {
             self.open_effect(tx, order_no, new);
         }
+        for parcel in found {
+            self.settle_found(tx, order_no, parcel)?;
+        }
         self.add_events(tx, order_no.0, &plan.events, payload_id);
         Ok(())
+    }
+
+    /// The marketplace lists a parcel that it was yet to be told of. Where that waited for a person, nobody has to do
+    /// anything any more; what is under way finds it out by itself.
+    fn settle_found(&mut self, tx: &mut Tx<'_>, order_no: OrderNo, parcel: i64) -> Result<(), StoreError> {
+        let number = parcel.to_string();
+        let held = self.open.extract_if(.., |effect| {
+            effect.order_no == order_no
+                && effect.kind == EffectKind::ConfirmShipment
+                && effect.state == EffectState::Held
+                && effect.revision.split('.').next() == Some(number.as_str())
+        });
+        let held: Vec<EffectId> = held.map(|effect| effect.id).collect();
+        if held.is_empty() {
+            return Ok(());
+        }
+        for id in &held {
+            effects::finish(tx, *id, EffectOutcome::Found, "The marketplace lists the parcel.")?;
+        }
+        self.outcome.found.extend(held);
+        shipments::mark_told(tx, order_no, parcel, self.batch.now, None)
     }
 
     /// Keeps a payload that cannot be read, whole, for a better reader.
@@ -740,8 +778,16 @@ fn held_row<'b>(row: &Row<'_>) -> Result<(Working<'b>, String), StoreError> {
     };
     let line_count = usize::try_from(get::<i64>(row, 12)?).unwrap_or_default();
     let arrived_as = get(row, 17)?;
-    let work =
-        Working { held, marks, line_count, arrived_as, parcels: Vec::new(), is_new: false, facts: None };
+    let work = Working {
+        held,
+        marks,
+        line_count,
+        arrived_as,
+        parcels: Vec::new(),
+        untold: HashSet::new(),
+        is_new: false,
+        facts: None,
+    };
     Ok((work, get(row, 1)?))
 }
 

@@ -1,8 +1,10 @@
-//! Tells the marketplace of a parcel that the shop shipped. The package's number makes a repeat the same package.
+//! Tells the marketplace of a parcel that the shop shipped. Where the package's number makes a repeat the same package
+//! (Amazon), telling again is safe; elsewhere (eBay adds one, Etsy mails the buyer) the marketplace's list is read
+//! first, and after doubt nothing is told again before it was looked up twice.
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 
-use super::{Outcome, Work, is_already_done};
+use super::{Outcome, Work, doubt, is_already_done};
 use crate::channels::error::ChannelError;
 use crate::channels::{Fulfilment, FulfilmentOrder};
 use crate::domain::connection::{Connection, ConnectionSettings};
@@ -11,7 +13,7 @@ use crate::domain::id::EffectId;
 use crate::domain::order::OrderStatus;
 use crate::domain::plan::{EventKind, HeldParcel, NewEvent, normalised_tracking};
 use crate::domain::reason::{Reason, ReasonCode};
-use crate::domain::shipment::ShipmentDraft;
+use crate::domain::shipment::{ShipmentDraft, ShipmentFacts, ShippedLine};
 use crate::store::{WriteLane, effects, events, external_key, shipments};
 use crate::sync::{Engine, EngineError};
 
@@ -22,11 +24,21 @@ const PACKAGE_NUMBERS: u64 = 9_000_000_000;
 
 pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineError> {
     let order_no = work.effect.order_no;
-    let held = engine.store().read(move |read| shipments::parcels(read, order_no)).await?;
+    let rows = engine.store().read(move |read| shipments::of_order(read, order_no)).await?;
+    let untold: Vec<i64> =
+        rows.iter().filter(|row| row.told_at.is_none()).map(|row| row.parcel.parcel).collect();
+    let held: Vec<HeldParcel> = rows.into_iter().map(|row| row.parcel).collect();
     let Some(parcel) = parcel_of(&work.effect.revision, &held) else {
         let text = "The shop no longer lists this parcel.".to_owned();
         return Ok(Outcome::Finished(EffectOutcome::Dropped, text));
     };
+    // Listed before we told of it: somebody else did, or we did before a restore. A change of it is told all the same.
+    let is_listed_already = parcel.marketplace_package_id.is_some()
+        && untold.contains(&parcel.parcel)
+        && !work.effect.revision.contains('.');
+    if is_listed_already {
+        return told(engine, &work, &parcel, EffectOutcome::Found).await;
+    }
     if work.facts.status == OrderStatus::Cancelled {
         let detail = "the order was cancelled there";
         return Ok(Outcome::held(Reason::with(ReasonCode::MarketplaceRejected, detail), engine.now()));
@@ -43,6 +55,15 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     };
     let order =
         FulfilmentOrder { external_id: work.facts.external_id.clone(), site: work.facts.site.clone() };
+    if let Some(listed) = fulfilment.told_parcels(&order).await? {
+        if is_listed(&listed, &parcel, &held) {
+            return told(engine, &work, &parcel, EffectOutcome::Found).await;
+        }
+        let text = "The marketplace does not list the parcel yet; looking again before it is told anew.";
+        if let Some(later) = doubt::look_again(engine, &work, text).await? {
+            return Ok(later);
+        }
+    }
     engine.begin_call(&work).await?;
     match fulfilment.confirm_shipment(&order, &draft).await {
         Ok(()) => told(engine, &work, &parcel, EffectOutcome::Done).await,
@@ -183,10 +204,7 @@ async fn read_back(
         Some(received) => received.facts.ok().and_then(|facts| facts.shipments).unwrap_or_default(),
         None => Vec::new(),
     };
-    let ours = parcel.tracking.as_deref().map(normalised_tracking);
-    let is_there = listed
-        .iter()
-        .any(|theirs| ours.is_some() && theirs.tracking.as_deref().map(normalised_tracking) == ours);
+    let is_there = parcel.tracking.is_some() && is_listed(&listed, parcel, &[]);
     if is_there {
         return told(engine, work, parcel, EffectOutcome::Found).await;
     }
@@ -194,9 +212,79 @@ async fn read_back(
     Ok(Outcome::held(reason, engine.now()))
 }
 
+/// Whether the marketplace lists our parcel: by its tracking number; without one, by more untracked parcels of the same
+/// lines than other parcels of ours stand for.
+fn is_listed(listed: &[ShipmentFacts], parcel: &HeldParcel, held: &[HeldParcel]) -> bool {
+    if let Some(ours) = tracking_of(parcel.tracking.as_deref()) {
+        return listed.iter().any(|theirs| tracking_of(theirs.tracking.as_deref()).as_ref() == Some(&ours));
+    }
+    let same_lines = |lines: &[ShippedLine]| {
+        lines.len() == parcel.lines.len() && lines.iter().all(|line| parcel.lines.contains(line))
+    };
+    let theirs = listed
+        .iter()
+        .filter(|theirs| tracking_of(theirs.tracking.as_deref()).is_none() && same_lines(&theirs.lines));
+    let others = held.iter().filter(|other| {
+        other.parcel < parcel.parcel
+            && !other.is_gone
+            && tracking_of(other.tracking.as_deref()).is_none()
+            && same_lines(&other.lines)
+    });
+    theirs.count() > others.count()
+}
+
+fn tracking_of(text: Option<&str>) -> Option<String> {
+    text.filter(|text| !text.trim().is_empty()).map(normalised_tracking)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::plan::ParcelOrigin;
+
+    fn lines() -> Vec<ShippedLine> {
+        vec![ShippedLine { external_line_id: "L".to_owned(), quantity: 1 }]
+    }
+
+    fn ours(parcel: i64, tracking: Option<&str>) -> HeldParcel {
+        HeldParcel {
+            parcel,
+            origin: ParcelOrigin::Shop,
+            shop_shipment_id: Some(parcel.to_string()),
+            marketplace_package_id: None,
+            carrier: None,
+            service: None,
+            tracking: tracking.map(str::to_owned),
+            shipped_at: None,
+            lines: lines(),
+            is_gone: false,
+        }
+    }
+
+    fn theirs(tracking: Option<&str>) -> ShipmentFacts {
+        ShipmentFacts {
+            external_id: "999".to_owned(),
+            carrier: None,
+            service: None,
+            tracking: tracking.map(str::to_owned),
+            shipped_at: None,
+            lines: lines(),
+        }
+    }
+
+    #[test]
+    fn a_parcel_is_listed_by_its_number_or_by_one_more_of_its_lines() {
+        let tracked = ours(1, Some("1Z 999"));
+        let held = [tracked.clone()];
+        assert!(is_listed(&[theirs(Some("1z999"))], &tracked, &held));
+        assert!(!is_listed(&[theirs(Some("1Z998")), theirs(None)], &tracked, &held));
+        let (first, second) = (ours(1, None), ours(2, Some(" ")));
+        let held = [first.clone(), second.clone()];
+        assert!(!is_listed(&[], &first, &held));
+        assert!(is_listed(&[theirs(None)], &first, &held));
+        assert!(!is_listed(&[theirs(None)], &second, &held), "that one is the first parcel");
+        assert!(is_listed(&[theirs(None), theirs(None)], &second, &held));
+    }
 
     #[test]
     fn a_parcel_is_never_older_than_its_order() {

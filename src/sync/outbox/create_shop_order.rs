@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::doubt::{self, EmptyLook};
+use super::doubt;
 use super::{Outcome, Work};
 use crate::channels::error::{ChannelError, RejectKind};
 use crate::channels::{Connector, ShopOrders};
 use crate::clock::shifted;
 use crate::domain::connection::InsufficientStock;
 use crate::domain::draft::{self, DraftContext, ExternalSource, ShopOrderDraft};
-use crate::domain::effect::{Effect, EffectOutcome, EffectState};
+use crate::domain::effect::EffectOutcome;
 use crate::domain::listing::ShopVariant;
 use crate::domain::money::decimal_of_minor;
 use crate::domain::order::{ExportState, OrderStatus};
@@ -90,43 +90,8 @@ async fn look_first(
     if let Some(outcome) = found(engine, work, source, rows).await? {
         return Ok(Some(outcome));
     }
-    if !is_in_doubt {
-        return Ok(None);
-    }
-    let now = engine.now();
-    match doubt::weigh(&work.effect, now) {
-        EmptyLook::DoAgain => Ok(None),
-        EmptyLook::LookAgain { .. } if engine.has_planted(Planted::OneEmptyProbeBelieved) => Ok(None),
-        EmptyLook::LookAgain { at, first_empty } => {
-            keep_first_empty(engine, &work.effect, first_empty).await?;
-            let reason = Reason::of(ReasonCode::InDoubt);
-            let text = "The shop does not list it yet; looking again before it is created anew.".to_owned();
-            Ok(Some(Outcome::Postponed {
-                due_at: at,
-                state: EffectState::InDoubt,
-                reason: Some(reason),
-                text,
-            }))
-        }
-    }
-}
-
-pub(super) async fn keep_first_empty(
-    engine: &Engine,
-    effect: &Effect,
-    first_empty: Timestamp,
-) -> Result<(), StoreError> {
-    if effect.first_empty_probe_at.is_some() {
-        return Ok(());
-    }
-    let id = effect.id;
-    engine
-        .store()
-        .write(WriteLane::Interactive, move |tx| effects::set_first_empty_probe(tx, id, first_empty))
-        .await?;
-    let next = Effect { first_empty_probe_at: Some(first_empty), ..engine.current(effect) };
-    engine.with_queue(|queue| queue.put(next));
-    Ok(())
+    let text = "The shop does not list it yet; looking again before it is created anew.";
+    Ok(doubt::look_again(engine, work, text).await?)
 }
 
 /// Whether the mirror would know if the shop had the order: it must be complete from before the order was placed to

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::{Outcome, Work};
 use crate::domain::effect::{Effect, EffectState};
+use crate::domain::reason::{Reason, ReasonCode};
+use crate::store::{StoreError, WriteLane, effects};
+use crate::sync::Engine;
+use crate::sync::planted::Planted;
 use crate::sync::retry::later;
 
 /// Two looks that found nothing lie at least so far apart.
@@ -14,7 +19,7 @@ const AFTER_CALL: Duration = Duration::from_secs(120);
 
 /// What a look that found nothing means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum EmptyLook {
+enum EmptyLook {
     /// Too early to say: look again then. The first look's time is to be kept.
     LookAgain { at: Timestamp, first_empty: Timestamp },
     /// It did not happen: do it again.
@@ -27,7 +32,7 @@ pub(super) fn is_in_doubt(effect: &Effect) -> bool {
 }
 
 /// Weighs a look at `now` that found nothing.
-pub(super) fn weigh(effect: &Effect, now: Timestamp) -> EmptyLook {
+fn weigh(effect: &Effect, now: Timestamp) -> EmptyLook {
     let called_at = effect.called_at.unwrap_or(now);
     let first_empty = effect.first_empty_probe_at.unwrap_or(now);
     let earliest = later(first_empty, BETWEEN_EMPTY_LOOKS).max(later(called_at, AFTER_CALL));
@@ -36,6 +41,53 @@ pub(super) fn weigh(effect: &Effect, now: Timestamp) -> EmptyLook {
     } else {
         EmptyLook::LookAgain { at: earliest, first_empty }
     }
+}
+
+/// After a look that found nothing: none where the call may be made now, else when to look again. The first look's
+/// time is durable then.
+pub(super) async fn look_again(
+    engine: &Engine,
+    work: &Work,
+    text: &str,
+) -> Result<Option<Outcome>, StoreError> {
+    let effect = &work.effect;
+    let wait = |due_at: Timestamp, state: EffectState, text: &str| {
+        let reason = Some(Reason::of(ReasonCode::InDoubt));
+        Ok(Some(Outcome::Postponed { due_at, state, reason, text: text.to_owned() }))
+    };
+    if let Some(until) = settles_at(engine, work.facts.placed_at) {
+        let state = if is_in_doubt(effect) { EffectState::InDoubt } else { effect.state };
+        return wait(
+            until,
+            state,
+            "What was on its way before the restore may still arrive; looking again then.",
+        );
+    }
+    let is_planted =
+        engine.has_planted(Planted::OneEmptyProbeBelieved) || engine.has_planted(Planted::ProbeSkipped);
+    if !is_in_doubt(effect) || is_planted {
+        return Ok(None);
+    }
+    let EmptyLook::LookAgain { at, first_empty } = weigh(effect, engine.now()) else { return Ok(None) };
+    if effect.first_empty_probe_at.is_none() {
+        let id = effect.id;
+        engine
+            .store()
+            .write(WriteLane::Interactive, move |tx| effects::set_first_empty_probe(tx, id, first_empty))
+            .await?;
+        let next = Effect { first_empty_probe_at: Some(first_empty), ..engine.current(effect) };
+        engine.with_queue(|queue| queue.put(next));
+    }
+    wait(at, EffectState::InDoubt, text)
+}
+
+/// After a restore nobody knows which calls were on their way, and a look that finds nothing proves nothing while one
+/// may still arrive. Of orders from before, none is believed until then.
+fn settles_at(engine: &Engine, placed_at: Timestamp) -> Option<Timestamp> {
+    let since = engine.store().installation().epoch_since;
+    let until = later(since, AFTER_CALL);
+    (placed_at <= since && engine.now() < until && !engine.has_planted(Planted::EpochIgnored))
+        .then_some(until)
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@
 //! read first, and after doubt never sent again before it was looked up twice.
 
 use super::confirm_shipment::parcel_of;
-use super::create_shop_order::keep_first_empty;
-use super::doubt::{self, EmptyLook};
+use super::doubt;
 use super::read_shop_shipments::read_lines;
 use super::{Outcome, Work};
 use crate::channels::error::ChannelError;
@@ -49,18 +48,9 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     if let Some(same) = listed.iter().find(|theirs| is_same(theirs, &parcel, &held)) {
         return told(engine, &work, &parcel, &same.external_id, EffectOutcome::Found).await;
     }
-    if doubt::is_in_doubt(&work.effect) {
-        let now = engine.now();
-        if let EmptyLook::LookAgain { at, first_empty } = doubt::weigh(&work.effect, now) {
-            keep_first_empty(engine, &work.effect, first_empty).await?;
-            return Ok(Outcome::Postponed {
-                due_at: at,
-                state: EffectState::InDoubt,
-                reason: Some(Reason::of(ReasonCode::InDoubt)),
-                text: "The shop does not list the parcel yet; looking again before it is sent anew."
-                    .to_owned(),
-            });
-        }
+    let text = "The shop does not list the parcel yet; looking again before it is sent anew.";
+    if let Some(later) = doubt::look_again(engine, &work, text).await? {
+        return Ok(later);
     }
     let (pairs, address) = shop_lines(engine, &work, shop, &shop_order_id).await?;
     let Some(address) = address else {

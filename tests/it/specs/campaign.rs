@@ -37,7 +37,7 @@ fn what_the_fault_campaign_says_and_hears_is_as_the_specification_has_it() {
     if gate().is_none() {
         return;
     }
-    let options = Options { from: 0, count: SEEDS, hours: 1, threads: 2, witness: Some(see) };
+    let options = Options { from: 0, count: SEEDS, minutes: 60, threads: 2, witness: Some(see) };
     run(&options, &|_| ()).unwrap();
     let seen = SEEN.lock().unwrap();
     for ((operation, status), count) in seen.iter() {
