@@ -3,12 +3,14 @@
 //! Nothing is decided here. Whoever starts an [`App`] waits for [`App::run`], which ends when it is told to, or
 //! when the database can no longer go on: then the process must exit and be started again.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::TcpListener;
 use std::sync::Arc;
 
 use actix_web::web::Data;
 use async_trait::async_trait;
+use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use thiserror::Error;
@@ -22,11 +24,14 @@ use crate::control;
 use crate::domain::id::{ConnectionId, OrderNo, PayloadId, UserId};
 use crate::domain::reason::ReasonCode;
 use crate::http::{CallCounts, CountedTransport, HttpTransport, SharedTransport, Transport, TransportError};
+use crate::secret::Secret;
 use crate::store::backup::bucket::Bucket;
 use crate::store::{Store, StoreError, StoreOptions, backup};
 use crate::sync::commands::{ConnectionUpdate, Found, NewConnectionRequest, Refused};
 use crate::sync::parked::ParkedReplay;
-use crate::sync::{Engine, EngineParts, EngineSettings};
+use crate::sync::spool::Spool;
+use crate::sync::{ConsentAnswer, ConsentRequest, ConsentStart};
+use crate::sync::{Engine, EngineParts, EngineSettings, Hooks, Pushed};
 use crate::vault::{KeySource, Vault, VaultError};
 use crate::web::auth::{Network, SignInLimit, SignInLinks};
 use crate::web::engine as asked;
@@ -53,6 +58,11 @@ pub enum AppError {
     /// The vault.
     #[error(transparent)]
     Vault(#[from] VaultError),
+    /// What platforms pushed.
+    #[error(
+        "what platforms pushed cannot be read from pushed.jsonl in the data folder: {0}. Mend or remove the file: polls bring everything all the same"
+    )]
+    Spool(std::io::Error),
     /// The HTTP door.
     #[error("calls to the outside cannot be made: {0}")]
     Transport(#[from] TransportError),
@@ -92,6 +102,7 @@ pub struct App {
     engine: Engine,
     state: Data<AppState>,
     server: actix_web::dev::Server,
+    hooks_server: Option<actix_web::dev::Server>,
     stop: watch::Sender<bool>,
     control: tokio::task::JoinHandle<()>,
     backups: Option<tokio::task::JoinHandle<()>>,
@@ -115,6 +126,8 @@ impl App {
         let store = open_store(&config, &clock, &entropy)?;
         let vault =
             Arc::new(Vault::open(&config.data.dir, &KeySource::from_environment(&process_environment())?)?);
+        let spool = Spool::open(&config.data.dir).map_err(AppError::Spool)?;
+        let public_url = config.public_url.as_ref().map(|url| url.as_url().clone());
         store.set_report_key(vault.read(|document| document.report_key));
         let engine = Engine::start(EngineParts {
             store: store.clone(),
@@ -123,6 +136,7 @@ impl App {
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
             settings: engine,
+            hooks: Hooks::new(spool, public_url.clone()),
         })
         .await?;
         // A listener on every address, as in a container, is reached by none that is called "every".
@@ -146,20 +160,26 @@ impl App {
             entropy,
             calls,
             zone: config.merchant.time_zone.zone().clone(),
-            network: Network {
-                public_url: config.public_url.as_ref().map(|url| url.as_url().clone()),
-                trusted_proxies: config.server.trusted_proxies.clone(),
-            },
+            network: Network { public_url, trusted_proxies: config.server.trusted_proxies.clone() },
             links: SignInLinks::default(),
+            consents: web::Consents::default(),
             sign_in_limit: SignInLimit::default(),
         });
         let server = web::serve(listener, state.clone()).map_err(AppError::Server)?;
+        let hooks_server = match config.server.hooks_listen {
+            None => None,
+            Some(address) => {
+                let listener =
+                    TcpListener::bind(address).map_err(|source| AppError::Listen { address, source })?;
+                Some(web::serve_hooks(listener, state.clone()).map_err(AppError::Server)?)
+            }
+        };
         let (stop, stopped) = watch::channel(false);
         let control = control::serve(parts, stopped.clone()).map_err(AppError::Control)?;
         let backups = schedule
             .map(|schedule| backup::run_schedule(store.clone(), Arc::clone(&state.clock), schedule, stopped))
             .map(tokio::spawn);
-        Ok(Self { store, vault, engine, state, server, stop, control, backups, url })
+        Ok(Self { store, vault, engine, state, server, hooks_server, stop, control, backups, url })
     }
 
     /// Where people reach it.
@@ -213,9 +233,11 @@ impl App {
     /// # Errors
     /// Where the database or the server could not go on.
     pub async fn run(self, until: impl Future<Output = ()>) -> Result<(), AppError> {
-        let Self { store, engine, server, stop, control, backups, .. } = self;
+        let Self { store, engine, server, hooks_server, stop, control, backups, .. } = self;
         let handle = server.handle();
+        let hooks_handle = hooks_server.as_ref().map(actix_web::dev::Server::handle);
         let server = tokio::spawn(server);
+        let hooks_server = hooks_server.map(tokio::spawn);
         let worker = tokio::spawn({
             let (engine, stopped) = (engine.clone(), stop.subscribe());
             async move { engine.run(stopped).await }
@@ -227,7 +249,16 @@ impl App {
         // Nobody listens any more only where all of them have ended already.
         let _ = stop.send(true);
         handle.stop(ended.is_ok()).await;
+        if let Some(handle) = hooks_handle {
+            handle.stop(ended.is_ok()).await;
+        }
         let served = server.await;
+        if let Some(Ok(Err(error))) = match hooks_server {
+            Some(server) => Some(server.await),
+            None => None,
+        } {
+            tracing::error!("the listener for hooks broke off: {error}");
+        }
         let backups = match backups {
             Some(backups) => backups.await,
             None => Ok(()),
@@ -395,6 +426,48 @@ impl asked::Engine for Engine {
 
     async fn replay_parked_all(&self, connection: ConnectionId, actor: &str) -> Result<ParkedReplay, String> {
         Self::replay_parked_all(self, connection, actor).await
+    }
+
+    fn start_consent(
+        &self,
+        request: &NewConnectionRequest,
+        wish: &ConsentRequest,
+    ) -> Result<ConsentStart, String> {
+        Self::start_consent(self, request, wish)
+    }
+
+    async fn finish_consent(
+        &self,
+        request: &NewConnectionRequest,
+        answer: ConsentAnswer,
+    ) -> Result<BTreeMap<String, Secret>, String> {
+        Self::finish_consent(self, request, answer).await
+    }
+
+    fn request_of(
+        &self,
+        connection: ConnectionId,
+        entered: BTreeMap<String, Secret>,
+    ) -> Option<NewConnectionRequest> {
+        Self::request_of(self, connection, entered)
+    }
+
+    async fn pushed(&self, token: &str, headers: BTreeMap<String, String>, body: Bytes) -> Pushed {
+        Self::pushed(self, token, &headers, body).await
+    }
+
+    fn push_challenge(&self, token: &str, query: &str) -> Option<(&'static str, String)> {
+        Self::push_challenge(self, token, query)
+    }
+
+    fn hook(&self, connection: ConnectionId) -> Option<asked::HookText> {
+        let status = self.push_status(connection);
+        let connector = Self::webhooks_offered(self, connection);
+        connector.then(|| asked::HookText {
+            path: self.hook_path(connection).unwrap_or_default(),
+            endpoint: self.hook_endpoint(connection),
+            status,
+        })
     }
 
     fn connection_status(&self, connection: ConnectionId) -> asked::ConnectionStatus {

@@ -22,7 +22,8 @@ use crate::secret::Secret;
 use crate::sim::{AMAZON, BIGCOMMERCE, World};
 use crate::store::{Store, StoreOptions};
 use crate::sync::commands::{ConnectionUpdate, NewConnectionRequest};
-use crate::sync::{Engine, EngineParts, EngineSettings};
+use crate::sync::spool::Spool;
+use crate::sync::{Engine, EngineParts, EngineSettings, Hooks};
 use crate::vault::{KeySource, Vault};
 
 /// A process that was down for so many seconds has something to catch up with.
@@ -338,6 +339,7 @@ impl Rig {
             clock,
             entropy: draw(2),
             settings: self.engine_settings.clone(),
+            hooks: Hooks::new(Spool::open(&dir).map_err(words)?, None),
         };
         let engine = Engine::start(parts).await.map_err(words)?;
         self.field.note(&format!("process {life} starts"));

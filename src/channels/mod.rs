@@ -17,6 +17,7 @@ mod loose;
 mod request;
 #[cfg(test)]
 mod script;
+mod standard_webhooks;
 
 pub mod amazon;
 pub mod bigcommerce;

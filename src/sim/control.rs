@@ -89,6 +89,10 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
             state.amazon.revoke();
             Ok(json!({"revoked": true}))
         }
+        (BIGCOMMERCE, "hooks_off") => {
+            state.shop.switch_hooks_off(now);
+            Ok(json!({"off": true}))
+        }
         (BIGCOMMERCE, "revoke") => {
             state.shop.revoke();
             Ok(json!({"revoked": true}))
@@ -113,7 +117,8 @@ fn read(state: &State, platform: &str, name: &str) -> Result<Value, ControlError
 
 fn plan_fault(state: &mut State, platform: &str, body: &Value) -> Result<Value, ControlError> {
     let kind = body.get("kind").cloned().unwrap_or(Value::Null);
-    if matches!(kind.as_str(), Some("duplicate_webhook" | "lost_webhook")) {
+    let is_of_messages = matches!(kind.as_str(), Some("duplicate_webhook" | "lost_webhook"));
+    if is_of_messages && platform == AMAZON {
         return Err(ControlError::Refused("this platform is polled: it sends no webhooks"));
     }
     let kind = serde_json::from_value(kind).map_err(|_| ControlError::Field("kind"))?;

@@ -35,6 +35,17 @@ pub enum Fault {
     Stale,
     /// The effect, and a body that stops in the middle.
     Partial,
+    /// A pushed message that comes twice.
+    DuplicateWebhook,
+    /// A pushed message that never comes.
+    LostWebhook,
+}
+
+impl Fault {
+    /// True for what happens to messages that the platform sends, and to no call.
+    const fn is_of_messages(self) -> bool {
+        matches!(self, Self::DuplicateWebhook | Self::LostWebhook)
+    }
 }
 
 /// The faults that come by themselves.
@@ -72,6 +83,15 @@ pub struct Planned {
 /// Takes the first planned fault that strikes `operation`.
 pub fn take_planned(planned: &mut Vec<Planned>, operation: &str) -> Option<Fault> {
     let strikes = |fault: &Planned| fault.operation == "*" || fault.operation == operation;
+    take(planned, |fault| !fault.kind.is_of_messages() && strikes(fault))
+}
+
+/// Takes the first planned fault that strikes a message.
+pub fn take_of_messages(planned: &mut Vec<Planned>) -> Option<Fault> {
+    take(planned, |fault| fault.kind.is_of_messages())
+}
+
+fn take(planned: &mut Vec<Planned>, strikes: impl Fn(&Planned) -> bool) -> Option<Fault> {
     let index = planned.iter().position(strikes)?;
     let fault = planned.get_mut(index)?;
     let kind = fault.kind;

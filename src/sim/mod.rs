@@ -20,12 +20,14 @@ mod journal;
 mod money;
 mod options;
 mod people;
+mod push;
 mod quota;
 mod recent;
 mod reply;
 mod world;
 
 pub use options::{FaultRate, Quotas, SimOptions, StockRule};
+pub use push::Message;
 pub use reply::{Delivery, Reply};
 pub use world::{SimError, World};
 

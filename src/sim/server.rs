@@ -1,7 +1,8 @@
 //! Serves a world over HTTP on loopback: every platform on a port of its own for `eider demo`, or all of them under
 //! one address for `eider simulate`.
 //!
-//! Nothing is decided here: the world answers, and this file makes the network treat the answer as the world says.
+//! Nothing is decided here: the world answers, and this file makes the network treat the answer as the world says, and
+//! delivers what the platforms send by themselves.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,12 +18,15 @@ use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Request, Response, StatusCode};
+use jiff::{SignedDuration, Timestamp};
 use tokio::task::JoinHandle;
 
+use super::push::{Message, RETRY_AFTER};
 use super::reply::{Delivery, Reply};
 use super::world::operation_of;
 use super::{PLATFORMS, World, control};
-use crate::clock::{Clock as _, SystemClock};
+use crate::clock::{Clock as _, SystemClock, shifted};
+use crate::http::{Call, HttpSettings, HttpTransport, Transport as _};
 
 /// A request's body at most.
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -33,6 +37,10 @@ const SILENCE: Duration = Duration::from_secs(120);
 const KEEP_ALIVE: Duration = Duration::from_secs(90);
 /// How long a cut body waits before its connection breaks.
 const FLUSH: Duration = Duration::from_millis(50);
+/// Messages wait so long for others.
+const MESSAGES_EVERY: Duration = Duration::from_millis(50);
+/// A message that is not answered in this time was not delivered.
+const MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Threads that serve one listener.
 const WORKERS: usize = 2;
 
@@ -53,11 +61,13 @@ pub struct Running {
     /// Each platform's base URL, without a slash at the end.
     pub sims: BTreeMap<String, String>,
     servers: Vec<(ServerHandle, JoinHandle<io::Result<()>>)>,
+    messages: JoinHandle<()>,
 }
 
 impl Running {
     /// Stops serving. Calls that are under way get a second.
     pub async fn stop(self) {
+        self.messages.abort();
         for (handle, task) in self.servers {
             handle.stop(true).await;
             // The task ends with the server; how it ended no longer matters.
@@ -89,7 +99,7 @@ fn start_each(world: &Arc<World>, wanted: &BTreeMap<String, u16>) -> io::Result<
         sims.insert(platform.to_owned(), format!("http://{}", listener.local_addr()?));
         servers.push(listen(world, listener, Some(platform), &BTreeMap::new())?);
     }
-    Ok(Running { url: None, sims, servers })
+    Ok(Running { url: None, sims, servers, messages: deliver_messages(world)? })
 }
 
 fn start_single(world: &Arc<World>, address: SocketAddr) -> io::Result<Running> {
@@ -104,7 +114,49 @@ fn start_single(world: &Arc<World>, address: SocketAddr) -> io::Result<Running> 
     let sims: BTreeMap<String, String> =
         PLATFORMS.iter().map(|platform| ((*platform).to_owned(), format!("{url}{platform}"))).collect();
     let servers = vec![listen(world, listener, None, &sims)?];
-    Ok(Running { url: Some(url), sims, servers })
+    Ok(Running { url: Some(url), sims, servers, messages: deliver_messages(world)? })
+}
+
+/// Delivers what the platforms send by themselves. What is not answered by 2xx comes again later.
+fn deliver_messages(world: &Arc<World>) -> io::Result<JoinHandle<()>> {
+    let settings = HttpSettings { allow_private: true, ..HttpSettings::default() };
+    let door = HttpTransport::new(settings).map_err(io::Error::other)?;
+    let world = Arc::clone(world);
+    Ok(tokio::spawn(async move {
+        let mut waiting: Vec<(Timestamp, usize, Message)> = Vec::new();
+        loop {
+            let now = SystemClock.now();
+            waiting.extend(world.take_messages().into_iter().map(|message| (now, 0, message)));
+            let (due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(at, _, _)| *at <= now);
+            waiting = later;
+            for (_, tries, message) in due {
+                if send_message(&door, &message).await {
+                    continue;
+                }
+                if let Some(wait) = RETRY_AFTER.get(tries) {
+                    let at = SignedDuration::try_from(*wait).map_or(now, |wait| shifted(now, wait));
+                    waiting.push((at, tries + 1, message));
+                }
+            }
+            SystemClock.sleep(MESSAGES_EVERY).await;
+        }
+    }))
+}
+
+async fn send_message(door: &HttpTransport, message: &Message) -> bool {
+    let mut request = Request::post(&message.url).header("content-type", "application/json");
+    for (name, value) in &message.headers {
+        request = request.header(*name, value);
+    }
+    let Ok(request) = request.body(Bytes::copy_from_slice(message.body.as_bytes())) else { return false };
+    let call = Call {
+        request,
+        timeout: MESSAGE_TIMEOUT,
+        body_bytes_max: BODY_BYTES_MAX,
+        operation: "webhook",
+        connection: None,
+    };
+    door.send(call).await.is_ok_and(|answer| answer.status.is_success())
 }
 
 /// What a handler needs.

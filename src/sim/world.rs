@@ -22,6 +22,7 @@ use super::draw::Draw;
 use super::faults::{self, Fault, Planned};
 use super::journal::Journal;
 use super::options::{FaultRate, Quotas, SimOptions};
+use super::push::Message;
 use super::reply::{self, Delivery, Reply};
 use super::{AMAZON, BIGCOMMERCE, PLATFORMS, control};
 use crate::clock::{SharedClock, shifted};
@@ -167,6 +168,22 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Messages that the platforms send by themselves, up to now.
+    pub fn take_messages(&self) -> Vec<Message> {
+        let mut state = self.lock();
+        state.catch_up(self.clock.now());
+        let messages = state.take_messages();
+        if let Some(journal) = &self.journal {
+            // Nobody waits for it: with the process its messages are lost as well.
+            if let Err(error) = state.changes().and_then(|records| journal.append(&records)) {
+                tracing::error!(error = %error, "the simulators' journal could not be written");
+            }
+        } else {
+            state.forget_changes();
+        }
+        messages
     }
 
     /// One of the simulators' own calls, without HTTP: `call("amazon", "sell", Some(&body))`. No body makes it a read.
@@ -436,8 +453,25 @@ impl State {
                 // Without a body there is nothing to cut: the connection breaks instead.
                 (response, if length == 0 { Delivery::ResetConnection } else { cut })
             }
+            // Those strike no call.
+            Fault::DuplicateWebhook | Fault::LostWebhook => {
+                (self.serve(platform, request, number, false, false), Delivery::Now)
+            }
         };
         Reply { response, delivery }
+    }
+
+    fn take_messages(&mut self) -> Vec<Message> {
+        let mut sent = Vec::new();
+        for message in self.shop.take_messages() {
+            let fault = self.planned.get_mut(message.platform).and_then(faults::take_of_messages);
+            match fault {
+                Some(Fault::LostWebhook) => {}
+                Some(Fault::DuplicateWebhook) => sent.extend([message.clone(), message]),
+                _ => sent.push(message),
+            }
+        }
+        sent
     }
 
     fn serve(

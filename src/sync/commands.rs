@@ -136,7 +136,7 @@ impl Engine {
     /// Tests credentials that are not saved yet: ten seconds at most.
     pub async fn test_new(&self, request: &NewConnectionRequest) -> ProbeReport {
         let connection = self.unsaved(request);
-        match self.build_connector(&connection, request.credentials.clone()) {
+        match self.build_connector(&connection, self.as_they_are_now(request.credentials.clone())) {
             Err(error) => failed_report(error.to_string()),
             Ok(connector) => self.probe(&*connector).await,
         }
@@ -164,7 +164,7 @@ impl Engine {
         }
     }
 
-    fn unsaved(&self, request: &NewConnectionRequest) -> Connection {
+    pub(super) fn unsaved(&self, request: &NewConnectionRequest) -> Connection {
         let now = self.now();
         Connection {
             id: ConnectionId(0),
@@ -235,7 +235,8 @@ impl Engine {
                 Ok(id)
             })
             .await?;
-        self.keep_credentials(id, request.credentials, false)?;
+        self.keep_credentials(id, self.as_they_are_now(request.credentials.clone()), false)?;
+        self.forget_replaced(&request.credentials);
         connection.id = id;
         self.adopt(connection, now);
         Ok(id)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Engine;
+use super::consent::{UNSAVED, UnsavedSink};
 use crate::channels::error::ChannelError;
 use crate::channels::registry;
 use crate::channels::{Connector, ConnectorSetup, CredentialSink};
@@ -59,6 +60,15 @@ impl Engine {
         let info = registry::channel(&connection.channel).ok_or_else(|| ChannelError::Fatal {
             message: format!("this version has no channel “{}”", connection.channel),
         })?;
+        (info.connect)(self.connector_setup(connection, credentials)?)
+    }
+
+    /// What a connector is built from.
+    pub(super) fn connector_setup(
+        &self,
+        connection: &Connection,
+        credentials: BTreeMap<String, Secret>,
+    ) -> Result<ConnectorSetup, ChannelError> {
         let base_url = match connection.base_url.as_deref().map(url::Url::parse) {
             None => None,
             Some(Ok(url)) => Some(url),
@@ -67,7 +77,13 @@ impl Engine {
             }
         };
         let parts = &self.inner.parts;
-        (info.connect)(ConnectorSetup {
+        let vault = Arc::clone(&parts.vault);
+        let credential_sink: Arc<dyn CredentialSink> = if connection.id == UNSAVED {
+            Arc::new(UnsavedSink { vault, entered: credentials.clone() })
+        } else {
+            Arc::new(VaultSink(vault))
+        };
+        Ok(ConnectorSetup {
             connection: connection.id,
             alias: connection.alias.clone(),
             base_url,
@@ -76,7 +92,7 @@ impl Engine {
             transport: Arc::clone(&parts.transport),
             clock: Arc::clone(&parts.clock),
             entropy: Arc::clone(&parts.entropy),
-            credential_sink: Arc::new(VaultSink(Arc::clone(&parts.vault))),
+            credential_sink,
         })
     }
 

@@ -8,14 +8,17 @@
 pub mod catch_up;
 pub mod commands;
 mod connectors;
+mod consent;
 pub mod inbox;
 pub mod jobs;
 mod outbox;
 pub mod parked;
 mod planted;
+mod push;
 pub mod queue;
 pub mod retry;
 mod skew;
+pub mod spool;
 mod worker;
 
 use std::collections::HashMap;
@@ -27,6 +30,7 @@ use thiserror::Error;
 use tokio::sync::Notify;
 
 use crate::channels::Connector;
+pub use crate::channels::consent::{ConsentAnswer, ConsentRequest, ConsentStart};
 use crate::channels::error::ChannelError;
 use crate::clock::{Entropy, SharedClock};
 use crate::domain::connection::{Connection, ConnectionState};
@@ -39,6 +43,8 @@ use crate::store::{Store, StoreError, WriteLane, connections, events};
 use crate::vault::Vault;
 #[cfg(test)]
 pub use planted::Planted;
+use push::Seen;
+pub use push::{Hooks, PushStatus, Pushed};
 use queue::{Queue, Task};
 use skew::Skew;
 
@@ -91,6 +97,8 @@ pub struct EngineParts {
     pub entropy: Arc<Entropy>,
     /// How it is set.
     pub settings: EngineSettings,
+    /// What platforms pushed and nobody has read yet, and where they reach this installation.
+    pub hooks: Hooks,
 }
 
 /// Why a task did not end well.
@@ -123,6 +131,12 @@ struct Live {
     missing_skus: HashMap<String, Timestamp>,
     /// How its polls are going, for people.
     status: commands::LiveStatus,
+    /// What came of its pushed messages, for people.
+    pushed: PushStatus,
+    /// Pushed messages that were acted on.
+    seen: Seen,
+    /// What was said last of the platform's sending here.
+    subscription: Option<String>,
 }
 
 struct Inner {
@@ -278,6 +292,11 @@ impl Engine {
         let id = connection.id;
         let state = connection.state;
         let planned = jobs::of(&connection);
+        let parts = &self.inner.parts;
+        // Without an address nothing is pushed; polls bring everything.
+        if let Err(error) = parts.hooks.adopt(&parts.vault, &parts.entropy, id) {
+            tracing::error!(connection.id = id.0, "its hook has no address: {error}");
+        }
         self.inner.connections.lock().unwrap_or_else(PoisonError::into_inner).insert(id, connection);
         self.with_queue(|queue| {
             queue.retain_jobs(id, &planned);

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::commands::{ConnectionUpdate, NewConnectionRequest};
+use super::spool::Spool;
 use super::*;
 use crate::clock::{Clock, ManualClock};
 use crate::domain::connection::{
@@ -122,6 +123,7 @@ async fn open(
         clock: own,
         entropy: Arc::new(Entropy::seeded(6)),
         settings: EngineSettings::default(),
+        hooks: Hooks::new(Spool::open(dir).unwrap(), Some("http://127.0.0.1:8080".parse().unwrap())),
     })
     .await
     .unwrap()
@@ -502,6 +504,24 @@ async fn what_was_created_after_the_backup_and_then_cancelled_is_cancelled_after
     }
 }
 
+/// The backup knows nothing of a create that was on its way when it was restored.
+#[tokio::test]
+async fn a_create_that_arrives_after_the_restore_is_not_made_again() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let backup = rig.back_up().await;
+    rig.fault("bigcommerce", "createOrder", "late", 1);
+    let id = rig.sell(1);
+    while rig.calls("bigcommerce")["createOrder"].is_null() {
+        rig.pass(1).await;
+    }
+    assert_eq!(rig.shop_orders_of(&id).len(), 0, "it has not arrived");
+    rig.restore(&backup).await;
+    rig.pass(900).await;
+    let copies = rig.shop_orders_of(&id);
+    assert_eq!(copies.len(), 1, "{copies:?}");
+    rig.assert_exactly_once().await;
+}
+
 #[tokio::test]
 async fn a_parcel_never_takes_the_place_of_one_that_somebody_else_confirmed() {
     let mut rig = Rig::new(quiet(), |_| ()).await;
@@ -523,6 +543,29 @@ async fn a_parcel_never_takes_the_place_of_one_that_somebody_else_confirmed() {
         .filter_map(|parcel| parcel["tracking"].as_str())
         .collect();
     assert_eq!(told, ["940011", "1Z01"], "{order}");
+}
+
+/// Nobody has to do anything any more once the marketplace lists the parcel, whoever confirmed it there.
+#[tokio::test]
+async fn a_held_parcel_that_the_marketplace_lists_is_done() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let id = rig.sell(2);
+    rig.pass(120).await;
+    let copy = rig.shop_orders_of(&id).remove(0);
+    rig.control("bigcommerce", "ship", &json!({"id": copy["id"], "carrier": "Acme", "tracking": "AC 1"}));
+    rig.pass(600).await;
+    let order_no = rig.order_no(&id).await;
+    let held = rig.engine.with_queue(|queue| queue.of_order(order_no));
+    assert!(held.iter().any(|effect| effect.state == EffectState::Held), "{held:?}");
+    rig.control("amazon", "ship", &json!({"id": id, "carrier": "DHL", "tracking": "AC1"}));
+    rig.pass(600).await;
+    assert_eq!(rig.engine.with_queue(|queue| queue.of_order(order_no)), []);
+    rig.restart().await;
+    assert_eq!(rig.engine.with_queue(|queue| queue.of_order(order_no)), [], "that is durable");
+    let rows =
+        rig.engine.store().read(move |read| crate::store::shipments::of_order(read, order_no)).await.unwrap();
+    assert_eq!((rows.len(), rows[0].told_at.is_some()), (1, true), "{rows:?}");
+    assert_eq!(rig.amazon_order(&id)["shipments"].as_array().unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -1048,13 +1091,23 @@ async fn a_day_that_is_asked_for_while_it_is_compared_is_compared_once_more() {
     let sold: Vec<String> = (0..150).map(|_| sell(&rig, "10:00:00")).collect();
     let day = "2026-02-25".parse().unwrap();
     rig.engine.reconcile(rig.amazon, day, day, "ada").await.unwrap();
-    while !rig.cursor(rig.amazon, jobs::Job::Reconcile.stream()).await.contains("\"next\":\"") {
+    let is_over = std::cell::Cell::new(false);
+    let between = async {
+        let stream = jobs::Job::Reconcile.stream();
+        while !rig.cursor(rig.amazon, stream).await.contains("\"next\":\"") {
+            assert!(!is_over.get(), "the comparison was never seen between two pages");
+        }
+        // One of them belongs on the page that was read already, whatever the order of the list.
+        let late = [sell(&rig, "00:00:30"), sell(&rig, "23:59:30")];
+        rig.clock.advance(Duration::from_millis(1));
+        rig.engine.reconcile(rig.amazon, day, day, "ada").await.unwrap();
+        late
+    };
+    let step = async {
         rig.engine.step().await;
-        rig.clock.advance(Duration::from_millis(10));
-    }
-    // One of them belongs on the page that was read already, whatever the order of the list.
-    let late = [sell(&rig, "00:00:30"), sell(&rig, "23:59:30")];
-    rig.engine.reconcile(rig.amazon, day, day, "ada").await.unwrap();
+        is_over.set(true);
+    };
+    let (late, ()) = tokio::join!(between, step);
     rig.pass(3600).await;
     for id in sold.iter().chain(&late) {
         assert!(rig.holds(rig.amazon, id).await, "{id}");
@@ -1218,4 +1271,105 @@ async fn an_order_whose_newest_payload_cannot_be_read_stays_parked_whole() {
     let parked = rig.parked().await;
     assert!(parked[1].what.contains("newer payload"), "{parked:?}");
     assert!(!rig.holds(rig.amazon, &id).await, "nobody acts on an order whose end is not known");
+}
+
+/// Delivers a message as the web server would.
+async fn deliver(engine: &Engine, message: &crate::sim::Message) -> Pushed {
+    let token = message.url.rsplit('/').next().unwrap();
+    let headers = message.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    engine.pushed(token, &headers, message.body.clone().into()).await
+}
+
+impl Rig {
+    fn calls(&self, platform: &str) -> Value {
+        self.world.control(platform, "calls", None).1
+    }
+
+    /// A sale in the storefront, and what the shop sends of it.
+    fn sell_in_storefront(&self) -> (String, Vec<crate::sim::Message>) {
+        let wish = json!({"sku": self.sku(), "quantity": 1, "paid": true});
+        let id = self.control("bigcommerce", "sell", &wish)["id"].as_str().unwrap().to_owned();
+        (id, self.world.take_messages())
+    }
+}
+
+#[tokio::test]
+async fn what_a_shop_pushes_is_seen_at_once_and_what_is_forged_or_doubled_changes_nothing() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.pass(60).await;
+    let (sold, messages) = rig.sell_in_storefront();
+    assert!(!messages.is_empty(), "{}", rig.calls("bigcommerce"));
+    assert!(messages.iter().all(|message| message.url.starts_with("http://127.0.0.1:8080/hooks/")));
+    rig.engine.step().await;
+    assert!(!rig.holds(rig.shop, &sold).await, "no poll is due");
+    for message in &messages {
+        assert_eq!(deliver(&rig.engine, message).await, Pushed::Taken);
+    }
+    rig.engine.step().await;
+    assert!(rig.holds(rig.shop, &sold).await, "no time has passed");
+
+    // The poll that it called up is over; the same message again calls up none.
+    rig.pass(1).await;
+    let before = rig.calls("bigcommerce");
+    deliver(&rig.engine, &messages[0]).await;
+    rig.engine.step().await;
+    assert_eq!(rig.calls("bigcommerce"), before, "a repeated delivery costs no call");
+
+    let mut forged = messages[0].clone();
+    forged.body = forged.body.replace("order", "0rder");
+    assert_eq!(deliver(&rig.engine, &forged).await, Pushed::Taken, "whether it is true is seen later");
+    rig.engine.step().await;
+    assert_eq!(rig.calls("bigcommerce"), before);
+    let status = rig.engine.push_status(rig.shop);
+    assert_eq!((status.verified, status.refused), (messages.len() as u64 + 1, 1), "{status:?}");
+    forged.url.push('x');
+    assert_eq!(deliver(&rig.engine, &forged).await, Pushed::Unknown);
+
+    // Played again when it is old.
+    rig.clock.advance(Duration::from_secs(600));
+    deliver(&rig.engine, &messages[0]).await;
+    rig.engine.step().await;
+    assert_eq!(rig.engine.push_status(rig.shop).refused, 2);
+}
+
+#[tokio::test]
+async fn a_lost_message_costs_time_only_and_an_unread_one_survives_a_crash() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.pass(60).await;
+    rig.fault("bigcommerce", "*", "lost_webhook", 9);
+    let (lost, messages) = rig.sell_in_storefront();
+    assert_eq!(messages, []);
+    rig.pass(60).await;
+    assert!(rig.holds(rig.shop, &lost).await, "the poll is the backstop");
+
+    let mut messages = Vec::new();
+    while messages.is_empty() {
+        messages = rig.sell_in_storefront().1;
+    }
+    assert_eq!(deliver(&rig.engine, &messages[0]).await, Pushed::Taken);
+    rig.restart().await;
+    rig.engine.step().await;
+    assert_eq!(rig.engine.push_status(rig.shop).verified, 1);
+    rig.pass(1).await;
+    rig.restart().await;
+    rig.engine.step().await;
+    assert_eq!(rig.engine.push_status(rig.shop).verified, 0, "what was read is forgotten");
+}
+
+#[tokio::test]
+async fn hooks_that_the_shop_switched_off_are_switched_on_within_a_day() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.pass(60).await;
+    rig.control("bigcommerce", "hooks_off", &json!({}));
+    assert_eq!(rig.sell_in_storefront().1, []);
+    rig.pass_hours(27).await;
+    assert_ne!(rig.sell_in_storefront().1, []);
+    let added = rig.calls("bigcommerce")["createWebhooks"]["200"].as_u64();
+    assert_eq!(added, Some(14), "each is added once");
+    let id = rig.shop;
+    let events = rig.engine.store().read(move |read| events::of_connection(read, id, 20)).await.unwrap();
+    assert!(
+        events.iter().any(|event| event.text.contains("0 hooks were added, 14 switched on")),
+        "{events:?}"
+    );
 }

@@ -23,6 +23,9 @@ pub struct Document {
     /// Credentials by connection id: name (as the platform's `config.rs` calls it) to value.
     #[serde(default)]
     pub connections: BTreeMap<i64, BTreeMap<String, String>>,
+    /// The unguessable part of each connection's hook address, by connection id.
+    #[serde(default)]
+    pub hook_tokens: BTreeMap<i64, String>,
     /// Tokens that may call the API.
     #[serde(default)]
     pub api_tokens: Vec<ApiToken>,
@@ -84,6 +87,7 @@ impl Document {
         entropy.fill(&mut report_key);
         Self {
             connections: BTreeMap::new(),
+            hook_tokens: BTreeMap::new(),
             api_tokens: Vec::new(),
             users: Vec::new(),
             setup_tokens: Vec::new(),

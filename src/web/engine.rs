@@ -3,15 +3,21 @@
 //! Everything here is a wish or a question in the words of the trade. It must never name a channel's wire
 //! format, never touch the store, and never give a credential back.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
+use bytes::Bytes;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::domain::id::{ConnectionId, OrderNo, PayloadId};
 use crate::domain::reason::ReasonCode;
+use crate::secret::Secret;
 pub use crate::sync::commands::{ConnectionUpdate, Found, NewConnectionRequest, Refused};
 pub use crate::sync::parked::ParkedReplay;
+pub use crate::sync::{ConsentAnswer, ConsentRequest, ConsentStart};
+pub use crate::sync::{PushStatus, Pushed};
 
 /// One line of a connection's test.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -59,6 +65,17 @@ pub struct QuotaText {
     pub operation: String,
     /// What is left of it, in words.
     pub left: String,
+}
+
+/// Where a connection's platform pushes to, and what came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HookText {
+    /// The path of the address.
+    pub path: String,
+    /// The whole address, where `public_url` is set.
+    pub endpoint: Option<String>,
+    /// What came of its messages since the start.
+    pub status: PushStatus,
 }
 
 /// How a connection is doing at this moment.
@@ -128,6 +145,36 @@ pub trait Engine: Send + Sync {
     async fn replay_parked_one(&self, payload: PayloadId, actor: &str) -> Result<ParkedReplay, String>;
     /// Reads every parked payload of a connection again.
     async fn replay_parked_all(&self, connection: ConnectionId, actor: &str) -> Result<ParkedReplay, String>;
+    /// Where the merchant says yes to a connection. Makes no call.
+    fn start_consent(
+        &self,
+        request: &NewConnectionRequest,
+        wish: &ConsentRequest,
+    ) -> Result<ConsentStart, String>;
+
+    /// Exchanges what came back for credentials, and gives all of the connection's.
+    async fn finish_consent(
+        &self,
+        request: &NewConnectionRequest,
+        answer: ConsentAnswer,
+    ) -> Result<BTreeMap<String, Secret>, String>;
+
+    /// A connection as it would be added anew, with what was entered over what is held.
+    fn request_of(
+        &self,
+        connection: ConnectionId,
+        entered: BTreeMap<String, Secret>,
+    ) -> Option<NewConnectionRequest>;
+
+    /// Keeps what a platform pushed to the address that ends in `token`; nothing of it is read yet.
+    async fn pushed(&self, token: &str, headers: BTreeMap<String, String>, body: Bytes) -> Pushed;
+
+    /// Answers a platform that asks whether an address is ours: a content type and a body.
+    fn push_challenge(&self, token: &str, query: &str) -> Option<(&'static str, String)>;
+
+    /// Where a connection's platform pushes to; none where it pushes nothing.
+    fn hook(&self, connection: ConnectionId) -> Option<HookText>;
+
     /// How the connection is doing.
     fn connection_status(&self, connection: ConnectionId) -> ConnectionStatus;
 }

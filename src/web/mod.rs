@@ -8,6 +8,7 @@ mod assets;
 pub mod auth;
 pub mod engine;
 mod error;
+mod hooks;
 mod htmx;
 mod pages;
 mod routes;
@@ -30,6 +31,7 @@ use crate::vault::Vault;
 use auth::{Network, SignInLimit, SignInLinks};
 use engine::Engine;
 pub use error::WebError;
+pub use pages::consent::Consents;
 
 /// Threads that answer requests: pages are short and their work is the store's.
 const WORKER_COUNT: usize = 2;
@@ -62,6 +64,8 @@ pub struct AppState {
     pub network: Network,
     /// Single-use links.
     pub links: SignInLinks,
+    /// Connections that are being added on a platform's own page.
+    pub consents: Consents,
     /// How often somebody may try to sign in.
     pub sign_in_limit: SignInLimit,
 }
@@ -83,6 +87,8 @@ pub fn configure(config: &mut ServiceConfig) {
     config.app_data(web::FormConfig::default().limit(BODY_BYTES_MAX));
     config.app_data(web::JsonConfig::default().limit(BODY_BYTES_MAX));
     config.app_data(web::PayloadConfig::default().limit(BODY_BYTES_MAX));
+    // Outside of what asks who signs in and from which page: platforms have neither.
+    hooks::configure(config);
     // The last one wrapped sees the request first.
     config.service(
         web::scope("")
@@ -125,6 +131,19 @@ pub fn sign_in_link(state: &AppState, user: UserId) -> String {
 pub fn serve(listener: TcpListener, state: web::Data<AppState>) -> std::io::Result<Server> {
     let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(configure))
         .workers(WORKER_COUNT)
+        .shutdown_timeout(DRAIN_SECONDS_MAX)
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+/// The same for a listener that serves `/hooks/` alone.
+///
+/// # Errors
+/// Where the listener cannot be used.
+pub fn serve_hooks(listener: TcpListener, state: web::Data<AppState>) -> std::io::Result<Server> {
+    let server = HttpServer::new(move || App::new().app_data(state.clone()).configure(hooks::configure))
+        .workers(1)
         .shutdown_timeout(DRAIN_SECONDS_MAX)
         .disable_signals()
         .listen(listener)?;

@@ -64,6 +64,8 @@ fn page_addresses() -> Vec<Address> {
         guarded(Method::GET, "/connections", pages::connections::list),
         guarded(Method::GET, "/connections/new/{channel}", pages::connection_new::form),
         guarded(Method::POST, "/connections/new/{channel}", pages::connection_new::submit),
+        guarded(Method::GET, CONSENT, pages::consent::back),
+        guarded(Method::POST, CONSENT, pages::consent::paste),
         guarded(Method::GET, "/connections/{id}", pages::connection::show),
         guarded(Method::POST, "/connections/{id}/sync", pages::connection::sync),
         guarded(Method::POST, "/connections/{id}/pause", pages::connection::pause),
@@ -135,6 +137,8 @@ pub const METRICS: &str = "/metrics";
 pub const ORDERS: &str = "/orders";
 /// The list of connections.
 pub const CONNECTIONS: &str = "/connections";
+/// Where browsers come back to from a platform's own page.
+pub const CONSENT: &str = "/connections/consent";
 /// Payloads that could not be read yet.
 pub const PARKED: &str = "/parked";
 /// Users, tokens, this installation.

@@ -1,5 +1,6 @@
 //! The pages and the API through their handlers, over a real store and vault; only the engine is a recorder.
 
+mod hooks;
 mod metrics;
 mod people;
 mod rules;

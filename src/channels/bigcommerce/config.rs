@@ -58,8 +58,12 @@ pub struct Config {
     pub store_hash: String,
     /// The token, which does not expire.
     pub access_token: Secret,
+    /// What webhooks are signed with, where it was entered.
+    pub client_secret: Option<Secret>,
     /// Scheme and host.
     pub base: String,
+    /// True where BigCommerce itself is called, and no server that stands in for it.
+    pub is_real: bool,
 }
 
 impl Config {
@@ -78,7 +82,14 @@ impl Config {
         let access_token = entered("access_token").filter(|token| !token.is_empty()).ok_or_else(|| {
             ChannelError::Fatal { message: "the credential access_token is missing; enter it".to_owned() }
         })?;
-        Ok(Self { store_hash, access_token: Secret::new(access_token), base: request::base(base_url, HOST) })
+        let client_secret = entered("client_secret").filter(|secret| !secret.is_empty()).map(Secret::new);
+        Ok(Self {
+            store_hash,
+            access_token: Secret::new(access_token),
+            client_secret,
+            base: request::base(base_url, HOST),
+            is_real: base_url.is_none(),
+        })
     }
 }
 

@@ -15,6 +15,7 @@ mod client;
 mod config;
 mod map;
 mod walk;
+mod webhooks;
 mod wire;
 
 use std::collections::{BTreeSet, HashSet};
@@ -122,6 +123,10 @@ impl Connector for BigCommerce {
     }
 
     fn shop_orders(&self) -> Option<&dyn ShopOrders> {
+        Some(self)
+    }
+
+    fn webhooks(&self) -> Option<&dyn super::webhooks::Webhooks> {
         Some(self)
     }
 

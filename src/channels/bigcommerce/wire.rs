@@ -409,3 +409,51 @@ pub struct TimeZone {
     #[serde(deserialize_with = "loose::text")]
     pub name: Option<String>,
 }
+
+/// A pushed message: what it is about, by id.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Message {
+    pub scope: String,
+    /// `stores/` and the store hash.
+    pub producer: String,
+    pub data: MessageData,
+}
+
+/// What a message is about.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct MessageData {
+    #[serde(deserialize_with = "loose::integer")]
+    pub id: Option<i64>,
+}
+
+/// A page of hooks.
+#[derive(Debug, Deserialize)]
+pub struct Hooks {
+    pub data: Vec<Hook>,
+}
+
+/// A hook as the store lists it.
+#[derive(Debug, Deserialize)]
+pub struct Hook {
+    pub id: i64,
+    pub scope: String,
+    pub destination: String,
+    #[serde(default)]
+    pub is_active: bool,
+}
+
+/// A hook to add.
+#[derive(Debug, Serialize)]
+pub struct NewHook<'a> {
+    pub scope: &'a str,
+    pub destination: &'a str,
+    pub is_active: bool,
+}
+
+/// A hook that is switched on again.
+#[derive(Debug, Serialize)]
+pub struct HookChange {
+    pub is_active: bool,
+}

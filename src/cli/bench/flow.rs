@@ -24,7 +24,8 @@ use crate::sim::server::{self, Layout, Running};
 use crate::sim::{AMAZON, BIGCOMMERCE, SimOptions, World};
 use crate::store::{Store, StoreError, orders};
 use crate::sync::commands::NewConnectionRequest;
-use crate::sync::{Engine, EngineParts, EngineSettings};
+use crate::sync::spool::Spool;
+use crate::sync::{Engine, EngineParts, EngineSettings, Hooks};
 
 /// Orders that are followed one by one.
 const SINGLE_COUNT: usize = 40;
@@ -139,6 +140,7 @@ impl Rig {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(Entropy::from_os()),
             settings: EngineSettings::default(),
+            hooks: Hooks::new(Spool::open(dir).map_err(CliError::failed)?, None),
         })
         .await
         .map_err(CliError::failed)?;

@@ -66,6 +66,10 @@ fn route(request: &Request<Bytes>) -> (&'static str, Vec<i64>) {
         ("GET", ["v3", "catalog", "products"]) => "getProducts",
         ("GET", ["v3", "inventory", "items"]) => "get-inventory-items",
         ("PUT", ["v3", "inventory", "adjustments", "absolute"]) => "put-absolute-adjustment",
+        ("GET", ["v3", "hooks"]) => "getWebhooks",
+        ("POST", ["v3", "hooks"]) => "createWebhooks",
+        ("PUT", ["v3", "hooks", "#"]) => "updateWebhook",
+        ("DELETE", ["v3", "hooks", "#"]) => "deleteWebhook",
         _ => "unknown",
     };
     (operation, numbers)
@@ -200,6 +204,10 @@ impl Shop {
             "getProducts" => self.list_products(&Query::of(call.request)),
             "get-inventory-items" => self.list_inventory(&Query::of(call.request)),
             "put-absolute-adjustment" => self.set_inventory(call),
+            "getWebhooks" => self.list_hooks(&Query::of(call.request)),
+            "createWebhooks" => self.add_hook(call),
+            "updateWebhook" => self.change_hook(order_id, call),
+            "deleteWebhook" => self.remove_hook(order_id),
             _ => Err(not_found()),
         }
     }

@@ -5,6 +5,7 @@
 
 mod calls;
 mod create;
+mod hooks;
 mod storefront;
 mod truth;
 mod v3;
@@ -14,14 +15,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::catalogue::Good;
 use super::draw::Draw;
 use super::options::StockRule;
+use super::push::Message;
 use super::quota::Window;
 use super::recent::Recent;
 
 pub use calls::{Call, operation_of};
+use hooks::Hook;
 
 /// The store's hash, part of every path.
 pub const STORE_HASH: &str = "eidersim01";
@@ -227,6 +231,12 @@ pub struct Meta {
     shipments: i64,
     storefront_orders: u64,
     authorisation: u64,
+    /// Hooks ever added.
+    #[serde(default)]
+    hooks: i64,
+    /// Messages ever sent.
+    #[serde(default)]
+    messages: u64,
 }
 
 /// A record of the journal.
@@ -238,6 +248,10 @@ pub enum RecordRef<'a> {
     Order(&'a Order),
     /// A product as it is now, and its place.
     Product(usize, &'a Product),
+    /// A hook as it is now.
+    Hook(&'a Hook),
+    /// A hook that is gone.
+    HookGone(i64),
 }
 
 /// A record of the journal, read back.
@@ -249,6 +263,10 @@ pub enum Record {
     Order(Box<Order>),
     /// A product as it was then, and its place.
     Product(usize, Product),
+    /// A hook as it was then.
+    Hook(Hook),
+    /// A hook that is gone.
+    HookGone(i64),
 }
 
 #[derive(Debug, Default)]
@@ -256,6 +274,7 @@ struct Changes {
     meta: bool,
     orders: BTreeSet<usize>,
     products: BTreeSet<usize>,
+    hooks: BTreeSet<i64>,
 }
 
 /// All of the store.
@@ -277,6 +296,9 @@ pub struct Shop {
     agenda: BTreeSet<(i64, usize)>,
     /// What changed orders looked like before, for reads that lag behind.
     previous: Recent<Order>,
+    hooks: BTreeMap<i64, Hook>,
+    /// On their way out. They are lost with the process: polling finds what they told of.
+    messages: Vec<Message>,
     changes: Changes,
 }
 
@@ -299,6 +321,8 @@ impl Shop {
             by_external_id: HashMap::new(),
             agenda: BTreeSet::new(),
             previous: Recent::default(),
+            hooks: BTreeMap::new(),
+            messages: Vec::new(),
             changes: Changes::default(),
         }
     }
@@ -367,11 +391,18 @@ impl Shop {
 
     /// Adds a parcel. The customer gets a mail.
     pub fn add_shipment(&mut self, index: usize, shipment: Shipment, now: Timestamp) {
+        let told = self
+            .orders
+            .get(index)
+            .map(|order| json!({"type": "shipment", "id": shipment.id, "orderId": order.id}));
         self.change(index, now, |order| {
             order.shipments.push(shipment);
             order.mails += 1;
             order.count_shipped();
         });
+        if let Some(told) = told {
+            self.announce("store/shipment/created", told, now);
+        }
         let is_whole =
             self.orders.get(index).is_some_and(|order| order.items_shipped() >= order.items_total());
         self.set_status(index, if is_whole { 2 } else { 3 }, now);
@@ -441,13 +472,15 @@ impl Shop {
         self.index(&after);
         self.previous.remember(index, now, Some(before));
         self.changes.orders.insert(index);
+        self.announce("store/order/updated", json!({"type": "order", "id": after.id}), now);
     }
 
     /// Adds a new order and takes its stock.
     fn add(&mut self, order: Order, now: Timestamp) -> usize {
-        let index = order.index;
+        let (index, id) = (order.index, order.id);
         self.index(&order);
         self.orders.push(order);
+        self.announce("store/order/created", json!({"type": "order", "id": id}), now);
         self.previous.remember(index, now, None);
         self.changes.orders.insert(index);
         index
@@ -492,6 +525,12 @@ impl Shop {
         match record {
             Record::Meta(meta) => self.meta = meta,
             Record::Product(index, product) => self.put_product(index, product),
+            Record::Hook(hook) => {
+                self.hooks.insert(hook.id, hook);
+            }
+            Record::HookGone(id) => {
+                self.hooks.remove(&id);
+            }
             Record::Order(order) => {
                 if let Some(known) = self.orders.get(order.index).cloned() {
                     self.unindex(&known);
@@ -519,6 +558,9 @@ impl Shop {
         for order in changes.orders.iter().filter_map(|index| self.orders.get(*index)) {
             write(RecordRef::Order(order));
         }
+        for id in &changes.hooks {
+            write(self.hooks.get(id).map_or(RecordRef::HookGone(*id), RecordRef::Hook));
+        }
     }
 
     /// Marks everything as changed, for a snapshot.
@@ -526,6 +568,7 @@ impl Shop {
         self.changes.meta = true;
         self.changes.products.extend(0..self.products.len());
         self.changes.orders.extend(0..self.orders.len());
+        self.changes.hooks.extend(self.hooks.keys());
     }
 
     /// The access token that is valid now.

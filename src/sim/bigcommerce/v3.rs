@@ -120,7 +120,7 @@ impl Shop {
 }
 
 /// A page of a V3 collection.
-fn collection(query: &Query, found: Vec<Value>, default: usize, limit_max: usize) -> Answer {
+pub(super) fn collection(query: &Query, found: Vec<Value>, default: usize, limit_max: usize) -> Answer {
     let (page, limit) = query.page(default.min(limit_max))?;
     let total = found.len();
     let pages = total.div_ceil(limit).max(1);

@@ -7,8 +7,10 @@ mod poll_shop;
 mod read_listings;
 mod read_parked;
 mod read_profile;
+mod read_pushed;
 mod reconcile;
 mod replay;
+mod subscribe;
 
 pub use poll_orders::GATHERED_ORDERS_MAX;
 pub(super) use poll_shop::{is_shipped, mirror_row};
@@ -45,6 +47,10 @@ pub enum Job {
     Replay,
     /// Compares days with what the platform says of them, and fetches what is missing.
     Reconcile,
+    /// Looks at what the platform pushed.
+    ReadPushed,
+    /// Sees to it that the platform pushes.
+    Subscribe,
 }
 
 impl Job {
@@ -60,6 +66,8 @@ impl Job {
             Self::ReadParked => "parked",
             Self::Replay => "replay",
             Self::Reconcile => "reconciliation",
+            Self::ReadPushed => "pushed",
+            Self::Subscribe => "subscription",
         }
     }
 }
@@ -97,6 +105,7 @@ pub(super) fn of(connection: &Connection) -> Vec<Job> {
     if connection.settings.import_orders {
         jobs.push(Job::Reconcile);
     }
+    jobs.extend([Job::ReadPushed, Job::Subscribe]);
     jobs
 }
 
@@ -130,6 +139,8 @@ impl Engine {
             Job::ReadParked => read_parked::run(self, &connection).await,
             Job::Replay => replay::run(self, &connection).await,
             Job::Reconcile => reconcile::run(self, &connection).await,
+            Job::ReadPushed => read_pushed::run(self, &connection).await,
+            Job::Subscribe => subscribe::run(self, &connection).await,
         };
         match result {
             Ok(ran) => self.job_went_well(&connection, job, &ran).await,

@@ -11,9 +11,9 @@ use crate::domain::connection::Connection;
 use crate::domain::id::ConnectionId;
 use crate::store::connections;
 use crate::web::auth::{CanManage, CanReadOrders, CanWorkOrders, IsOwner, Signed};
-use crate::web::engine::{ConnectionUpdate, TestReport};
+use crate::web::engine::{ConnectionUpdate, HookText, TestReport};
 use crate::web::error::{self, WebError};
-use crate::web::{AppState, routes};
+use crate::web::{AppState, routes, shown};
 
 #[derive(Template)]
 #[template(path = "pages/connection.html", config = ".askama.toml")]
@@ -25,6 +25,16 @@ struct ConnectionPage {
     is_owner: bool,
     form: FormView,
     report: Option<TestReport>,
+    /// Where the platform pushes to; none where it does not, and for those who may not know.
+    hook: Option<HookView>,
+}
+
+/// A hook's address and what came of it, in words.
+struct HookView {
+    path: String,
+    endpoint: Option<String>,
+    said: String,
+    refusal: Option<String>,
 }
 
 /// What a test found, alone: both forms swap it in.
@@ -171,6 +181,10 @@ pub async fn authorise(
     let connection = one(&all, *id)?;
     let info = channel(connection)?;
     let fields = fields.into_inner();
+    if info.consent.is_some() && fields.get("do").is_some_and(|what| what == "consent") {
+        let entered = connection_form::credentials(info, &fields);
+        return super::consent::begin_again(&who, &visit, &state, *id, entered);
+    }
     let problem = match connection_form::base_url(&fields) {
         Ok(base_url) => {
             let is_moved = base_url.as_ref().map(url::Url::as_str) != connection.base_url.as_deref();
@@ -232,5 +246,29 @@ fn page<A: crate::web::auth::Access>(
         is_owner,
         form: FormView::new(channel(connection)?, &fields, all, is_owner, problem),
         report,
+        hook: state
+            .engine
+            .hook(connection.id)
+            .filter(|_| who.role().may_manage())
+            .map(|hook| hook_view(hook, state)),
     })
+}
+
+fn hook_view(hook: HookText, state: &AppState) -> HookView {
+    let HookText { path, endpoint, status } = hook;
+    let said = match status.last_at {
+        Some(at) => format!(
+            "{} messages since the start, the last one at {}.",
+            status.verified,
+            shown::moment(at, &state.zone).text
+        ),
+        None => "No message has come since the start.".to_owned(),
+    };
+    let refusal = status.last_refusal.map(|why| {
+        format!(
+            "{} messages were dropped because they were not the platform’s; the last one: {why}.",
+            status.refused
+        )
+    });
+    HookView { path, endpoint, said, refusal }
 }

@@ -74,6 +74,8 @@ pub struct FormView {
     pub credentials: Vec<CredentialView>,
     /// True where the platform hands the credentials out as a text file.
     pub has_file: bool,
+    /// Whether the platform has a page of its own for this.
+    pub has_consent: bool,
     /// That file's text as pasted.
     pub pasted: String,
     /// Whether who asks may send the calls elsewhere.
@@ -103,6 +105,7 @@ impl FormView {
             alias: shown_text(fields, "alias"),
             credentials: credential_views(info, fields),
             has_file: info.credentials_file.is_some(),
+            has_consent: info.consent.is_some(),
             pasted: shown_text(fields, "pasted"),
             may_move: is_owner,
             base_url: shown_text(fields, "base_url"),

@@ -64,7 +64,8 @@ pub async fn submit(
     if let Some(fields) = connection_form::with_carrier_rows_changed(&fields) {
         return error::html(&page(&who, &visit, info, &fields, &all, None, None));
     }
-    let draft = draft(info, &fields, who.role().is_owner(), &state);
+    let is_consent = info.consent.is_some() && fields.get("do").is_some_and(|what| what == "consent");
+    let draft = draft(info, &fields, who.role().is_owner(), is_consent, &state);
     let again = |problem, report| page(&who, &visit, info, &fields, &all, problem, report);
     let draft = match draft {
         Ok(draft) => draft,
@@ -73,6 +74,9 @@ pub async fn submit(
         }
         Err(problem) => return error::form_again(&again(Some(problem), None)),
     };
+    if is_consent {
+        return super::consent::begin_new(&who, &visit, &state, draft);
+    }
     if fields.get("do").is_some_and(|what| what == "test") {
         let report = Some(state.engine.test_connection(draft).await);
         if visit.wants_fragment {
@@ -102,13 +106,16 @@ fn draft(
     info: &ChannelInfo,
     fields: &Fields,
     is_owner: bool,
+    is_consent: bool,
     state: &AppState,
 ) -> Result<NewConnectionRequest, FieldProblem> {
     let today = state.clock.now().to_zoned(state.zone.clone()).date();
     let mut settings = connection_form::settings(info, fields, &ConnectionSettings::default(), today)?;
     connection_form::start(fields, &state.zone, today, &mut settings)?;
     let credentials = connection_form::credentials(info, fields);
-    connection_form::check_complete(info, &credentials)?;
+    if !is_consent {
+        connection_form::check_complete(info, &credentials)?;
+    }
     Ok(NewConnectionRequest {
         channel: ChannelName::from(info.name),
         alias: connection_form::alias(fields)?,

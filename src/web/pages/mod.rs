@@ -4,6 +4,7 @@ pub mod connection;
 pub mod connection_form;
 pub mod connection_new;
 pub mod connections;
+pub mod consent;
 pub mod health;
 pub mod login;
 pub mod metrics;

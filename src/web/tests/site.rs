@@ -138,6 +138,58 @@ impl Engine for Recorder {
         self.note(format!("replay parked of {connection} by {actor}"));
         Ok(ParkedReplay { read: 2, still_parked: 1 })
     }
+    fn start_consent(
+        &self,
+        draft: &NewConnectionRequest,
+        wish: &ConsentRequest,
+    ) -> Result<ConsentStart, String> {
+        self.note(format!("consent to {} back to {}", draft.channel, wish.redirect_uri));
+        let url = format!("https://platform.test/yes?state={}", wish.state).parse().unwrap();
+        Ok(ConsentStart { url, verifier: Some(Secret::new("verifier")) })
+    }
+    async fn finish_consent(
+        &self,
+        draft: &NewConnectionRequest,
+        answer: ConsentAnswer,
+    ) -> Result<std::collections::BTreeMap<String, Secret>, String> {
+        if answer.code.expose() != "good" || answer.verifier.unwrap().expose() != "verifier" {
+            return Err("The platform does not know this code.".to_owned());
+        }
+        let mut credentials = draft.credentials.clone();
+        credentials.insert("refresh_token".to_owned(), Secret::new("fresh"));
+        Ok(credentials)
+    }
+    fn request_of(
+        &self,
+        _: ConnectionId,
+        credentials: std::collections::BTreeMap<String, Secret>,
+    ) -> Option<NewConnectionRequest> {
+        let (channel, settings) = (ChannelName::from("amazon"), ConnectionSettings::default());
+        let alias = "Amazon US".to_owned();
+        Some(NewConnectionRequest { channel, alias, base_url: None, credentials, settings })
+    }
+    async fn pushed(
+        &self,
+        token: &str,
+        headers: std::collections::BTreeMap<String, String>,
+        body: bytes::Bytes,
+    ) -> Pushed {
+        if token == "full" {
+            return Pushed::Busy("too many messages wait".to_owned());
+        }
+        if token != "known" {
+            return Pushed::Unknown;
+        }
+        let id = headers.get("webhook-id").cloned().unwrap_or_default();
+        self.note(format!("pushed {id} {}", String::from_utf8_lossy(&body)));
+        Pushed::Taken
+    }
+    fn push_challenge(&self, token: &str, query: &str) -> Option<(&'static str, String)> {
+        (token == "known").then(|| ("application/json", format!("{{\"asked\":\"{query}\"}}")))
+    }
+    fn hook(&self, _: ConnectionId) -> Option<HookText> {
+        Some(HookText { path: "/hooks/known".to_owned(), ..HookText::default() })
+    }
     fn connection_status(&self, _: ConnectionId) -> ConnectionStatus {
         ConnectionStatus {
             lag: Some(SignedDuration::from_secs(42)),
@@ -230,6 +282,7 @@ impl Site {
             zone,
             network: Network::default(),
             links: SignInLinks::default(),
+            consents: crate::web::Consents::default(),
             sign_in_limit: SignInLimit::default(),
         });
         let site = Self { state, engine, clock, connection, _dir: dir };

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::schema::followed;
 
 /// The specifications of the operations that connectors use or simulators answer: platform and file.
-const FILES: [(&str, &str); 9] = [
+const FILES: [(&str, &str); 10] = [
     ("amazon", "amazon/orders_2026-01-01.json"),
     ("amazon", "amazon/ordersV0.json"),
     ("amazon", "amazon/listingsItems_2021-08-01.json"),
@@ -18,6 +18,7 @@ const FILES: [(&str, &str); 9] = [
     ("bigcommerce", "bigcommerce/product-variants_catalog.v3.yml"),
     ("bigcommerce", "bigcommerce/products_catalog.v3.yml"),
     ("bigcommerce", "bigcommerce/inventory.v3.yml"),
+    ("bigcommerce", "bigcommerce/webhooks.v3.yml"),
 ];
 
 /// The folder of specifications and recorded payloads. None, and said so, where it is absent; a failure where it

@@ -8,7 +8,9 @@ use super::documents::Operation;
 use super::schema::Side;
 
 /// What a request must carry to do what we mean by it.
-const IN_REQUESTS: [(&str, &[&str]); 5] = [
+const IN_REQUESTS: [(&str, &[&str]); 7] = [
+    ("createWebhooks", &["destination", "is_active", "scope"]),
+    ("updateWebhook", &["is_active"]),
     (
         "createOrder",
         &[
@@ -70,7 +72,8 @@ const IN_REQUESTS: [(&str, &[&str]); 5] = [
 ];
 
 /// What an answer must carry for the connector to do its work.
-const IN_ANSWERS: [(&str, &[&str]); 16] = [
+const IN_ANSWERS: [(&str, &[&str]); 17] = [
+    ("getWebhooks", &["data[].destination", "data[].id", "data[].is_active", "data[].scope"]),
     ("getOrders", SHOP_ORDERS),
     (
         "bigcommerce.getOrder",

@@ -18,7 +18,7 @@ pub enum Side {
 }
 
 /// Keywords that are checked.
-const CHECKED: [&str; 21] = [
+const CHECKED: [&str; 22] = [
     "$ref",
     "additionalProperties",
     "allOf",
@@ -39,6 +39,7 @@ const CHECKED: [&str; 21] = [
     "readOnly",
     "required",
     "type",
+    "uniqueItems",
     "writeOnly",
 ];
 
@@ -226,6 +227,12 @@ pub fn plainly_broken(part: &Value, value: &Value) -> Option<String> {
         if limit(lowest).is_some_and(|limit| size < limit) || limit(highest).is_some_and(|limit| size > limit)
         {
             return Some(format!("outside of {lowest} and {highest}"));
+        }
+    }
+    if let Some(items) = value.as_array().filter(|_| part.get("uniqueItems") == Some(&Value::Bool(true))) {
+        let is_double = |(place, item): (usize, &Value)| items.iter().take(place).any(|other| other == item);
+        if items.iter().enumerate().any(is_double) {
+            return Some("the same entry twice".to_owned());
         }
     }
     let text = value.as_str()?;

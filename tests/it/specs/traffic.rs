@@ -23,7 +23,8 @@ use eider::secret::Secret;
 use eider::sim::{Delivery, Reply, SimOptions, World};
 use eider::store::{Store, StoreOptions};
 use eider::sync::commands::NewConnectionRequest;
-use eider::sync::{Engine, EngineParts, EngineSettings};
+use eider::sync::spool::Spool;
+use eider::sync::{Engine, EngineParts, EngineSettings, Hooks};
 use eider::vault::{KeySource, Vault};
 use http::Request;
 use jiff::SignedDuration;
@@ -161,6 +162,7 @@ async fn everything() -> Vec<Exchange> {
     let quiet = SimOptions { orders: 0, rate_per_minute: 0, seed: 2, ..SimOptions::default() };
     let quiet = Rig::new(quiet, |settings| settings.insufficient_stock = InsufficientStock::RaiseStock).await;
     quiet.every_deed().await;
+    quiet.hooks_again().await;
     quiet.beyond_connectors();
     quiet.every_misuse();
     quiet.every_refusal().await;
@@ -203,6 +205,7 @@ impl Rig {
             clock: Arc::clone(&clock) as SharedClock,
             entropy: Arc::new(Entropy::seeded(6)),
             settings: EngineSettings::default(),
+            hooks: Hooks::new(Spool::open(data.path()).unwrap(), Some("https://shop.test".parse().unwrap())),
         })
         .await
         .unwrap();
@@ -336,6 +339,17 @@ impl Rig {
         connector(channel, own, transport, Arc::clone(&self.clock) as SharedClock)
     }
 
+    /// Hooks that the shop has switched off are switched on again; and one is taken away, which no connector does.
+    async fn hooks_again(&self) {
+        self.control("bigcommerce", "hooks_off", &json!({}));
+        let shop = self.alone("bigcommerce");
+        let hooks = shop.webhooks().unwrap();
+        assert!(hooks.subscribe("https://shop.test/hooks/other").await.unwrap().is_some());
+        self.control("bigcommerce", "hooks_off", &json!({}));
+        assert!(hooks.subscribe("https://shop.test/hooks/other").await.unwrap().is_some());
+        assert_eq!(hooks.subscribe("https://shop.test/hooks/other").await.unwrap(), None);
+    }
+
     /// Operations that the simulated shop answers and no connector uses yet.
     fn beyond_connectors(&self) {
         let own = credentials(&self.recorder.world).remove("bigcommerce").unwrap();
@@ -365,6 +379,7 @@ impl Rig {
             ("deleteOrderShipments", "DELETE", format!("v2/orders/{id}/shipments"), None),
             ("getProducts", "GET", "v3/catalog/products?include=variants&limit=250".to_owned(), None),
             ("deleteOrder", "DELETE", format!("v2/orders/{id}"), None),
+            ("deleteWebhook", "DELETE", "v3/hooks/1".to_owned(), None),
         ];
         for (operation, method, path, body) in calls {
             let body = body.map(|body: Value| body.to_string()).unwrap_or_default();

@@ -1,0 +1,160 @@
+//! What BigCommerce pushes: ids only, signed with the client secret. It switches hooks off that fail for long or hear
+//! nothing for 90 days; they are looked at daily and switched on again.
+
+use async_trait::async_trait;
+use http::Method;
+
+use super::super::error::{ChannelError, RejectKind};
+use super::super::pace::Priority;
+use super::super::standard_webhooks;
+use super::super::webhooks::{News, Push, PushError, Verified, Webhooks};
+use super::client::{Outgoing, corrupt, parse};
+use super::{BigCommerce, wire};
+
+/// Events that concern orders, parcels, listings or the authorisation.
+const SCOPES: &[&str] = &[
+    "store/order/created",
+    "store/order/updated",
+    "store/order/archived",
+    "store/order/refund/created",
+    "store/shipment/created",
+    "store/shipment/updated",
+    "store/shipment/deleted",
+    "store/product/created",
+    "store/product/updated",
+    "store/product/deleted",
+    "store/sku/created",
+    "store/sku/updated",
+    "store/sku/deleted",
+    "store/app/uninstalled",
+];
+
+/// Hooks on a page.
+const PAGE_HOOKS: &str = "250";
+
+#[async_trait]
+impl Webhooks for BigCommerce {
+    fn headers(&self) -> &'static [&'static str] {
+        standard_webhooks::HEADERS
+    }
+
+    async fn verify(&self, push: &Push) -> Result<Verified, PushError> {
+        let config = &self.client.config;
+        let key = config.client_secret.as_ref().ok_or_else(|| {
+            PushError::Refused(
+                "the client secret is not entered, so that no signature can be checked".to_owned(),
+            )
+        })?;
+        let id = standard_webhooks::verify(push, key.expose().as_bytes())?;
+        let message: wire::Message = serde_json::from_slice(&push.body)
+            .map_err(|error| PushError::Refused(format!("it has another shape than documented: {error}")))?;
+        // One secret may serve several stores.
+        if message.producer != format!("stores/{}", config.store_hash) {
+            return Err(PushError::Refused("it is about another store".to_owned()));
+        }
+        Ok(Verified { id, news: vec![news(&message)] })
+    }
+
+    async fn subscribe(&self, endpoint: &str) -> Result<Option<String>, ChannelError> {
+        let config = &self.client.config;
+        let reject = |message: &str| {
+            Err(ChannelError::Reject { kind: RejectKind::Other, message: message.to_owned() })
+        };
+        if config.client_secret.is_none() {
+            return reject("enter the client secret, which BigCommerce signs its messages with");
+        }
+        if config.is_real && !endpoint.starts_with("https://") {
+            return reject("BigCommerce sends only to https on port 443: set public_url to such an address");
+        }
+        let listed = self.hooks(endpoint).await?;
+        let (mut added, mut revived) = (0, 0);
+        for scope in SCOPES {
+            let mut known = listed.iter().filter(|hook| hook.scope == *scope && hook.destination == endpoint);
+            match known.next() {
+                Some(hook) if hook.is_active => {}
+                Some(hook) => {
+                    self.put_hook(hook.id).await?;
+                    revived += 1;
+                }
+                None => {
+                    self.add_hook(scope, endpoint).await?;
+                    added += 1;
+                }
+            }
+        }
+        Ok((added + revived > 0).then(|| {
+            format!("BigCommerce sends messages here: {added} hooks were added, {revived} switched on again.")
+        }))
+    }
+}
+
+impl BigCommerce {
+    async fn hooks(&self, endpoint: &str) -> Result<Vec<wire::Hook>, ChannelError> {
+        let query = vec![("limit", PAGE_HOOKS.to_owned()), ("destination", endpoint.to_owned())];
+        let outgoing = Outgoing::get("getWebhooks", "/v3/hooks".to_owned(), query, Priority::Bulk);
+        let body = self.client.send(&outgoing).await?;
+        let page: Option<wire::Hooks> = parse(&outgoing, &body)?;
+        page.map(|page| page.data).ok_or_else(|| corrupt(&outgoing, "there is no list of hooks"))
+    }
+
+    async fn add_hook(&self, scope: &str, endpoint: &str) -> Result<(), ChannelError> {
+        let hook = wire::NewHook { scope, destination: endpoint, is_active: true };
+        self.write_hook("createWebhooks", Method::POST, "/v3/hooks".to_owned(), &hook).await
+    }
+
+    async fn put_hook(&self, id: i64) -> Result<(), ChannelError> {
+        let change = wire::HookChange { is_active: true };
+        self.write_hook("updateWebhook", Method::PUT, format!("/v3/hooks/{id}"), &change).await
+    }
+
+    /// A lost answer is no doubt that matters: the next day's look finds what became of it.
+    async fn write_hook(
+        &self,
+        operation: &'static str,
+        method: Method,
+        path: String,
+        body: &impl serde::Serialize,
+    ) -> Result<(), ChannelError> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| ChannelError::Fatal { message: format!("{operation}: {error}") })?;
+        self.client.send(&Outgoing::write(operation, method, path, body)).await.map(|_| ())
+    }
+}
+
+fn news(message: &wire::Message) -> News {
+    let scope = message.scope.as_str();
+    match scope.split('/').nth(1) {
+        // The message is about the parcel; its order is read with the shop's changes.
+        Some("order") => message.data.id.map_or(News::Orders, |id| News::Order(id.to_string())),
+        Some("shipment") => News::Orders,
+        Some("product" | "sku") => News::Listings,
+        Some("app") => News::Authorisation,
+        _ => News::Other(scope.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> wire::Message {
+        serde_json::from_str(text).unwrap()
+    }
+
+    #[test]
+    fn a_message_says_what_to_look_at_and_no_more() {
+        let of = |scope: &str, data: &str| {
+            news(&message(&format!(r#"{{"scope":"{scope}","producer":"stores/a","data":{data}}}"#)))
+        };
+        assert_eq!(of("store/order/updated", r#"{"type":"order","id":250}"#), News::Order("250".to_owned()));
+        assert_eq!(
+            of("store/order/updated", r#"{"type":"order","id":"250"}"#),
+            News::Order("250".to_owned())
+        );
+        assert_eq!(of("store/order/created", "{}"), News::Orders);
+        assert_eq!(of("store/shipment/created", r#"{"id":12,"orderId":251}"#), News::Orders);
+        assert_eq!(of("store/sku/inventory/updated", r#"{"id":461}"#), News::Listings);
+        assert_eq!(of("store/app/uninstalled", "{}"), News::Authorisation);
+        assert_eq!(of("store/cart/created", "{}"), News::Other("store/cart/created".to_owned()));
+    }
+}

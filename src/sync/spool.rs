@@ -1,0 +1,436 @@
+//! What platforms pushed and nobody has read yet: an append-only file of its own, so that a platform is answered as
+//! soon as its message is durable, however long a commit, a checkpoint or a backup takes.
+//!
+//! A line is one message. Lines that were read are forgotten in memory; the file is emptied when none waits any more.
+//! After a crash some messages are read twice, which changes nothing: a message only says what to look at.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use crate::domain::id::ConnectionId;
+
+/// The spool's name in the data folder.
+pub const SPOOL_FILE_NAME: &str = "pushed.jsonl";
+/// Messages that wait, of one connection: more are refused, and the platform sends them again later.
+const WAITING_MAX: usize = 20_000;
+/// Bytes of bodies that wait in all.
+const WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Messages that become durable together.
+const GROUP_MAX: usize = 256;
+/// A file that is longer and mostly read is written anew.
+const REWRITE_BYTES_MIN: u64 = 32 * 1024 * 1024;
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Error)]
+pub enum SpoolError {
+    /// Too much waits already.
+    #[error("too many messages wait to be read")]
+    Full,
+    /// The disk.
+    #[error("the spool of pushed messages cannot be written: {0}. Platforms send them again; polls go on")]
+    Io(String),
+}
+
+/// A message that waits to be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its number: later ones are higher.
+    pub id: u64,
+    /// The connection that it came to.
+    pub connection: ConnectionId,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// Headers that its signature needs.
+    pub headers: BTreeMap<String, String>,
+    /// Its body, byte for byte.
+    pub body: Bytes,
+}
+
+/// A line of the file.
+#[derive(Serialize, Deserialize)]
+struct Line {
+    id: u64,
+    connection: ConnectionId,
+    received_at: Timestamp,
+    headers: BTreeMap<String, String>,
+    /// Base64.
+    body: String,
+}
+
+enum Message {
+    Append(Entry, oneshot::Sender<Result<(), SpoolError>>),
+    /// Something was read: the file may be emptied.
+    Tidy,
+}
+
+#[derive(Default)]
+struct Waiting {
+    entries: BTreeMap<u64, Entry>,
+    bytes: usize,
+    last_id: u64,
+}
+
+impl Waiting {
+    fn add(&mut self, entry: Entry) {
+        self.bytes = self.bytes.saturating_add(entry.body.len());
+        self.entries.insert(entry.id, entry);
+    }
+}
+
+struct Shared {
+    path: PathBuf,
+    waiting: Mutex<Waiting>,
+}
+
+/// The spool, open. One per data folder.
+pub struct Spool {
+    shared: Arc<Shared>,
+    /// The thread that writes, once there is something to write.
+    writer: Mutex<Option<mpsc::Sender<Message>>>,
+}
+
+impl std::fmt::Debug for Spool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spool").field("path", &self.shared.path).finish_non_exhaustive()
+    }
+}
+
+impl Spool {
+    /// Opens the spool of a data folder and finds what was not read before. No file is made before there is a message.
+    ///
+    /// # Errors
+    /// Where the file is there and cannot be read.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        let path = dir.join(SPOOL_FILE_NAME);
+        let mut waiting = Waiting::default();
+        match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+            Ok(file) => {
+                for line in BufReader::new(file).split(b'\n') {
+                    match read_line(&line?) {
+                        Some(entry) => {
+                            waiting.last_id = waiting.last_id.max(entry.id);
+                            waiting.add(entry);
+                        }
+                        // Half a line was never acknowledged: its platform sends it again.
+                        None => tracing::warn!("a line of {} is incomplete and was left out", path.display()),
+                    }
+                }
+            }
+        }
+        let shared = Arc::new(Shared { path, waiting: Mutex::new(waiting) });
+        Ok(Self { shared, writer: Mutex::new(None) })
+    }
+
+    /// Keeps a message. When this returns, it is durable.
+    ///
+    /// # Errors
+    /// See [`SpoolError`]; the message is not kept then.
+    pub async fn append(
+        &self,
+        connection: ConnectionId,
+        received_at: Timestamp,
+        headers: BTreeMap<String, String>,
+        body: Bytes,
+    ) -> Result<(), SpoolError> {
+        let entry = {
+            let mut waiting = self.shared.lock();
+            let of_connection =
+                waiting.entries.values().filter(|entry| entry.connection == connection).count();
+            if of_connection >= WAITING_MAX || waiting.bytes.saturating_add(body.len()) > WAITING_BYTES_MAX {
+                return Err(SpoolError::Full);
+            }
+            waiting.last_id = waiting.last_id.saturating_add(1);
+            Entry { id: waiting.last_id, connection, received_at, headers, body }
+        };
+        let (answer, answered) = oneshot::channel();
+        self.send(Message::Append(entry, answer))?;
+        answered.await.unwrap_or_else(|_| Err(SpoolError::Io("its thread ended".to_owned())))
+    }
+
+    /// The oldest messages of a connection that wait.
+    #[must_use]
+    pub fn waiting(&self, connection: ConnectionId, at_most: usize) -> Vec<Entry> {
+        let waiting = self.shared.lock();
+        waiting
+            .entries
+            .values()
+            .filter(|entry| entry.connection == connection)
+            .take(at_most)
+            .cloned()
+            .collect()
+    }
+
+    /// How many messages wait, of all connections.
+    #[must_use]
+    pub fn waiting_count(&self) -> usize {
+        self.shared.lock().entries.len()
+    }
+
+    /// Forgets messages that were read.
+    pub fn done(&self, ids: &[u64]) {
+        {
+            let mut waiting = self.shared.lock();
+            for id in ids {
+                if let Some(entry) = waiting.entries.remove(id) {
+                    waiting.bytes = waiting.bytes.saturating_sub(entry.body.len());
+                }
+            }
+        }
+        // Where this fails, the messages are read once more after the next start.
+        if let Err(error) = self.send(Message::Tidy) {
+            tracing::warn!("{error}");
+        }
+    }
+
+    fn send(&self, message: Message) -> Result<(), SpoolError> {
+        let gone = || SpoolError::Io("its thread ended".to_owned());
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if writer.is_none() {
+            let (sender, receiver) = mpsc::channel();
+            let shared = Arc::clone(&self.shared);
+            let mut file = Writer::open(&shared.path).map_err(|error| SpoolError::Io(error.to_string()))?;
+            std::thread::Builder::new()
+                .name("push-spool".to_owned())
+                .spawn(move || file.run(&shared, &receiver))
+                .map_err(|error| SpoolError::Io(error.to_string()))?;
+            *writer = Some(sender);
+        }
+        writer.as_ref().ok_or_else(gone)?.send(message).map_err(|_| gone())
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread's end of the file.
+struct Writer {
+    file: File,
+    /// Bytes of whole lines.
+    length: u64,
+}
+
+impl Writer {
+    fn open(path: &Path) -> io::Result<Self> {
+        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        let length = file.seek(SeekFrom::End(0))?;
+        if let Some(folder) = path.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+        let mut writer = Self { file, length };
+        if !writer.ends_whole()? {
+            // A line that was cut off must not swallow the next one.
+            writer.append(b"\n")?;
+        }
+        Ok(writer)
+    }
+
+    fn ends_whole(&self) -> io::Result<bool> {
+        use std::os::unix::fs::FileExt as _;
+        let Some(last) = self.length.checked_sub(1) else { return Ok(true) };
+        let mut byte = [0];
+        self.file.read_exact_at(&mut byte, last)?;
+        Ok(byte == *b"\n")
+    }
+
+    fn run(&mut self, shared: &Shared, messages: &mpsc::Receiver<Message>) {
+        while let Ok(first) = messages.recv() {
+            let mut entries = Vec::new();
+            let mut answers = Vec::new();
+            for message in std::iter::once(first).chain(messages.try_iter().take(GROUP_MAX)) {
+                if let Message::Append(entry, answer) = message {
+                    entries.push(entry);
+                    answers.push(answer);
+                }
+            }
+            // Before new ones lie behind what was read.
+            if let Err(error) = self.tidy(shared) {
+                tracing::warn!("the spool of pushed messages cannot be emptied: {error}");
+            }
+            let kept = self.keep(&entries).map_err(|error| SpoolError::Io(error.to_string()));
+            if kept.is_ok() {
+                let mut waiting = shared.lock();
+                for entry in entries {
+                    waiting.add(entry);
+                }
+            }
+            for answer in answers {
+                // Whoever asked may have gone away: then the platform sends it again.
+                let _ = answer.send(kept.clone());
+            }
+        }
+    }
+
+    fn keep(&mut self, entries: &[Entry]) -> io::Result<()> {
+        if entries.is_empty() {
+            return Ok(());
+        }
+        let mut lines = Vec::new();
+        for entry in entries {
+            write_line(&mut lines, entry)?;
+        }
+        self.append(&lines)
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let written = self.file.write_all(bytes).and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            // Half a group is worse than none.
+            self.file.set_len(self.length)?;
+            return Err(error);
+        }
+        self.length = self.length.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    /// Gives back the room of what was read.
+    fn tidy(&mut self, shared: &Shared) -> io::Result<()> {
+        let left = {
+            let waiting = shared.lock();
+            let is_worth_it = self.length > REWRITE_BYTES_MIN
+                && u64::try_from(waiting.bytes).is_ok_and(|bytes| bytes < self.length / 4);
+            if self.length == 0 || !(waiting.entries.is_empty() || is_worth_it) {
+                return Ok(());
+            }
+            waiting.entries.values().cloned().collect::<Vec<_>>()
+        };
+        if left.is_empty() {
+            self.file.set_len(0)?;
+            self.length = 0;
+            return Ok(());
+        }
+        let fresh = shared.path.with_extension("new");
+        let mut lines = Vec::new();
+        for entry in &left {
+            write_line(&mut lines, entry)?;
+        }
+        let mut file = File::create(&fresh)?;
+        file.write_all(&lines)?;
+        file.sync_all()?;
+        std::fs::rename(&fresh, &shared.path)?;
+        *self = Self::open(&shared.path)?;
+        Ok(())
+    }
+}
+
+fn write_line(to: &mut Vec<u8>, entry: &Entry) -> io::Result<()> {
+    let line = Line {
+        id: entry.id,
+        connection: entry.connection,
+        received_at: entry.received_at,
+        headers: entry.headers.clone(),
+        body: STANDARD.encode(&entry.body),
+    };
+    serde_json::to_writer(&mut *to, &line)?;
+    to.push(b'\n');
+    Ok(())
+}
+
+fn read_line(bytes: &[u8]) -> Option<Entry> {
+    let line: Line = serde_json::from_slice(bytes).ok()?;
+    Some(Entry {
+        id: line.id,
+        connection: line.connection,
+        received_at: line.received_at,
+        headers: line.headers,
+        body: STANDARD.decode(line.body).ok()?.into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: ConnectionId = ConnectionId(1);
+    const TWO: ConnectionId = ConnectionId(2);
+
+    async fn push(spool: &Spool, connection: ConnectionId, body: &str) {
+        let headers = BTreeMap::from([("webhook-id".to_owned(), "m\"1".to_owned())]);
+        let at = Timestamp::UNIX_EPOCH;
+        spool.append(connection, at, headers, Bytes::copy_from_slice(body.as_bytes())).await.unwrap();
+    }
+
+    fn bodies(spool: &Spool, connection: ConnectionId) -> Vec<Bytes> {
+        spool.waiting(connection, 100).into_iter().map(|entry| entry.body).collect()
+    }
+
+    #[tokio::test]
+    async fn what_was_not_read_is_there_after_a_restart_and_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        for body in ["a\n", "b", "\u{0}c"] {
+            push(&spool, ONE, body).await;
+        }
+        push(&spool, TWO, "other").await;
+        let first = spool.waiting(ONE, 1);
+        spool.done(&[first[0].id]);
+        drop(spool);
+        let again = Spool::open(dir.path()).unwrap();
+        // What was read is read again: nothing waits for that to be durable.
+        assert_eq!(bodies(&again, ONE), ["a\n", "b", "\u{0}c"]);
+        assert_eq!(again.waiting(ONE, 1)[0].headers["webhook-id"], "m\"1");
+        push(&again, ONE, "d").await;
+        assert_eq!(bodies(&again, ONE), ["a\n", "b", "\u{0}c", "d"]);
+        assert_eq!(bodies(&again, TWO), ["other"]);
+    }
+
+    #[tokio::test]
+    async fn a_line_that_was_cut_off_costs_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        push(&spool, ONE, "whole").await;
+        drop(spool);
+        let path = dir.path().join(SPOOL_FILE_NAME);
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"{\"id\":2,\"conn").unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        assert_eq!(bodies(&spool, ONE), ["whole"]);
+        push(&spool, ONE, "next").await;
+        drop(spool);
+        assert_eq!(bodies(&Spool::open(dir.path()).unwrap(), ONE), ["whole", "next"]);
+    }
+
+    #[tokio::test]
+    async fn the_file_is_empty_when_all_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        assert!(!dir.path().join(SPOOL_FILE_NAME).exists());
+        for body in ["a", "b"] {
+            push(&spool, ONE, body).await;
+        }
+        let ids: Vec<u64> = spool.waiting(ONE, 10).iter().map(|entry| entry.id).collect();
+        spool.done(&ids);
+        // The thread takes one message after the other: this one comes after the emptying.
+        push(&spool, TWO, "later").await;
+        assert_eq!(spool.waiting_count(), 1);
+        drop(spool);
+        assert_eq!(bodies(&Spool::open(dir.path()).unwrap(), ONE), Vec::<Bytes>::new());
+    }
+
+    #[tokio::test]
+    async fn more_than_can_wait_is_refused_and_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        let large = Bytes::from(vec![b'x'; WAITING_BYTES_MAX / 2]);
+        let append = |body: Bytes| spool.append(ONE, Timestamp::UNIX_EPOCH, BTreeMap::new(), body);
+        append(large.clone()).await.unwrap();
+        append(large.clone()).await.unwrap();
+        assert!(matches!(append(Bytes::from_static(b"x")).await, Err(SpoolError::Full)));
+        assert_eq!(spool.waiting_count(), 2);
+    }
+}
