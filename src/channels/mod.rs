@@ -9,6 +9,7 @@ pub mod consent;
 pub mod error;
 pub mod pace;
 pub mod registry;
+pub mod standard_webhooks;
 pub mod webhooks;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod script;
 
 pub mod amazon;
 pub mod bigcommerce;
+pub mod etsy;
 
 use std::collections::BTreeMap;
 use std::fmt;
