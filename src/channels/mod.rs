@@ -70,6 +70,14 @@ pub trait CredentialSink: Send + Sync {
     /// # Errors
     /// A sentence where it could not be written; the caller must not use the credential then.
     fn keep(&self, connection: ConnectionId, name: &str, value: &Secret) -> Result<(), String>;
+
+    /// What is durable as the connection's `name` now. Another connector of the same connection may have rotated it
+    /// meanwhile, such as one that was built for new settings while the old one was still at work. None where nothing
+    /// is, or for a connection that is not saved yet.
+    fn kept(&self, connection: ConnectionId, name: &str) -> Option<Secret> {
+        let _ = (connection, name);
+        None
+    }
 }
 
 /// A connection's way to its platform. Each capability is there or not; nothing answers "not supported".

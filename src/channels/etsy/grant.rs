@@ -98,11 +98,7 @@ impl Grants {
     /// The grant as it was entered or kept last.
     pub fn new(setup: &ConnectorSetup, config: &Config) -> Self {
         let refresh = config.refresh_token.clone();
-        let kept: Option<Session> =
-            config.session.as_ref().and_then(|text| serde_json::from_str(text.expose()).ok());
-        let access = kept
-            .filter(|session| session.of == digest(&refresh))
-            .map(|session| Access::new(Secret::new(session.access_token), session.dies_at));
+        let access = config.session.as_ref().and_then(|session| kept_access(session, &refresh));
         Self {
             connection: setup.connection,
             sink: Arc::clone(&setup.credential_sink),
@@ -127,7 +123,7 @@ impl Grants {
         if let Some(access) = held.access.as_ref().filter(|access| works(access, access.renew_at)) {
             return Ok(access.value.clone());
         }
-        match self.renewed(&mut held, wire, timeout).await {
+        match self.renewed(&mut held, wire, refused, timeout).await {
             Ok(token) => Ok(token),
             Err(error) => {
                 let until = |access: &Access| shifted(access.dies_at, -LAST_MOMENTS);
@@ -152,15 +148,23 @@ impl Grants {
         let granted = match held.unkept.take() {
             Some(granted) => granted,
             None => {
-                let fields = [
-                    ("grant_type", "refresh_token".to_owned()),
-                    ("client_id", wire.app.keystring.clone()),
-                    ("refresh_token", held.refresh.expose().to_owned()),
-                ];
-                let answered = fetch(wire, &self.clock, &fields, timeout).await;
-                let answered = answered.map_err(|error| self.after_loss(held, error))?;
-                held.lost_at = None;
-                answered
+                if let Some(token) = self.adopt(held, refused) {
+                    return Ok(token);
+                }
+                match self.fetched(held, wire, timeout).await {
+                    // Somebody else's renewal may have come in between: then what is kept now is newer.
+                    Err(ChannelError::Reauth { message }) => {
+                        let before = held.refresh.clone();
+                        if let Some(token) = self.adopt(held, refused) {
+                            return Ok(token);
+                        }
+                        if before == held.refresh {
+                            return Err(ChannelError::Reauth { message });
+                        }
+                        self.fetched(held, wire, timeout).await?
+                    }
+                    answered => answered?,
+                }
             }
         };
         if let Err(why) = self.keep(held, &granted) {
@@ -180,6 +184,38 @@ impl Grants {
         let value = access.value.clone();
         held.access = Some(access);
         Ok(value)
+    }
+
+    async fn fetched(
+        &self,
+        held: &mut Held,
+        wire: &Wire,
+        timeout: Duration,
+    ) -> Result<Granted, ChannelError> {
+        let fields = [
+            ("grant_type", "refresh_token".to_owned()),
+            ("client_id", wire.app.keystring.clone()),
+            ("refresh_token", held.refresh.expose().to_owned()),
+        ];
+        let answered = fetch(wire, &self.clock, &fields, timeout).await;
+        let answered = answered.map_err(|error| self.after_loss(held, error))?;
+        held.lost_at = None;
+        Ok(answered)
+    }
+
+    /// Goes on with what another connector of this connection has kept. The answer is its access token, where that
+    /// works.
+    fn adopt(&self, held: &mut Held, refused: Option<&Secret>) -> Option<Secret> {
+        let refresh = Secret::new(self.sink.kept(self.connection, "refresh_token")?.expose().trim());
+        if refresh == held.refresh {
+            return None;
+        }
+        let session = self.sink.kept(self.connection, SESSION);
+        let access = session.as_ref().and_then(|session| kept_access(session, &refresh));
+        (held.refresh, held.access, held.lost_at) = (refresh, access, None);
+        let now = self.clock.now();
+        let access = held.access.as_ref().filter(|access| now < access.renew_at)?;
+        (refused != Some(&access.value)).then(|| access.value.clone())
     }
 
     /// Makes durable what Etsy gave: the refresh token first, without which nothing goes on.
@@ -314,6 +350,13 @@ fn read(answer: &Answer, asked_at: Timestamp) -> Result<Granted, TokenError> {
         },
     };
     Err(TokenError::Other(error))
+}
+
+/// The access token in a kept session, where it came with this refresh token.
+fn kept_access(session: &Secret, refresh: &Secret) -> Option<Access> {
+    let session: Session = serde_json::from_str(session.expose()).ok()?;
+    let is_its_own = session.of == digest(refresh);
+    is_its_own.then(|| Access::new(Secret::new(session.access_token), session.dies_at))
 }
 
 fn retry(after: Option<Duration>, message: String) -> ChannelError {

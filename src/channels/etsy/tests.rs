@@ -38,6 +38,11 @@ impl CredentialSink for Sink {
         self.kept.lock().unwrap().push((name.to_owned(), value.expose().to_owned()));
         Ok(())
     }
+
+    fn kept(&self, _: ConnectionId, name: &str) -> Option<Secret> {
+        let kept = self.kept.lock().unwrap();
+        kept.iter().rev().find(|(known, _)| known == name).map(|(_, value)| Secret::from(value.as_str()))
+    }
 }
 
 impl Sink {
@@ -520,6 +525,25 @@ async fn a_restart_goes_on_with_what_was_kept() {
     other.script.answer(200, token(5)).answer(404, "{}");
     other.etsy.order("1").await.unwrap();
     assert!(other.script.asked()[0].body.ends_with("refresh_token=8.other"));
+}
+
+#[tokio::test]
+async fn two_connectors_of_one_connection_share_what_is_kept() {
+    let first = bench();
+    let second = bench();
+    first.script.answer(200, token(1)).answer(404, "{}");
+    first.etsy.order("1").await.unwrap();
+    for (name, value) in first.sink.kept.lock().unwrap().iter() {
+        second.sink.keep(ConnectionId(1), name, &Secret::from(value.as_str())).unwrap();
+    }
+    // The second one was built before: it goes on with what the first one kept, and renews nothing.
+    second.script.answer(404, "{}");
+    second.etsy.order("1").await.unwrap();
+    assert_eq!(second.script.asked()[0].headers["authorization"], "Bearer 7.access-1");
+    // Where that is refused, too, the newest refresh token is what is renewed.
+    second.script.answer(401, "{}").answer(200, token(2)).answer(404, "{}");
+    second.etsy.order("1").await.unwrap();
+    assert!(second.script.asked()[1].body.ends_with("refresh_token=7.refresh-1"));
 }
 
 #[tokio::test]

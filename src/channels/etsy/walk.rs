@@ -19,6 +19,9 @@ pub const PAGE_RECEIPTS: u64 = 100;
 /// Receipts that a page by offset shares with the one before.
 const PAGE_OVERLAP: u64 = 10;
 
+/// So often a list may begin a second again because receipts moved; then its order is not one that can be relied on.
+const RESTARTS_MAX: u8 = 5;
+
 /// How far a poll reaches back behind its cursor: Etsy's lists lag behind its receipts.
 const OVERLAP_S: i64 = 120;
 
@@ -88,6 +91,9 @@ pub struct Walk {
     /// Pages read.
     #[serde(default)]
     pages: u64,
+    /// How often a second was begun again.
+    #[serde(default)]
+    restarts: u8,
 }
 
 /// A receipt on a page, as far as its place is concerned.
@@ -103,7 +109,7 @@ impl Walk {
     /// A list from a moment on.
     pub fn new(list: List, from: Timestamp) -> Self {
         let from = from.as_second().max(FIRST_SECOND);
-        Self { list, from, until: None, offset: 0, last: None, newest: None, pages: 0 }
+        Self { list, from, until: None, offset: 0, last: None, newest: None, pages: 0, restarts: 0 }
     }
 
     /// What changed since a poll's cursor, or since the start of a first one.
@@ -144,8 +150,8 @@ impl Walk {
         let pages = self.pages.saturating_add(1);
         let newest = rows.iter().filter_map(|row| row.at).max().max(self.newest);
         let next = Self { pages, newest, ..self.clone() };
-        if self.has_moved(rows) {
-            return Some(Self { offset: 0, last: None, ..next });
+        if self.restarts < RESTARTS_MAX && self.has_moved(rows) {
+            return Some(Self { offset: 0, last: None, restarts: self.restarts + 1, ..next });
         }
         if rows.is_empty() || is_last {
             return None;

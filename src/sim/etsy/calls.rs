@@ -121,7 +121,7 @@ impl Etsy {
                 reply::set_header(&mut response, "retry-after", "1");
                 response
             }
-            StatusCode::UNAUTHORIZED => unauthorized("access token is expired"),
+            StatusCode::UNAUTHORIZED => unauthorized("access token is expired").response(),
             _ => Refusal::of(StatusCode::INTERNAL_SERVER_ERROR, "Server Error").response(),
         }
     }
@@ -144,12 +144,8 @@ impl Etsy {
         let dies = token.and_then(|token| self.meta.tokens.get(token));
         match dies {
             Some(dies) if *dies > call.now.as_microsecond() => {}
-            Some(_) => {
-                return Err(Refusal::of(StatusCode::UNAUTHORIZED, "invalid_token: access token is expired"));
-            }
-            None => {
-                return Err(Refusal::of(StatusCode::UNAUTHORIZED, "invalid_token: access token is invalid"));
-            }
+            Some(_) => return Err(unauthorized("access token is expired")),
+            None => return Err(unauthorized("access token is invalid")),
         }
         self.count(call.now)
     }
@@ -337,8 +333,8 @@ fn not_found() -> Refusal {
     Refusal::of(StatusCode::NOT_FOUND, "Resource not found")
 }
 
-fn unauthorized(text: &str) -> Response<Bytes> {
-    reply::json(StatusCode::UNAUTHORIZED, &json!({"error": "invalid_token", "error_description": text}))
+fn unauthorized(text: &str) -> Refusal {
+    Refusal::of(StatusCode::UNAUTHORIZED, format!("invalid_token: {text}"))
 }
 
 /// The decoded part of the path at `position`.

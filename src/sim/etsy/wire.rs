@@ -1,10 +1,10 @@
 //! Etsy's answers, field by field as its specification and recorded answers have them. Nothing here changes state.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Map, Value, json};
 
 use super::super::people::{Person, person};
-use super::{Etsy, Line, Listing, Parcel, Product, Receipt, SHOP_ID, Status, USER_ID};
+use super::{Etsy, Line, Listing, Parcel, Product, Receipt, Refund, SHOP_ID, Status, USER_ID};
 use crate::clock::shifted;
 
 /// Etsy's number of the property that is a colour; others follow it.
@@ -21,51 +21,52 @@ impl Etsy {
         let goods = receipt.goods();
         let (message, sender) = receipt.gift.clone().unwrap_or_default();
         let lines = receipt.lines.iter().filter_map(|line| self.transaction_json(receipt, line));
-        let body = json!({
-            "receipt_id": receipt.id,
-            "receipt_type": 0,
-            "seller_user_id": USER_ID,
-            "seller_email": "seller@example.com",
-            "buyer_user_id": i64::try_from(receipt.buyer).unwrap_or(1) + 1,
-            "buyer_email": Value::Null,
-            "status": self.status_word(receipt),
-            "payment_method": "cc",
-            "payment_email": Value::Null,
-            "message_from_payment": Value::Null,
-            "message_from_seller": Value::Null,
-            "message_from_buyer": receipt.note.as_deref().map(escaped),
-            "is_shipped": receipt.status == Status::Completed,
-            "is_paid": receipt.is_paid,
-            "create_timestamp": placed,
-            "created_timestamp": placed,
-            "update_timestamp": updated,
-            "updated_timestamp": updated,
-            "is_gift": receipt.gift.is_some(),
-            "gift_message": escaped(&message),
-            "gift_sender": escaped(&sender),
-            "grandtotal": money(receipt.total()),
-            "subtotal": money(goods - receipt.discount),
-            "total_price": money(goods),
-            "total_shipping_cost": money(receipt.shipping),
-            "total_tax_cost": money(receipt.tax),
-            "total_vat_cost": money(receipt.vat),
-            "discount_amt": money(receipt.discount),
-            "gift_wrap_price": money(receipt.wrap),
-            "shipments": receipt.parcels.iter().map(parcel_json).collect::<Vec<_>>(),
-            "transactions": lines.collect::<Vec<_>>(),
-            "refunds": receipt.refunds.iter().map(|refund| json!({
-                "amount": money(refund.amount),
-                "created_timestamp": refund.at.as_second(),
-                "reason": "Buyer&#39;s request",
-                "note_from_issuer": "",
-                "status": "ok",
-            })).collect::<Vec<_>>(),
-        });
-        let mut body = body;
-        if let Some(fields) = body.as_object_mut() {
-            fields.extend(self.address(&who));
+        let mut fields = Map::new();
+        let parts = [
+            json!({
+                "receipt_id": receipt.id,
+                "receipt_type": 0,
+                "seller_user_id": USER_ID,
+                "seller_email": "seller@example.com",
+                "buyer_user_id": i64::try_from(receipt.buyer).unwrap_or(1) + 1,
+                "buyer_email": Value::Null,
+                "status": self.status_word(receipt),
+                "payment_method": "cc",
+                "payment_email": Value::Null,
+                "message_from_payment": Value::Null,
+                "message_from_seller": Value::Null,
+                "message_from_buyer": receipt.note.as_deref().map(escaped),
+                "is_shipped": receipt.status == Status::Completed,
+                "is_paid": receipt.is_paid,
+                "create_timestamp": placed,
+                "created_timestamp": placed,
+                "update_timestamp": updated,
+                "updated_timestamp": updated,
+                "is_gift": receipt.gift.is_some(),
+                "gift_message": escaped(&message),
+                "gift_sender": escaped(&sender),
+            }),
+            json!({
+                "grandtotal": money(receipt.total()),
+                "subtotal": money(goods - receipt.discount),
+                "total_price": money(goods),
+                "total_shipping_cost": money(receipt.shipping),
+                "total_tax_cost": money(receipt.tax),
+                "total_vat_cost": money(receipt.vat),
+                "discount_amt": money(receipt.discount),
+                "gift_wrap_price": money(receipt.wrap),
+                "shipments": receipt.parcels.iter().map(parcel_json).collect::<Vec<_>>(),
+                "transactions": lines.collect::<Vec<_>>(),
+                "refunds": receipt.refunds.iter().map(refund_json).collect::<Vec<_>>(),
+            }),
+        ];
+        for part in parts {
+            if let Value::Object(part) = part {
+                fields.extend(part);
+            }
         }
-        body
+        fields.extend(self.address(&who));
+        Value::Object(fields)
     }
 
     /// Where it goes; without street and place where Etsy withholds them from the app.
@@ -270,14 +271,20 @@ fn property_values(product: &Product) -> Vec<Value> {
 fn parcel_json(parcel: &Parcel) -> Value {
     json!({
         "receipt_shipping_id": parcel.id,
-        "shipment_notification_timestamp": told(parcel.told),
+        "shipment_notification_timestamp": parcel.told.as_second(),
         "carrier_name": parcel.carrier,
         "tracking_code": parcel.tracking,
     })
 }
 
-fn told(at: Timestamp) -> i64 {
-    at.as_second()
+fn refund_json(refund: &Refund) -> Value {
+    json!({
+        "amount": money(refund.amount),
+        "created_timestamp": refund.at.as_second(),
+        "reason": escaped("Buyer's request"),
+        "note_from_issuer": "",
+        "status": "ok",
+    })
 }
 
 fn money(cents: i64) -> Value {
