@@ -159,12 +159,12 @@ impl Client {
     /// # Errors
     /// See [`ChannelError`].
     pub async fn send(&self, outgoing: &Outgoing<'_>) -> Result<Bytes, ChannelError> {
-        let token = self.grants.access_token(&self.wire, None, outgoing.limits.timeout).await?;
+        let token = self.grants.access_token(&self.wire, None).await?;
         let answer = self.exchange(outgoing, &token).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return self.judge(outgoing, answer);
         }
-        let renewed = self.grants.access_token(&self.wire, Some(&token), outgoing.limits.timeout).await?;
+        let renewed = self.grants.access_token(&self.wire, Some(&token)).await?;
         let answer = self.exchange(outgoing, &renewed).await?;
         self.judge(outgoing, answer)
     }

@@ -23,7 +23,7 @@ use super::config::{Config, SESSION};
 use super::wire;
 use crate::clock::{SharedClock, shifted};
 use crate::domain::id::ConnectionId;
-use crate::http::{Answer, Call, TransportError};
+use crate::http::{Answer, Call, TIMEOUT_DEFAULT, TransportError};
 use crate::secret::Secret;
 
 /// The path of tokens.
@@ -42,12 +42,13 @@ const RENEWAL_PAUSE: SignedDuration = SignedDuration::from_secs(30);
 const TOKEN_LIFE_S_DEFAULT: i64 = 3600;
 
 /// Keeps the grant of one connection.
+#[derive(Clone)]
 pub struct Grants {
     connection: ConnectionId,
     sink: Arc<dyn CredentialSink>,
     clock: SharedClock,
     /// Held while a token is renewed: whoever comes meanwhile waits for that one renewal.
-    held: tokio::sync::Mutex<Held>,
+    held: Arc<tokio::sync::Mutex<Held>>,
 }
 
 // By hand: a sink cannot be printed, and what is held should not.
@@ -103,55 +104,69 @@ impl Grants {
             connection: setup.connection,
             sink: Arc::clone(&setup.credential_sink),
             clock: setup.clock.clone(),
-            held: tokio::sync::Mutex::new(Held { refresh, access, unkept: None, lost_at: None }),
+            held: Arc::new(tokio::sync::Mutex::new(Held { refresh, access, unkept: None, lost_at: None })),
         }
     }
 
-    /// A token that works. Where `refused` is the token at hand, a new one is fetched.
+    /// A token that works. Where `refused` is the token at hand, a new one is fetched. A renewal that has begun runs to
+    /// its end even where nobody waits for it any more, such as after a test that took too long: a token that is on
+    /// its way must not be lost.
     ///
     /// # Errors
-    /// `Reauth` where Etsy no longer accepts the grant; `Fatal` where a new one cannot be kept.
-    pub async fn access_token(
-        &self,
-        wire: &Wire,
-        refused: Option<&Secret>,
-        timeout: Duration,
-    ) -> Result<Secret, ChannelError> {
-        let mut held = self.held.lock().await;
-        let now = self.clock.now();
-        let works = |access: &&Access, until| now < until && refused != Some(&access.value);
-        if let Some(access) = held.access.as_ref().filter(|access| works(access, access.renew_at)) {
-            return Ok(access.value.clone());
+    /// `Reauth` where Etsy no longer accepts the grant; `Retry` where a new one cannot be had or kept now.
+    pub async fn access_token(&self, wire: &Wire, refused: Option<&Secret>) -> Result<Secret, ChannelError> {
+        if let Some(token) = self.at_hand(&*self.held.lock().await, refused) {
+            return Ok(token);
         }
-        match self.renewed(&mut held, wire, refused, timeout).await {
-            Ok(token) => Ok(token),
-            Err(error) => {
-                let until = |access: &Access| shifted(access.dies_at, -LAST_MOMENTS);
-                let Some(access) = held
-                    .access
-                    .as_mut()
-                    .filter(|access| now < until(access) && refused != Some(&access.value))
-                else {
-                    return Err(error);
-                };
-                tracing::warn!(
-                    connection.id = self.connection.0,
-                    "Etsy's token was not renewed yet, and works on for now: {error}"
-                );
-                access.renew_at = shifted(now, RENEWAL_PAUSE);
-                Ok(access.value.clone())
-            }
-        }
+        let (grants, wire, refused) = (self.clone(), wire.clone(), refused.cloned());
+        let renewal = tokio::spawn(async move { grants.renewed_or_old(&wire, refused.as_ref()).await });
+        renewal.await.unwrap_or_else(|error| {
+            Err(ChannelError::Fatal { message: format!("the renewal of Etsy's token broke off: {error}") })
+        })
     }
 
-    async fn renewed(&self, held: &mut Held, wire: &Wire, timeout: Duration) -> Result<Secret, ChannelError> {
+    fn at_hand(&self, held: &Held, refused: Option<&Secret>) -> Option<Secret> {
+        let now = self.clock.now();
+        let access = held.access.as_ref()?;
+        (now < access.renew_at && refused != Some(&access.value)).then(|| access.value.clone())
+    }
+
+    async fn renewed_or_old(&self, wire: &Wire, refused: Option<&Secret>) -> Result<Secret, ChannelError> {
+        let mut held = self.held.lock().await;
+        // Whoever held the lock before may have renewed it.
+        if let Some(token) = self.at_hand(&held, refused) {
+            return Ok(token);
+        }
+        let error = match self.renewed(&mut held, wire, refused).await {
+            Ok(token) => return Ok(token),
+            Err(error) => error,
+        };
+        let now = self.clock.now();
+        let lives = |access: &&mut Access| {
+            now < shifted(access.dies_at, -LAST_MOMENTS) && refused != Some(&access.value)
+        };
+        let Some(access) = held.access.as_mut().filter(lives) else { return Err(error) };
+        tracing::warn!(
+            connection.id = self.connection.0,
+            "Etsy's token was not renewed yet, and works on for now: {error}"
+        );
+        access.renew_at = shifted(now, RENEWAL_PAUSE);
+        Ok(access.value.clone())
+    }
+
+    async fn renewed(
+        &self,
+        held: &mut Held,
+        wire: &Wire,
+        refused: Option<&Secret>,
+    ) -> Result<Secret, ChannelError> {
         let granted = match held.unkept.take() {
             Some(granted) => granted,
             None => {
                 if let Some(token) = self.adopt(held, refused) {
                     return Ok(token);
                 }
-                match self.fetched(held, wire, timeout).await {
+                match self.fetched(held, wire).await {
                     // Somebody else's renewal may have come in between: then what is kept now is newer.
                     Err(ChannelError::Reauth { message }) => {
                         let before = held.refresh.clone();
@@ -161,7 +176,7 @@ impl Grants {
                         if before == held.refresh {
                             return Err(ChannelError::Reauth { message });
                         }
-                        self.fetched(held, wire, timeout).await?
+                        self.fetched(held, wire).await?
                     }
                     answered => answered?,
                 }
@@ -186,18 +201,13 @@ impl Grants {
         Ok(value)
     }
 
-    async fn fetched(
-        &self,
-        held: &mut Held,
-        wire: &Wire,
-        timeout: Duration,
-    ) -> Result<Granted, ChannelError> {
+    async fn fetched(&self, held: &mut Held, wire: &Wire) -> Result<Granted, ChannelError> {
         let fields = [
             ("grant_type", "refresh_token".to_owned()),
             ("client_id", wire.app.keystring.clone()),
             ("refresh_token", held.refresh.expose().to_owned()),
         ];
-        let answered = fetch(wire, &self.clock, &fields, timeout).await;
+        let answered = fetch(wire, &self.clock, &fields, TIMEOUT_DEFAULT).await;
         let answered = answered.map_err(|error| self.after_loss(held, error))?;
         held.lost_at = None;
         Ok(answered)

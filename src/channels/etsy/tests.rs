@@ -83,7 +83,7 @@ fn money(cents: i64) -> Value {
 
 /// A paid receipt of two units at 10.00 and one at 5.00.
 fn receipt() -> Value {
-    json!({
+    let mut receipt = json!({
         "receipt_id": 9001, "buyer_user_id": 77, "buyer_email": null,
         "name": "Jo O&#39;Neill", "first_line": "1 Main St", "second_line": "", "city": "Seattle", "state": "WA",
         "zip": "98101", "country_iso": "us", "status": "Paid", "is_paid": true, "is_shipped": false,
@@ -94,7 +94,8 @@ fn receipt() -> Value {
         "discount_amt": money(250), "total_shipping_cost": money(400), "total_tax_cost": money(180),
         "total_vat_cost": money(0), "gift_wrap_price": money(100), "payment_method": "cc",
         "shipments": [], "refunds": [],
-        "transactions": [
+    });
+    receipt["transactions"] = json!([
             {"transaction_id": 1, "title": "Mug &quot;Fox&quot;", "quantity": 2, "sku": "MUG-1", "listing_id": 500,
              "is_digital": false, "price": money(1_000), "expected_ship_date": 1_790_200_000,
              "shipping_upgrade": null, "shipping_method": "Standard &amp; tracked",
@@ -102,8 +103,8 @@ fn receipt() -> Value {
                             {"formatted_name": "Personalization", "formatted_value": "For Ann &amp; Bo"}]},
             {"transaction_id": 2, "title": "Card", "quantity": 1, "sku": null, "listing_id": 501, "is_digital": false,
              "price": money(500), "variations": []},
-        ],
-    })
+    ]);
+    receipt
 }
 
 fn changed(change: impl FnOnce(&mut Value)) -> crate::domain::order::OrderFacts {
@@ -502,6 +503,19 @@ async fn a_new_refresh_token_is_kept_before_its_access_token_is_used() {
     assert_eq!(asked.len(), 2, "{asked:?}");
     assert!(asked[0].body.ends_with("refresh_token=7.refresh-1"));
     assert_eq!(asked[1].headers["authorization"], "Bearer 7.access-2");
+}
+
+#[tokio::test]
+async fn a_renewal_that_nobody_waits_for_is_kept_all_the_same() {
+    let Bench { etsy, script, sink, .. } = bench();
+    script.answer(200, token(1)).answer(404, "{}");
+    // The caller gives up at its first pause.
+    assert_eq!(futures_util::FutureExt::now_or_never(etsy.order("1")), None);
+    while sink.refresh_tokens().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(etsy.order("1").await, Ok(None));
+    assert_eq!(sink.refresh_tokens(), ["7.refresh-1"], "nothing was renewed twice");
 }
 
 #[tokio::test]
