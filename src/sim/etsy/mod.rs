@@ -335,7 +335,9 @@ impl Etsy {
         let Some((_, step)) = self.receipts.get(index).and_then(|receipt| receipt.plan) else { return };
         match step {
             Step::Pay => self.pay(index, now),
-            Step::Cancel => self.cancel(index, now),
+            Step::Cancel => {
+                self.cancel(index, now);
+            }
             Step::RefundPart => {
                 let amount = self.receipts.get(index).map_or(0, |receipt| receipt.total() / 4);
                 self.refund(index, amount, now);
