@@ -107,7 +107,7 @@ fn receipt() -> Value {
     receipt
 }
 
-fn changed(change: impl FnOnce(&mut Value)) -> crate::domain::order::OrderFacts {
+fn changed(change: impl FnOnce(&mut Value)) -> OrderFacts {
     let mut receipt = receipt();
     change(&mut receipt);
     map::order(&receipt.to_string()).unwrap()
@@ -755,13 +755,13 @@ async fn a_test_says_what_works_and_shows_the_wall() {
         walled[name] = Value::Null;
     }
     script.answer(200, token(1)).answer(200, shop).answer(200, list(&[walled], 1));
-    let report = etsy.probe().await;
+    let report = Probe::probe(&etsy).await;
     assert!(report.is_ok(), "{report:?}");
     assert_eq!(report.account.as_deref(), Some("52"));
     assert!(report.lines[1].detail.contains("“Fox & Co”, in EUR"));
     assert!(report.lines[2].detail.contains("withholds"));
     script.answer(403, r#"{"error":"Shared secret is required in x-api-key header."}"#);
-    let report = etsy.probe().await;
+    let report = Probe::probe(&etsy).await;
     assert!(!report.is_ok() && report.lines[0].detail.contains("Shared secret is required"), "{report:?}");
 }
 
