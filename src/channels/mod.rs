@@ -9,6 +9,7 @@ pub mod consent;
 pub mod error;
 pub mod pace;
 pub mod registry;
+pub mod standard_webhooks;
 pub mod webhooks;
 
 #[cfg(test)]
@@ -17,10 +18,10 @@ mod loose;
 mod request;
 #[cfg(test)]
 mod script;
-mod standard_webhooks;
 
 pub mod amazon;
 pub mod bigcommerce;
+pub mod etsy;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -69,6 +70,14 @@ pub trait CredentialSink: Send + Sync {
     /// # Errors
     /// A sentence where it could not be written; the caller must not use the credential then.
     fn keep(&self, connection: ConnectionId, name: &str, value: &Secret) -> Result<(), String>;
+
+    /// What is durable as the connection's `name` now. Another connector of the same connection may have rotated it
+    /// meanwhile, such as one that was built for new settings while the old one was still at work. None where nothing
+    /// is, or for a connection that is not saved yet.
+    fn kept(&self, connection: ConnectionId, name: &str) -> Option<Secret> {
+        let _ = (connection, name);
+        None
+    }
 }
 
 /// A connection's way to its platform. Each capability is there or not; nothing answers "not supported".

@@ -177,7 +177,7 @@ fn explain(args: &DemoArgs, ready: &Ready, shop: Option<&String>) {
         (None, 0) => "No new orders arrive by themselves (--rate 0).".to_owned(),
         (None, rate) => {
             format!(
-                "About {rate} new orders arrive a minute. A paid Amazon order is in the shop within ten seconds."
+                "About {rate} new orders arrive a minute. A paid order is in the shop within ten seconds."
             )
         }
     };
@@ -188,7 +188,7 @@ fn explain(args: &DemoArgs, ready: &Ready, shop: Option<&String>) {
     ));
     if let Some(shop) = shop {
         terminal::say(&format!(
-            "Ship one in the shop, and Amazon hears of it:\n\n    curl {shop}/_sim/ship -d '{{\"id\":\"<shop order \
+            "Ship one in the shop, and its marketplace hears of it:\n\n    curl {shop}/_sim/ship -d '{{\"id\":\"<shop order \
              id>\",\"carrier\":\"UPS\",\"tracking\":\"1Z999AA10123456784\"}}'\n\nCtrl-C stops; the same command \
              continues where it was.\n"
         ));

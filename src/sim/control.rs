@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::faults::Planned;
 use super::reply;
 use super::world::State;
-use super::{AMAZON, BIGCOMMERCE};
+use super::{AMAZON, BIGCOMMERCE, ETSY};
 
 /// Why a deed was not done.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +85,20 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
         (BIGCOMMERCE, "cancel") => state.shop.truth_cancel(&body, now),
         (BIGCOMMERCE, "pay") => state.shop.truth_pay(&body, now),
         (BIGCOMMERCE, "stock") => state.shop.truth_stock(&body, now),
+        (ETSY, "sell") => state.etsy.truth_sell(&body, now),
+        (ETSY, "ship") => state.etsy.truth_ship(&body, now),
+        (ETSY, "cancel") => state.etsy.truth_cancel(&body, now),
+        (ETSY, "pay") => state.etsy.truth_pay(&body, now),
+        (ETSY, "refund") => state.etsy.truth_refund(&body, now),
+        (ETSY, "wall") => {
+            let is_walled = optional_flag(&body, "on").unwrap_or(true);
+            state.etsy.set_wall(is_walled);
+            Ok(json!({"walled": is_walled}))
+        }
+        (ETSY, "revoke") => {
+            state.etsy.revoke();
+            Ok(json!({"revoked": true}))
+        }
         (AMAZON, "revoke") => {
             state.amazon.revoke();
             Ok(json!({"revoked": true}))
@@ -105,6 +119,9 @@ fn read(state: &State, platform: &str, name: &str) -> Result<Value, ControlError
     match (platform, name) {
         (AMAZON, "orders") => Ok(state.amazon.truth_orders()),
         (AMAZON, "listings") => Ok(state.amazon.truth_listings()),
+        (ETSY, "orders") => Ok(state.etsy.truth_orders()),
+        (ETSY, "listings") => Ok(state.etsy.truth_listings()),
+        (ETSY, "mails") => Ok(state.etsy.truth_mails()),
         (BIGCOMMERCE, "orders") => Ok(state.shop.truth_orders()),
         (BIGCOMMERCE, "shop_orders") => Ok(state.shop.truth_shop_orders()),
         (BIGCOMMERCE, "listings") => Ok(state.shop.truth_listings()),

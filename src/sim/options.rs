@@ -71,6 +71,8 @@ pub struct SimOptions {
     pub catalogue: u32,
     /// When an order takes stock in the shop.
     pub stock_rule: StockRule,
+    /// The marketplaces that sell. Others answer, and have nothing.
+    pub marketplaces: &'static [&'static str],
     /// Amazon orders in another currency than the shop's, in percent.
     pub foreign_currency_percent: u32,
     /// The folder that keeps the state; none keeps it in memory only.
@@ -88,6 +90,7 @@ impl Default for SimOptions {
             latency: Duration::ZERO,
             catalogue: 120,
             stock_rule: StockRule::Placement,
+            marketplaces: &[super::AMAZON],
             foreign_currency_percent: 0,
             folder: None,
         }

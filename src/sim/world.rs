@@ -19,12 +19,13 @@ use super::amazon::{self, Amazon};
 use super::bigcommerce::{self, Shop};
 use super::catalogue::goods;
 use super::draw::Draw;
+use super::etsy::{self, Etsy};
 use super::faults::{self, Fault, Planned};
 use super::journal::Journal;
 use super::options::{FaultRate, Quotas, SimOptions};
 use super::push::Message;
 use super::reply::{self, Delivery, Reply};
-use super::{AMAZON, BIGCOMMERCE, PLATFORMS, control};
+use super::{AMAZON, BIGCOMMERCE, ETSY, PLATFORMS, control};
 use crate::clock::{SharedClock, shifted};
 
 /// After a longer stop no orders are made up for the time that has passed.
@@ -65,6 +66,7 @@ struct Meta {
 enum RecordRef<'a> {
     World(&'a Meta),
     Amazon(amazon::RecordRef<'a>),
+    Etsy(etsy::RecordRef<'a>),
     Shop(bigcommerce::RecordRef<'a>),
 }
 
@@ -72,6 +74,7 @@ enum RecordRef<'a> {
 enum Record {
     World(Meta),
     Amazon(amazon::Record),
+    Etsy(etsy::Record),
     Shop(bigcommerce::Record),
 }
 
@@ -81,11 +84,14 @@ pub(super) struct State {
     pub now: Timestamp,
     /// Amazon.
     pub amazon: Amazon,
+    /// Etsy.
+    pub etsy: Etsy,
     /// The BigCommerce store.
     pub shop: Shop,
     meta: Meta,
     has_meta_changed: bool,
     arrival_gap_us: Option<i64>,
+    marketplaces: &'static [&'static str],
     planned: BTreeMap<String, Vec<Planned>>,
     /// Effects that come after their client gave up, by when and by call number.
     late: BTreeMap<(i64, u64), (String, Request<Bytes>)>,
@@ -207,8 +213,8 @@ impl World {
         if self.options.foreign_currency_percent > 0 {
             marketplaces.push(amazon::MARKETPLACE_CA);
         }
-        json!([
-            {
+        let mut connections = vec![
+            json!({
                 "channel": BIGCOMMERCE,
                 "alias": "Shop",
                 "base_url": base_url(BIGCOMMERCE),
@@ -219,8 +225,8 @@ impl World {
                     "client_secret": bigcommerce::CLIENT_SECRET,
                 },
                 "settings": {},
-            },
-            {
+            }),
+            json!({
                 "channel": AMAZON,
                 "alias": "Amazon US",
                 "base_url": base_url(AMAZON),
@@ -232,8 +238,26 @@ impl World {
                     "marketplace_ids": marketplaces,
                 },
                 "settings": {"shop": "Shop"},
-            },
-        ])
+            }),
+            json!({
+                "channel": ETSY,
+                "alias": "Etsy",
+                "base_url": base_url(ETSY),
+                "credentials": {
+                    "keystring": etsy::KEYSTRING,
+                    "shared_secret": etsy::SHARED_SECRET,
+                    "refresh_token": state.etsy.refresh_token(),
+                    "shop_id": etsy::SHOP_ID.to_string(),
+                },
+                "settings": {"shop": "Shop"},
+            }),
+        ];
+        let sells = |entry: &Value| {
+            let channel = entry["channel"].as_str().unwrap_or_default();
+            channel == BIGCOMMERCE || state.marketplaces.contains(&channel)
+        };
+        connections.retain(sells);
+        Value::Array(connections)
     }
 
     /// No more orders arrive by themselves.
@@ -261,10 +285,12 @@ impl State {
         Self {
             now: whole_millisecond(now),
             amazon: Amazon::new(options.seed, options.foreign_currency_percent, has_quotas),
+            etsy: Etsy::new(options.seed, has_quotas),
             shop: Shop::new(options.seed, options.stock_rule, has_quotas),
             meta: Meta { seed: options.seed, offset_s: 0, arrivals: 0, next_arrival: None },
             has_meta_changed: false,
             arrival_gap_us: 60_000_000_i64.checked_div(rate),
+            marketplaces: options.marketplaces,
             planned: BTreeMap::new(),
             late: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -277,8 +303,19 @@ impl State {
         let goods = goods(options.seed, options.catalogue);
         let opened = shifted(self.now, SignedDuration::from_hours(-24 * 400));
         self.shop.stock_goods(&goods, opened);
-        self.amazon.list_goods(&goods, opened);
-        self.amazon.generate_history(options.orders, self.now);
+        for marketplace in self.marketplaces {
+            match *marketplace {
+                AMAZON => {
+                    self.amazon.list_goods(&goods, opened);
+                    self.amazon.generate_history(options.orders, self.now);
+                }
+                ETSY => {
+                    self.etsy.list_goods(&goods, opened);
+                    self.etsy.generate_history(options.orders, self.now);
+                }
+                _ => {}
+            }
+        }
         self.shop.generate_history(options.orders / 10, self.now);
         self.meta.next_arrival = self.gap().map(|gap| self.now.as_microsecond().saturating_add(gap));
     }
@@ -320,14 +357,17 @@ impl State {
         let goal_us = goal.as_microsecond();
         loop {
             let late = self.late.first_key_value().map(|((due, _), _)| *due);
-            let dues = [late, self.amazon.next_due(), self.shop.next_due(), self.meta.next_arrival];
-            let Some(due) = dues.iter().flatten().min().copied().filter(|due| *due <= goal_us) else { break };
+            let platforms = [self.amazon.next_due(), self.etsy.next_due(), self.shop.next_due()];
+            let dues = platforms.into_iter().chain([late, self.meta.next_arrival]);
+            let Some(due) = dues.flatten().min().filter(|due| *due <= goal_us) else { break };
             let at = Timestamp::from_microsecond(due).unwrap_or(self.now);
             self.now = whole_millisecond(at).max(self.now);
             if late == Some(due) {
                 self.apply_late();
             } else if self.amazon.next_due() == Some(due) {
                 self.amazon.take_step(self.now);
+            } else if self.etsy.next_due() == Some(due) {
+                self.etsy.take_step(self.now);
             } else if self.shop.next_due() == Some(due) {
                 self.shop.take_step(self.now);
             } else {
@@ -344,7 +384,12 @@ impl State {
         if is_storefront {
             self.shop.generate_order(self.now);
         } else {
-            self.amazon.generate_order(self.now);
+            // A draw of its own, so that the same orders arrive whether one marketplace sells or many.
+            let mut draw = Draw::new(self.meta.seed, "arrival.marketplace", self.meta.arrivals);
+            match draw.word(self.marketplaces) {
+                ETSY => self.etsy.generate_order(self.now),
+                _ => self.amazon.generate_order(self.now),
+            }
         }
         self.meta.arrivals += 1;
         self.meta.next_arrival = self.gap().map(|gap| due.saturating_add(gap));
@@ -486,6 +531,8 @@ impl State {
         if platform == AMAZON {
             let operation = amazon::operation_of(request);
             self.amazon.serve(operation, &amazon::Call { request, now, number, is_stale, is_admitted })
+        } else if platform == ETSY {
+            self.etsy.serve(&etsy::Call { request, now, is_stale, is_admitted })
         } else {
             self.shop.serve(&bigcommerce::Call { request, now, is_stale, is_admitted })
         }
@@ -500,6 +547,8 @@ impl State {
     ) -> Response<Bytes> {
         if platform == AMAZON {
             self.amazon.failure(status, number)
+        } else if platform == ETSY {
+            self.etsy.failure(status)
         } else {
             self.shop.failure(status, request, self.now, number)
         }
@@ -537,6 +586,7 @@ impl State {
             match record {
                 Record::World(meta) => self.meta = meta,
                 Record::Amazon(record) => self.amazon.restore(record),
+                Record::Etsy(record) => self.etsy.restore(record),
                 Record::Shop(record) => self.shop.restore(record),
             }
         }
@@ -555,6 +605,7 @@ impl State {
     fn all_records(&mut self) -> Vec<String> {
         self.has_meta_changed = true;
         self.amazon.touch_all();
+        self.etsy.touch_all();
         self.shop.touch_all();
         let mut records = Vec::new();
         self.take_changes(&mut |record| {
@@ -572,6 +623,7 @@ impl State {
             write(&RecordRef::World(&self.meta));
         }
         self.amazon.take_changes(&mut |record| write(&RecordRef::Amazon(record)));
+        self.etsy.take_changes(&mut |record| write(&RecordRef::Etsy(record)));
         self.shop.take_changes(&mut |record| write(&RecordRef::Shop(record)));
     }
 }
@@ -583,5 +635,9 @@ fn whole_millisecond(at: Timestamp) -> Timestamp {
 
 /// The operation's name in the platform's specification; `unknown` for what is none.
 pub fn operation_of(platform: &str, request: &Request<Bytes>) -> &'static str {
-    if platform == AMAZON { amazon::operation_of(request) } else { bigcommerce::operation_of(request) }
+    match platform {
+        AMAZON => amazon::operation_of(request),
+        ETSY => etsy::operation_of(request),
+        _ => bigcommerce::operation_of(request),
+    }
 }

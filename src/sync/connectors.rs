@@ -28,6 +28,11 @@ impl CredentialSink for VaultSink {
             })
             .map_err(|error| error.to_string())
     }
+
+    fn kept(&self, connection: ConnectionId, name: &str) -> Option<Secret> {
+        let text = self.0.read(|document| document.connections.get(&connection.0)?.get(name).cloned());
+        text.map(Secret::new)
+    }
 }
 
 impl Engine {

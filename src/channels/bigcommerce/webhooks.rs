@@ -6,7 +6,7 @@ use http::Method;
 
 use super::super::error::{ChannelError, RejectKind};
 use super::super::pace::Priority;
-use super::super::standard_webhooks;
+use super::super::standard_webhooks::{self, Key};
 use super::super::webhooks::{News, Push, PushError, Verified, Webhooks};
 use super::client::{Outgoing, corrupt, parse};
 use super::{BigCommerce, wire};
@@ -45,7 +45,8 @@ impl Webhooks for BigCommerce {
                 "the client secret is not entered, so that no signature can be checked".to_owned(),
             )
         })?;
-        let id = standard_webhooks::verify(push, key.expose().as_bytes())?;
+        let key = Key::of_bytes(key.expose().as_bytes()).map_err(PushError::Refused)?;
+        let id = standard_webhooks::verify(&key, push)?;
         let message: wire::Message = serde_json::from_slice(&push.body)
             .map_err(|error| PushError::Refused(format!("it has another shape than documented: {error}")))?;
         // One secret may serve several stores.

@@ -2,6 +2,7 @@
 
 mod amazon;
 mod bigcommerce;
+mod etsy;
 mod persistence;
 mod served;
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::schema::followed;
 
 /// The specifications of the operations that connectors use or simulators answer: platform and file.
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 11] = [
     ("amazon", "amazon/orders_2026-01-01.json"),
     ("amazon", "amazon/ordersV0.json"),
     ("amazon", "amazon/listingsItems_2021-08-01.json"),
@@ -19,7 +19,11 @@ const FILES: [(&str, &str); 10] = [
     ("bigcommerce", "bigcommerce/products_catalog.v3.yml"),
     ("bigcommerce", "bigcommerce/inventory.v3.yml"),
     ("bigcommerce", "bigcommerce/webhooks.v3.yml"),
+    ("etsy", "etsy/3.0.0.json"),
 ];
+
+/// How a form is sent.
+pub const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The folder of specifications and recorded payloads. None, and said so, where it is absent; a failure where it
 /// must be there.
@@ -53,18 +57,18 @@ pub struct Operation {
     pub template: String,
     /// Parameters of every place but the body, references followed.
     pub parameters: Vec<Value>,
-    /// The schema of the body, where one may be sent.
-    pub body: Option<Value>,
+    /// The body, where one may be sent.
+    pub body: Option<Body>,
     /// The answers by status; none where no body is described.
     pub answers: BTreeMap<String, Option<Body>>,
     /// The headers that carry the credentials.
     pub credentials: Vec<String>,
 }
 
-/// The body of an answer.
+/// The body of a request or an answer.
 #[derive(Debug)]
 pub struct Body {
-    /// `application/json` or another kind of it.
+    /// `application/json`, another kind of it, or a form.
     pub media_type: String,
     pub schema: Value,
 }
@@ -159,11 +163,17 @@ fn base_path(document: &Value) -> String {
     }
 }
 
-fn body_of(document: &Value, described: &Value, parameters: &[Value]) -> Option<Value> {
+fn body_of(document: &Value, described: &Value, parameters: &[Value]) -> Option<Body> {
+    let of =
+        |media_type: &str, schema: &Value| Body { media_type: media_type.to_owned(), schema: schema.clone() };
     if let Some(body) = described.get("requestBody") {
-        return followed(document, body).pointer("/content/application~1json/schema").cloned();
+        let kinds = followed(document, body)["content"].as_object()?;
+        let (kind, described) =
+            ["application/json", FORM].iter().find_map(|kind| kinds.get_key_value(*kind))?;
+        return Some(of(kind, described.get("schema")?));
     }
-    parameters.iter().find(|parameter| parameter["in"] == "body")?.get("schema").cloned()
+    let parameter = parameters.iter().find(|parameter| parameter["in"] == "body")?;
+    Some(of("application/json", parameter.get("schema")?))
 }
 
 fn answers_of(document: &Value, described: &Value) -> BTreeMap<String, Option<Body>> {

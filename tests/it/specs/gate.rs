@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use serde_json::{Value, json};
 
-use super::documents::{Documents, Operation, placed};
+use super::documents::{Body, Documents, FORM, Operation, placed};
 use super::required;
 use super::schema::{Side, broken, plainly_broken};
 
@@ -124,13 +124,18 @@ impl Gate {
     }
 
     fn check_body(&self, operation: &Operation, exchange: &Exchange, found: &mut Findings<'_>) {
-        let Some(schema) = &operation.body else {
+        let Some(Body { media_type, schema }) = &operation.body else {
             if !exchange.body.is_empty() {
                 found.request("body", "this operation takes none");
             }
             return;
         };
-        match serde_json::from_slice::<Value>(&exchange.body) {
+        let body = if media_type == FORM {
+            Ok(form(schema, &exchange.body))
+        } else {
+            serde_json::from_slice::<Value>(&exchange.body)
+        };
+        match body {
             Ok(body) => self.check_value(operation, schema, Side::Request, "body", &body, found),
             Err(_) => found.request("body", "no JSON"),
         }
@@ -268,8 +273,10 @@ fn check_headers(operation: &Operation, exchange: &Exchange, found: &mut Finding
     if !is_json("accept") {
         found.request("header accept", "not application/json");
     }
-    if !exchange.body.is_empty() && !is_json("content-type") {
-        found.request("header content-type", "not application/json");
+    let kind = operation.body.as_ref().map_or("application/json", |body| body.media_type.as_str());
+    let is_kind = exchange.headers.get("content-type").is_some_and(|value| value == kind);
+    if !exchange.body.is_empty() && !is_kind {
+        found.request("header content-type", format!("not {kind}"));
     }
     let listed = |name: &str| {
         operation.parameters.iter().any(|parameter| {
@@ -287,6 +294,18 @@ fn check_headers(operation: &Operation, exchange: &Exchange, found: &mut Finding
             found.request(&format!("header {name}"), "not in the specification");
         }
     }
+}
+
+/// A form's fields as values of the types that its schema has.
+fn form(schema: &Value, body: &[u8]) -> Value {
+    let typed = |(name, text): (String, String)| {
+        let value = match schema["properties"][&name]["type"].as_str() {
+            Some("integer" | "number" | "boolean") => serde_json::from_str(&text).unwrap_or(json!(text)),
+            _ => json!(text),
+        };
+        (name, value)
+    };
+    form_urlencoded::parse(body).into_owned().map(typed).collect()
 }
 
 /// A parameter's texts against its type, format and words. Lists come separated by commas or repeated.

@@ -32,6 +32,7 @@
 mod campaign;
 mod deviations;
 mod documents;
+mod etsy;
 mod gate;
 mod misuse;
 mod prism;
@@ -102,7 +103,13 @@ fn every_operation_of_the_connectors_is_seen() {
 }
 
 /// Refusals that the specification lists and the simulator can give.
-const REFUSALS: [(&str, &str, &[u16]); 8] = [
+const REFUSALS: [(&str, &str, &[u16]); 14] = [
+    ("etsy", "getShopReceipts", &[400, 401, 403, 404, 500]),
+    ("etsy", "getShopReceipt", &[400, 401, 403, 404, 500]),
+    ("etsy", "createReceiptShipment", &[400, 401, 403, 404, 409, 500]),
+    ("etsy", "getListingsByShop", &[400, 401, 403, 500]),
+    ("etsy", "getShop", &[400, 404, 500]),
+    ("etsy", "getMe", &[401, 500]),
     ("amazon", "searchOrders", &[400, 403, 429, 500]),
     ("amazon", "getOrder", &[400, 403, 404, 429, 500]),
     ("amazon", "confirmShipment", &[400, 403, 404, 429, 500]),
@@ -131,7 +138,7 @@ fn every_refusal_of_the_simulators_is_seen() {
 
 /// Every operation of the specifications that a connector's source names.
 fn operations_of_connectors(gate: &Gate) -> BTreeSet<&str> {
-    ["amazon", "bigcommerce"].into_iter().flat_map(|platform| operations_of(gate, platform)).collect()
+    ["amazon", "bigcommerce", "etsy"].into_iter().flat_map(|platform| operations_of(gate, platform)).collect()
 }
 
 /// Those of one platform.
@@ -154,6 +161,11 @@ fn source_of(platform: &str) -> &'static str {
         "bigcommerce" => concat!(
             include_str!("../../../src/channels/bigcommerce/mod.rs"),
             include_str!("../../../src/channels/bigcommerce/client.rs")
+        ),
+        "etsy" => concat!(
+            include_str!("../../../src/channels/etsy/mod.rs"),
+            include_str!("../../../src/channels/etsy/client.rs"),
+            include_str!("../../../src/channels/etsy/consent.rs")
         ),
         other => panic!("no connector is called {other}"),
     }

@@ -31,7 +31,8 @@ use super::traffic::connector;
 use super::{gate, operations_of_connectors};
 
 /// Which specification answers which paths: platform, the paths' beginning, what Prism does not want of it, file.
-const SERVED: [(&str, &str, &str, &str); 8] = [
+const SERVED: [(&str, &str, &str, &str); 9] = [
+    ("etsy", "/v3/application/", "", "etsy/3.0.0.json"),
     ("amazon", "/orders/2026-01-01/", "", "amazon/orders_2026-01-01.json"),
     ("amazon", "/orders/v0/", "", "amazon/ordersV0.json"),
     ("amazon", "/listings/", "", "amazon/listingsItems_2021-08-01.json"),
@@ -196,9 +197,12 @@ async fn the_connectors_work_against_a_mock_made_from_the_specifications() {
         ("access_token", "x"),
         ("client_id", "x"),
         ("client_secret", "x"),
+        ("keystring", "x"),
         ("marketplace_ids", "ATVPDKIKX0DER"),
         ("refresh_token", "x"),
         ("seller_id", "A1"),
+        ("shared_secret", "x"),
+        ("shop_id", "52"),
         ("store_hash", "abc123"),
     ];
     let credentials: BTreeMap<String, Secret> =
@@ -209,6 +213,9 @@ async fn the_connectors_work_against_a_mock_made_from_the_specifications() {
     };
     every_call_of_amazon(&*connected("amazon")).await;
     every_call_of_the_shop(&*connected("bigcommerce")).await;
+    let transport = Arc::clone(&mocked) as Arc<dyn Transport>;
+    let setup = super::traffic::setup("etsy", credentials.clone(), transport, Arc::new(SystemClock));
+    super::etsy::every_call(&*connected("etsy"), setup).await;
     let answered = mocked.answered.lock().unwrap().clone();
     let refused: Vec<_> = answered.iter().filter(|(_, status, _)| *status >= 300).collect();
     assert!(refused.is_empty(), "{refused:#?}");

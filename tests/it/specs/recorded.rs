@@ -88,13 +88,16 @@ impl Transport for Recording {
     }
 }
 
-const ENTERED: [(&str, &str); 7] = [
+const ENTERED: [(&str, &str); 10] = [
     ("access_token", "x"),
     ("client_id", "x"),
     ("client_secret", "x"),
+    ("keystring", "x"),
     ("marketplace_ids", "ATVPDKIKX0DER"),
     ("refresh_token", "x"),
     ("seller_id", "A1"),
+    ("shared_secret", "x"),
+    ("shop_id", "100001"),
     ("store_hash", "abc123"),
 ];
 
@@ -113,10 +116,10 @@ async fn read(channel: &str, operation: &str, status: u16, body: String) -> Valu
     let clock = Arc::new(ManualClock::new("2026-11-21T12:00:00Z".parse().unwrap()));
     let transport = Arc::clone(&recording) as Arc<dyn Transport>;
     let connector = connector(channel, credentials, transport, clock);
-    let said = if channel == "amazon" {
-        amazon(&*connector, operation).await
-    } else {
-        bigcommerce(&*connector, operation).await
+    let said = match channel {
+        "amazon" => amazon(&*connector, operation).await,
+        "etsy" => etsy(&*connector, operation).await,
+        _ => bigcommerce(&*connector, operation).await,
     };
     assert!(*recording.is_given.lock().unwrap(), "{operation} was not asked for");
     said
@@ -152,6 +155,24 @@ async fn amazon(connector: &dyn Connector, operation: &str) -> Value {
             |page| json!({"listings": page.listings, "next": page.next}),
         ),
         "getMarketplaceParticipations" => probed(connector).await,
+        other => panic!("no reader for {other}"),
+    }
+}
+
+async fn etsy(connector: &dyn Connector, operation: &str) -> Value {
+    let source = connector.order_source().unwrap();
+    match operation {
+        "getShopReceipts" => {
+            let start = PollStart { since: None, is_bulk: false };
+            said(
+                source.changed_orders(&Cursor::default(), start).await,
+                |page: OrderPage| json!({"cursor": page.cursor.updated_until, "has_more": page.has_more, "orders": received(&page.orders)}),
+            )
+        }
+        "getListingsByShop" => {
+            said(connector.catalogue().unwrap().listings(None).await, |page| json!(page.listings))
+        }
+        "getShop" => probed(connector).await,
         other => panic!("no reader for {other}"),
     }
 }
@@ -319,5 +340,20 @@ async fn every_recorded_answer_of_bigcommerce_can_be_read() {
         let said = read("bigcommerce", operation, status, body).await;
         let shown = json!({"read": said, "differs_from_the_specification": differs});
         insta::assert_json_snapshot!(format!("bigcommerce__{}", name.replace('/', "__")), shown);
+    }
+}
+
+#[tokio::test]
+async fn every_recorded_answer_of_etsy_can_be_read() {
+    let Some(root) = shared() else { return };
+    let root = root.join("fixtures/etsy");
+    let payloads = [("receipts", "getShopReceipts"), ("listings", "getListingsByShop"), ("shop", "getShop")];
+    assert_eq!(root.read_dir().unwrap().count(), payloads.len());
+    for (name, operation) in payloads {
+        let body = std::fs::read_to_string(root.join(format!("{name}.json"))).unwrap();
+        let differs = differences("etsy", operation, 200, &body);
+        let said = read("etsy", operation, 200, body).await;
+        let shown = json!({"read": said, "differs_from_the_specification": differs});
+        insta::assert_json_snapshot!(format!("etsy__{name}"), shown);
     }
 }

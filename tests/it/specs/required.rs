@@ -8,9 +8,10 @@ use super::documents::Operation;
 use super::schema::Side;
 
 /// What a request must carry to do what we mean by it.
-const IN_REQUESTS: [(&str, &[&str]); 7] = [
+const IN_REQUESTS: [(&str, &[&str]); 8] = [
     ("createWebhooks", &["destination", "is_active", "scope"]),
     ("updateWebhook", &["is_active"]),
+    ("createReceiptShipment", &["carrier_name", "send_bcc", "tracking_code"]),
     (
         "createOrder",
         &[
@@ -72,8 +73,32 @@ const IN_REQUESTS: [(&str, &[&str]); 7] = [
 ];
 
 /// What an answer must carry for the connector to do its work.
-const IN_ANSWERS: [(&str, &[&str]); 17] = [
+const IN_ANSWERS: [(&str, &[&str]); 23] = [
     ("getWebhooks", &["data[].destination", "data[].id", "data[].is_active", "data[].scope"]),
+    (
+        "getShopReceipts",
+        &[
+            "count",
+            "results[].create_timestamp|created_timestamp",
+            "results[].grandtotal.amount",
+            "results[].grandtotal.currency_code",
+            "results[].grandtotal.divisor",
+            "results[].is_paid",
+            "results[].is_shipped",
+            "results[].receipt_id",
+            "results[].shipments",
+            "results[].status",
+            "results[].transactions[].price.amount",
+            "results[].transactions[].quantity",
+            "results[].transactions[].transaction_id",
+            "results[].update_timestamp|updated_timestamp",
+        ],
+    ),
+    ("getShopReceipt", ETSY_RECEIPT),
+    ("createReceiptShipment", ETSY_RECEIPT),
+    ("getListingsByShop", &["count", "results[].inventory.products[].product_id", "results[].listing_id"]),
+    ("getShop", &["currency_code", "shop_name"]),
+    ("getMe", &["shop_id"]),
     ("getOrders", SHOP_ORDERS),
     (
         "bigcommerce.getOrder",
@@ -164,6 +189,16 @@ const IN_ANSWERS: [(&str, &[&str]); 17] = [
     ),
 ];
 
+const ETSY_RECEIPT: &[&str] = &[
+    "create_timestamp|created_timestamp",
+    "grandtotal.amount",
+    "receipt_id",
+    "shipments",
+    "status",
+    "transactions[].transaction_id",
+    "update_timestamp|updated_timestamp",
+];
+
 const SHOP_ORDER: &[&str] = &[
     "currency_code",
     "date_created",
@@ -196,7 +231,9 @@ const IN_DATA_SETS: [(&str, &str, &[&str]); 2] = [
 ];
 
 /// Query parameters that we always send. What was placed in a window is only counted: it needs no data sets.
-const IN_QUERIES: [(&str, &[&str]); 8] = [
+const IN_QUERIES: [(&str, &[&str]); 10] = [
+    ("getShopReceipts", &["limit", "sort_on", "sort_order"]),
+    ("getListingsByShop", &["includes", "limit", "offset", "state"]),
     ("searchOrders", &["includedData|createdBefore", "marketplaceIds", "maxResultsPerPage"]),
     ("searchListingsItems", &["includedData", "marketplaceIds", "pageSize"]),
     ("getOrders", &["limit"]),
@@ -209,7 +246,11 @@ const IN_QUERIES: [(&str, &[&str]); 8] = [
 
 /// The header that carries the credentials, where the specification has none.
 pub fn credentials(platform: &str) -> &'static [&'static str] {
-    if platform == "amazon" { &["x-amz-access-token"] } else { &["x-auth-token"] }
+    match platform {
+        "amazon" => &["x-amz-access-token"],
+        "etsy" => &["authorization"],
+        _ => &["x-auth-token"],
+    }
 }
 
 /// The query parameters that we need and did not send.

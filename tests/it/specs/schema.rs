@@ -248,6 +248,8 @@ pub fn plainly_broken(part: &Value, value: &Value) -> Option<String> {
         "date" => text.parse::<jiff::civil::Date>().is_ok() && !text.contains('T'),
         "uuid" => text.len() == 36 && text.split('-').map(str::len).eq([8, 4, 4, 4, 12]),
         "float" | "double" => true,
+        "email" => text.contains('@'),
+        "ISO 3166-1 alpha-2" => text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()),
         other => panic!("the format {other} is not understood"),
     };
     (!is_right).then(|| format!("no {format}"))

@@ -57,15 +57,15 @@ pub fn exchanges() -> &'static [Exchange] {
 
 /// The simulated platforms as the network, which keeps what passes through it.
 #[derive(Debug)]
-struct Recorder {
-    world: Arc<World>,
-    clock: Arc<ManualClock>,
-    seen: Mutex<Vec<Exchange>>,
+pub struct Recorder {
+    pub world: Arc<World>,
+    pub clock: Arc<ManualClock>,
+    pub seen: Mutex<Vec<Exchange>>,
 }
 
 impl Recorder {
     /// The platform's answer, kept with its call.
-    fn answer(&self, exchange: Exchange, request: &Request<Bytes>) -> Reply {
+    pub fn answer(&self, exchange: Exchange, request: &Request<Bytes>) -> Reply {
         let reply = self.world.handle(&exchange.platform, request);
         self.seen.lock().unwrap().push(exchange.answered(&reply.response));
         reply
@@ -91,13 +91,13 @@ impl Transport for Recorder {
     }
 }
 
-/// Refuses rotated credentials: none of these platforms rotates any.
+/// Takes rotated credentials: whoever connects anew asks the simulated platform for those that are valid then.
 #[derive(Debug)]
-struct NoSink;
+struct Taken;
 
-impl CredentialSink for NoSink {
-    fn keep(&self, _: ConnectionId, name: &str, _: &Secret) -> Result<(), String> {
-        Err(format!("{name} does not rotate"))
+impl CredentialSink for Taken {
+    fn keep(&self, _: ConnectionId, _: &str, _: &Secret) -> Result<(), String> {
+        Ok(())
     }
 }
 
@@ -108,7 +108,18 @@ pub fn connector(
     transport: Arc<dyn Transport>,
     clock: SharedClock,
 ) -> Arc<dyn Connector> {
-    let setup = ConnectorSetup {
+    let setup = setup(channel_name, credentials, transport, clock);
+    (channel(&ChannelName::from(channel_name)).unwrap().connect)(setup).unwrap()
+}
+
+/// What such a connector is made from.
+pub fn setup(
+    channel_name: &str,
+    credentials: BTreeMap<String, Secret>,
+    transport: Arc<dyn Transport>,
+    clock: SharedClock,
+) -> ConnectorSetup {
+    ConnectorSetup {
         connection: ConnectionId(1),
         alias: "Test".to_owned(),
         base_url: Some(format!("http://{channel_name}.test").parse().unwrap()),
@@ -117,13 +128,12 @@ pub fn connector(
         transport,
         clock,
         entropy: Arc::new(Entropy::seeded(1)),
-        credential_sink: Arc::new(NoSink),
-    };
-    (channel(&ChannelName::from(channel_name)).unwrap().connect)(setup).unwrap()
+        credential_sink: Arc::new(Taken),
+    }
 }
 
 /// The credentials of the simulated platforms, by channel.
-fn credentials(world: &World) -> BTreeMap<String, BTreeMap<String, Secret>> {
+pub fn credentials(world: &World) -> BTreeMap<String, BTreeMap<String, Secret>> {
     let text = |value: &Value| match value {
         Value::Array(many) => many.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
         other => other.as_str().unwrap_or_default().to_owned(),
@@ -168,6 +178,7 @@ async fn everything() -> Vec<Exchange> {
     quiet.every_refusal().await;
     let mut seen = std::mem::take(&mut *busy.recorder.seen.lock().unwrap());
     seen.append(&mut quiet.recorder.seen.lock().unwrap());
+    seen.append(&mut super::etsy::exchanges().await);
     seen
 }
 
