@@ -20,6 +20,7 @@ mod script;
 
 pub mod amazon;
 pub mod bigcommerce;
+pub mod ebay;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -52,7 +52,7 @@ pub struct ChannelInfo {
 }
 
 /// Every channel.
-pub const CHANNELS: &[ChannelInfo] = &[super::amazon::INFO, super::bigcommerce::INFO];
+pub const CHANNELS: &[ChannelInfo] = &[super::amazon::INFO, super::bigcommerce::INFO, super::ebay::INFO];
 
 /// The channel of that name.
 #[must_use]

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::CliError;
 use crate::secret::Secret;
-use crate::sim::{FaultRate, Quotas, SimOptions};
+use crate::sim::{FaultRate, MARKETPLACES, Quotas, SimOptions};
 
 /// How the simulated platforms behave.
 #[derive(Debug, Clone, Args)]
@@ -66,6 +66,7 @@ impl SimArgs {
                 QuotaRule::Off => Quotas::Off,
             },
             latency: Duration::from_millis(self.latency),
+            marketplaces: MARKETPLACES.to_vec(),
             folder,
             ..SimOptions::default()
         }

@@ -67,6 +67,9 @@ pub struct SimOptions {
     pub quotas: Quotas,
     /// How long every answer takes.
     pub latency: Duration,
+    /// The marketplaces that orders are placed on by themselves, and that `/_sim/connections` names. All of them are
+    /// served, and tests may sell on any.
+    pub marketplaces: Vec<&'static str>,
     /// Variants in the shop.
     pub catalogue: u32,
     /// When an order takes stock in the shop.
@@ -86,6 +89,7 @@ impl Default for SimOptions {
             faults: FaultRate::Off,
             quotas: Quotas::Off,
             latency: Duration::ZERO,
+            marketplaces: vec![super::AMAZON],
             catalogue: 120,
             stock_rule: StockRule::Placement,
             foreign_currency_percent: 0,

@@ -19,11 +19,12 @@ use super::amazon::{self, Amazon};
 use super::bigcommerce::{self, Shop};
 use super::catalogue::goods;
 use super::draw::Draw;
+use super::ebay::{self, Ebay};
 use super::faults::{self, Fault, Planned};
 use super::journal::Journal;
 use super::options::{FaultRate, Quotas, SimOptions};
 use super::reply::{self, Delivery, Reply};
-use super::{AMAZON, BIGCOMMERCE, PLATFORMS, control};
+use super::{AMAZON, BIGCOMMERCE, EBAY, PLATFORMS, control};
 use crate::clock::{SharedClock, shifted};
 
 /// After a longer stop no orders are made up for the time that has passed.
@@ -64,6 +65,7 @@ struct Meta {
 enum RecordRef<'a> {
     World(&'a Meta),
     Amazon(amazon::RecordRef<'a>),
+    Ebay(ebay::RecordRef<'a>),
     Shop(bigcommerce::RecordRef<'a>),
 }
 
@@ -71,6 +73,7 @@ enum RecordRef<'a> {
 enum Record {
     World(Meta),
     Amazon(amazon::Record),
+    Ebay(ebay::Record),
     Shop(bigcommerce::Record),
 }
 
@@ -80,11 +83,14 @@ pub(super) struct State {
     pub now: Timestamp,
     /// Amazon.
     pub amazon: Amazon,
+    /// eBay.
+    pub ebay: Ebay,
     /// The BigCommerce store.
     pub shop: Shop,
     meta: Meta,
     has_meta_changed: bool,
     arrival_gap_us: Option<i64>,
+    marketplaces: Vec<&'static str>,
     planned: BTreeMap<String, Vec<Planned>>,
     /// Effects that come after their client gave up, by when and by call number.
     late: BTreeMap<(i64, u64), (String, Request<Bytes>)>,
@@ -190,7 +196,7 @@ impl World {
         if self.options.foreign_currency_percent > 0 {
             marketplaces.push(amazon::MARKETPLACE_CA);
         }
-        json!([
+        let all = json!([
             {
                 "channel": BIGCOMMERCE,
                 "alias": "Shop",
@@ -216,7 +222,25 @@ impl World {
                 },
                 "settings": {"shop": "Shop"},
             },
-        ])
+            {
+                "channel": EBAY,
+                "alias": "eBay US",
+                "base_url": base_url(EBAY),
+                "credentials": {
+                    "client_id": ebay::CLIENT_ID,
+                    "client_secret": ebay::CLIENT_SECRET,
+                    "refresh_token": state.ebay.refresh_token(),
+                    "ru_name": ebay::RU_NAME,
+                    "marketplace_id": ebay::MARKETPLACE,
+                },
+                "settings": {"shop": "Shop"},
+            },
+        ]);
+        let is_named = |entry: &Value| {
+            let channel = entry.get("channel").and_then(Value::as_str).unwrap_or_default();
+            channel == BIGCOMMERCE || self.options.marketplaces.contains(&channel)
+        };
+        Value::Array(all.as_array().into_iter().flatten().filter(|entry| is_named(entry)).cloned().collect())
     }
 
     /// No more orders arrive by themselves.
@@ -244,10 +268,12 @@ impl State {
         Self {
             now: whole_millisecond(now),
             amazon: Amazon::new(options.seed, options.foreign_currency_percent, has_quotas),
+            ebay: Ebay::new(options.seed),
             shop: Shop::new(options.seed, options.stock_rule, has_quotas),
             meta: Meta { seed: options.seed, offset_s: 0, arrivals: 0, next_arrival: None },
             has_meta_changed: false,
             arrival_gap_us: 60_000_000_i64.checked_div(rate),
+            marketplaces: options.marketplaces.clone(),
             planned: BTreeMap::new(),
             late: BTreeMap::new(),
             calls: BTreeMap::new(),
@@ -261,7 +287,13 @@ impl State {
         let opened = shifted(self.now, SignedDuration::from_hours(-24 * 400));
         self.shop.stock_goods(&goods, opened);
         self.amazon.list_goods(&goods, opened);
-        self.amazon.generate_history(options.orders, self.now);
+        self.ebay.list_goods(&goods);
+        for marketplace in &options.marketplaces {
+            match *marketplace {
+                EBAY => self.ebay.generate_history(options.orders, self.now),
+                _ => self.amazon.generate_history(options.orders, self.now),
+            }
+        }
         self.shop.generate_history(options.orders / 10, self.now);
         self.meta.next_arrival = self.gap().map(|gap| self.now.as_microsecond().saturating_add(gap));
     }
@@ -303,7 +335,13 @@ impl State {
         let goal_us = goal.as_microsecond();
         loop {
             let late = self.late.first_key_value().map(|((due, _), _)| *due);
-            let dues = [late, self.amazon.next_due(), self.shop.next_due(), self.meta.next_arrival];
+            let dues = [
+                late,
+                self.amazon.next_due(),
+                self.ebay.next_due(),
+                self.shop.next_due(),
+                self.meta.next_arrival,
+            ];
             let Some(due) = dues.iter().flatten().min().copied().filter(|due| *due <= goal_us) else { break };
             let at = Timestamp::from_microsecond(due).unwrap_or(self.now);
             self.now = whole_millisecond(at).max(self.now);
@@ -311,6 +349,8 @@ impl State {
                 self.apply_late();
             } else if self.amazon.next_due() == Some(due) {
                 self.amazon.take_step(self.now);
+            } else if self.ebay.next_due() == Some(due) {
+                self.ebay.take_step(self.now);
             } else if self.shop.next_due() == Some(due) {
                 self.shop.take_step(self.now);
             } else {
@@ -327,7 +367,12 @@ impl State {
         if is_storefront {
             self.shop.generate_order(self.now);
         } else {
-            self.amazon.generate_order(self.now);
+            let mut draw = Draw::new(self.meta.seed, "arrival.marketplace", self.meta.arrivals);
+            match draw.pick(&self.marketplaces).copied() {
+                Some(EBAY) => self.ebay.generate_order(self.now),
+                Some(_) => self.amazon.generate_order(self.now),
+                None => {}
+            }
         }
         self.meta.arrivals += 1;
         self.meta.next_arrival = self.gap().map(|gap| due.saturating_add(gap));
@@ -449,11 +494,16 @@ impl State {
         is_admitted: bool,
     ) -> Response<Bytes> {
         let now = self.now;
-        if platform == AMAZON {
-            let operation = amazon::operation_of(request);
-            self.amazon.serve(operation, &amazon::Call { request, now, number, is_stale, is_admitted })
-        } else {
-            self.shop.serve(&bigcommerce::Call { request, now, is_stale, is_admitted })
+        match platform {
+            AMAZON => {
+                let operation = amazon::operation_of(request);
+                self.amazon.serve(operation, &amazon::Call { request, now, number, is_stale, is_admitted })
+            }
+            EBAY => {
+                let operation = ebay::operation_of(request);
+                self.ebay.serve(operation, &ebay::Call { request, now, is_stale, is_admitted })
+            }
+            _ => self.shop.serve(&bigcommerce::Call { request, now, is_stale, is_admitted }),
         }
     }
 
@@ -464,10 +514,10 @@ impl State {
         request: &Request<Bytes>,
         number: u64,
     ) -> Response<Bytes> {
-        if platform == AMAZON {
-            self.amazon.failure(status, number)
-        } else {
-            self.shop.failure(status, request, self.now, number)
+        match platform {
+            AMAZON => self.amazon.failure(status, number),
+            EBAY => self.ebay.failure(status, self.now),
+            _ => self.shop.failure(status, request, self.now, number),
         }
     }
 
@@ -503,6 +553,7 @@ impl State {
             match record {
                 Record::World(meta) => self.meta = meta,
                 Record::Amazon(record) => self.amazon.restore(record),
+                Record::Ebay(record) => self.ebay.restore(record),
                 Record::Shop(record) => self.shop.restore(record),
             }
         }
@@ -521,6 +572,7 @@ impl State {
     fn all_records(&mut self) -> Vec<String> {
         self.has_meta_changed = true;
         self.amazon.touch_all();
+        self.ebay.touch_all();
         self.shop.touch_all();
         let mut records = Vec::new();
         self.take_changes(&mut |record| {
@@ -538,6 +590,7 @@ impl State {
             write(&RecordRef::World(&self.meta));
         }
         self.amazon.take_changes(&mut |record| write(&RecordRef::Amazon(record)));
+        self.ebay.take_changes(&mut |record| write(&RecordRef::Ebay(record)));
         self.shop.take_changes(&mut |record| write(&RecordRef::Shop(record)));
     }
 }
@@ -549,5 +602,9 @@ fn whole_millisecond(at: Timestamp) -> Timestamp {
 
 /// The operation's name in the platform's specification; `unknown` for what is none.
 pub fn operation_of(platform: &str, request: &Request<Bytes>) -> &'static str {
-    if platform == AMAZON { amazon::operation_of(request) } else { bigcommerce::operation_of(request) }
+    match platform {
+        AMAZON => amazon::operation_of(request),
+        EBAY => ebay::operation_of(request),
+        _ => bigcommerce::operation_of(request),
+    }
 }

@@ -1,0 +1,1 @@
+//! eBay from recorded and made-up answers.
