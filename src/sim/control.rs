@@ -93,6 +93,10 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
             state.amazon.revoke();
             Ok(json!({"revoked": true}))
         }
+        (EBAY, "disable_subscriptions") => {
+            state.ebay.disable_subscriptions();
+            Ok(json!({"disabled": true}))
+        }
         (EBAY, "revoke") => {
             state.ebay.revoke();
             Ok(json!({"revoked": true}))

@@ -579,6 +579,16 @@ impl Ebay {
         self.changes.meta = true;
     }
 
+    /// eBay switches off what does not answer.
+    pub fn disable_subscriptions(&mut self) {
+        for one in &mut self.meta.subscriptions {
+            if let Some(fields) = one.body.as_object_mut() {
+                fields.insert("status".to_owned(), serde_json::json!("DISABLED"));
+            }
+        }
+        self.changes.meta = true;
+    }
+
     fn issue_access_token(&mut self, is_sellers: bool, now: Timestamp) -> String {
         let number = self.meta.tokens_issued;
         self.meta.tokens_issued += 1;

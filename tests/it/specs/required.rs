@@ -8,7 +8,7 @@ use super::documents::Operation;
 use super::schema::Side;
 
 /// What a request must carry to do what we mean by it.
-const IN_REQUESTS: [(&str, &[&str]); 5] = [
+const IN_REQUESTS: [(&str, &[&str]); 9] = [
     (
         "createOrder",
         &[
@@ -50,6 +50,27 @@ const IN_REQUESTS: [(&str, &[&str]); 5] = [
         ],
     ),
     ("updateOrder", &["status_id"]),
+    (
+        "createShippingFulfillment",
+        &[
+            "lineItems[].lineItemId",
+            "lineItems[].quantity",
+            "shippedDate",
+            "shippingCarrierCode",
+            "trackingNumber",
+        ],
+    ),
+    (
+        "issueRefund",
+        &[
+            "reasonForRefund",
+            "refundItems[].lineItemId",
+            "refundItems[].refundAmount.currency",
+            "refundItems[].refundAmount.value",
+        ],
+    ),
+    ("createDestination", &["deliveryConfig.endpoint", "deliveryConfig.verificationToken", "name", "status"]),
+    ("createSubscription", &["destinationId", "payload.schemaVersion", "status", "topicId"]),
     ("createOrderShipments", &["items[].order_product_id", "items[].quantity", "order_address_id"]),
     (
         "put-absolute-adjustment",
@@ -70,8 +91,27 @@ const IN_REQUESTS: [(&str, &[&str]); 5] = [
 ];
 
 /// What an answer must carry for the connector to do its work.
-const IN_ANSWERS: [(&str, &[&str]); 16] = [
-    ("getOrders", SHOP_ORDERS),
+const IN_ANSWERS: [(&str, &[&str]); 22] = [
+    ("bigcommerce.getOrders", SHOP_ORDERS),
+    (
+        "ebay.getOrders",
+        &[
+            "orders[].creationDate",
+            "orders[].lastModifiedDate",
+            "orders[].lineItems[].lineItemId",
+            "orders[].lineItems[].quantity",
+            "orders[].orderFulfillmentStatus",
+            "orders[].orderId",
+            "orders[].orderPaymentStatus",
+            "orders[].pricingSummary.total.currency",
+            "total",
+        ],
+    ),
+    ("ebay.getOrder", &["creationDate", "lastModifiedDate", "lineItems[].lineItemId", "orderId"]),
+    ("getShippingFulfillments", &["fulfillments[].fulfillmentId", "fulfillments[].lineItems[].lineItemId"]),
+    ("issueRefund", &["refundId", "refundStatus"]),
+    ("getInventoryItems", &["inventoryItems[].sku", "total"]),
+    ("getOffers", &["offers[].marketplaceId", "offers[].pricingSummary.price.value"]),
     (
         "bigcommerce.getOrder",
         &[
@@ -193,10 +233,14 @@ const IN_DATA_SETS: [(&str, &str, &[&str]); 2] = [
 ];
 
 /// Query parameters that we always send. What was placed in a window is only counted: it needs no data sets.
-const IN_QUERIES: [(&str, &[&str]); 8] = [
+const IN_QUERIES: [(&str, &[&str]); 12] = [
     ("searchOrders", &["includedData|createdBefore", "marketplaceIds", "maxResultsPerPage"]),
     ("searchListingsItems", &["includedData", "marketplaceIds", "pageSize"]),
-    ("getOrders", &["limit"]),
+    ("bigcommerce.getOrders", &["limit"]),
+    ("ebay.getOrders", &["fieldGroups", "filter", "limit", "offset"]),
+    ("ebay.getOrder", &["fieldGroups"]),
+    ("getInventoryItems", &["limit", "offset"]),
+    ("getOffers", &["sku"]),
     ("getOrderProducts", &["limit", "page"]),
     ("getOrderShippingAddresses", &["limit", "page"]),
     ("getOrderShipments", &["limit", "page"]),
@@ -206,7 +250,11 @@ const IN_QUERIES: [(&str, &[&str]); 8] = [
 
 /// The header that carries the credentials, where the specification has none.
 pub fn credentials(platform: &str) -> &'static [&'static str] {
-    if platform == "amazon" { &["x-amz-access-token"] } else { &["x-auth-token"] }
+    match platform {
+        "amazon" => &["x-amz-access-token"],
+        "ebay" => &["authorization"],
+        _ => &["x-auth-token"],
+    }
 }
 
 /// The query parameters that we need and did not send.

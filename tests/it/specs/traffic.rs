@@ -56,15 +56,15 @@ pub fn exchanges() -> &'static [Exchange] {
 
 /// The simulated platforms as the network, which keeps what passes through it.
 #[derive(Debug)]
-struct Recorder {
-    world: Arc<World>,
-    clock: Arc<ManualClock>,
-    seen: Mutex<Vec<Exchange>>,
+pub struct Recorder {
+    pub world: Arc<World>,
+    pub clock: Arc<ManualClock>,
+    pub seen: Mutex<Vec<Exchange>>,
 }
 
 impl Recorder {
     /// The platform's answer, kept with its call.
-    fn answer(&self, exchange: Exchange, request: &Request<Bytes>) -> Reply {
+    pub fn answer(&self, exchange: Exchange, request: &Request<Bytes>) -> Reply {
         let reply = self.world.handle(&exchange.platform, request);
         self.seen.lock().unwrap().push(exchange.answered(&reply.response));
         reply
@@ -122,7 +122,7 @@ pub fn connector(
 }
 
 /// The credentials of the simulated platforms, by channel.
-fn credentials(world: &World) -> BTreeMap<String, BTreeMap<String, Secret>> {
+pub fn credentials(world: &World) -> BTreeMap<String, BTreeMap<String, Secret>> {
     let text = |value: &Value| match value {
         Value::Array(many) => many.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
         other => other.as_str().unwrap_or_default().to_owned(),
@@ -166,6 +166,7 @@ async fn everything() -> Vec<Exchange> {
     quiet.every_refusal().await;
     let mut seen = std::mem::take(&mut *busy.recorder.seen.lock().unwrap());
     seen.append(&mut quiet.recorder.seen.lock().unwrap());
+    seen.extend(super::ebay::everything().await);
     seen
 }
 
@@ -493,7 +494,7 @@ impl Rig {
 }
 
 /// A call as somebody else makes it.
-fn request(method: &str, path: &str, token: (&str, &str), body: String) -> Request<Bytes> {
+pub fn request(method: &str, path: &str, token: (&str, &str), body: String) -> Request<Bytes> {
     let mut request = Request::builder()
         .method(method)
         .uri(path)
@@ -505,7 +506,7 @@ fn request(method: &str, path: &str, token: (&str, &str), body: String) -> Reque
     request.body(Bytes::from(body)).unwrap()
 }
 
-fn parcel(line: &str) -> ShipmentDraft {
+pub fn parcel(line: &str) -> ShipmentDraft {
     ShipmentDraft {
         parcel: 1,
         carrier: Some("UPS".to_owned()),
