@@ -229,7 +229,7 @@ fn lines_people_and_dates_are_read() {
     let line = &facts.lines[0];
     assert_eq!(line.sku.as_deref(), Some("2001-77"));
     assert_eq!(line.options.as_deref(), Some("Color: Blue; Size: L"));
-    assert_eq!(line.unit_price.unwrap().to_string(), "10");
+    assert_eq!(line.unit_price, Some(rust_decimal::Decimal::from(10)));
     assert_eq!(facts.ship_by, Some("2026-11-22T00:00:00Z".parse().unwrap()));
     assert_eq!(
         (facts.site.as_deref(), facts.shipping_method.as_deref()),
