@@ -21,6 +21,7 @@ mod script;
 
 pub mod amazon;
 pub mod bigcommerce;
+pub mod ebay;
 pub mod etsy;
 
 use std::collections::BTreeMap;

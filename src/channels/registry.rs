@@ -52,7 +52,8 @@ pub struct ChannelInfo {
 }
 
 /// Every channel.
-pub const CHANNELS: &[ChannelInfo] = &[super::amazon::INFO, super::bigcommerce::INFO, super::etsy::INFO];
+pub const CHANNELS: &[ChannelInfo] =
+    &[super::amazon::INFO, super::bigcommerce::INFO, super::ebay::INFO, super::etsy::INFO];
 
 /// The channel of that name.
 #[must_use]

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::faults::Planned;
 use super::reply;
 use super::world::State;
-use super::{AMAZON, BIGCOMMERCE, ETSY};
+use super::{AMAZON, BIGCOMMERCE, EBAY, ETSY};
 
 /// Why a deed was not done.
 #[derive(Debug, thiserror::Error)]
@@ -80,6 +80,10 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
         (AMAZON, "ship") => state.amazon.truth_ship(&body, now),
         (AMAZON, "cancel") => state.amazon.truth_cancel(&body, now),
         (AMAZON, "pay") => state.amazon.truth_pay(&body, now),
+        (EBAY, "sell") => state.ebay.truth_sell(&body, now),
+        (EBAY, "ship") => state.ebay.truth_ship(&body, now),
+        (EBAY, "cancel") => state.ebay.truth_cancel(&body, now),
+        (EBAY, "pay") => state.ebay.truth_pay(&body, now),
         (BIGCOMMERCE, "sell") => state.shop.truth_sell(&body, now),
         (BIGCOMMERCE, "ship") => state.shop.truth_ship(&body, now),
         (BIGCOMMERCE, "cancel") => state.shop.truth_cancel(&body, now),
@@ -107,6 +111,14 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
             state.shop.switch_hooks_off(now);
             Ok(json!({"off": true}))
         }
+        (EBAY, "disable_subscriptions") => {
+            state.ebay.disable_subscriptions();
+            Ok(json!({"disabled": true}))
+        }
+        (EBAY, "revoke") => {
+            state.ebay.revoke();
+            Ok(json!({"revoked": true}))
+        }
         (BIGCOMMERCE, "revoke") => {
             state.shop.revoke();
             Ok(json!({"revoked": true}))
@@ -122,6 +134,8 @@ fn read(state: &State, platform: &str, name: &str) -> Result<Value, ControlError
         (ETSY, "orders") => Ok(state.etsy.truth_orders()),
         (ETSY, "listings") => Ok(state.etsy.truth_listings()),
         (ETSY, "mails") => Ok(state.etsy.truth_mails()),
+        (EBAY, "orders") => Ok(state.ebay.truth_orders()),
+        (EBAY, "listings") => Ok(state.ebay.truth_listings()),
         (BIGCOMMERCE, "orders") => Ok(state.shop.truth_orders()),
         (BIGCOMMERCE, "shop_orders") => Ok(state.shop.truth_shop_orders()),
         (BIGCOMMERCE, "listings") => Ok(state.shop.truth_listings()),

@@ -1,4 +1,4 @@
-//! Simulated platforms: an Amazon, an Etsy and a BigCommerce that behave, in the platforms' own wire formats.
+//! Simulated platforms: an Amazon, an eBay, an Etsy and a BigCommerce that behave, in the platforms' own wire formats.
 //!
 //! [`World`] holds the state of all platforms of one process and answers requests without a socket, so that the
 //! fault campaign can call it in-process on simulated time; [`server`] serves the same world over HTTP for
@@ -15,6 +15,7 @@ mod bigcommerce;
 mod catalogue;
 mod control;
 mod draw;
+mod ebay;
 mod etsy;
 mod faults;
 mod journal;
@@ -33,16 +34,19 @@ pub use reply::{Delivery, Reply};
 pub use world::{SimError, World};
 
 /// The platforms that a world simulates, by the names that connections use.
-pub const PLATFORMS: [&str; 3] = [AMAZON, BIGCOMMERCE, ETSY];
+pub const PLATFORMS: [&str; 4] = [AMAZON, BIGCOMMERCE, EBAY, ETSY];
 
 /// Those of them that are marketplaces.
-pub const MARKETPLACES: [&str; 2] = [AMAZON, ETSY];
+pub const MARKETPLACES: [&str; 3] = [AMAZON, EBAY, ETSY];
 
 /// Amazon's name as a channel.
 pub const AMAZON: &str = "amazon";
 
 /// BigCommerce's name as a channel.
 pub const BIGCOMMERCE: &str = "bigcommerce";
+
+/// eBay's name as a channel.
+pub const EBAY: &str = "ebay";
 
 /// Etsy's name as a channel.
 pub const ETSY: &str = "etsy";

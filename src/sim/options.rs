@@ -71,7 +71,7 @@ pub struct SimOptions {
     pub catalogue: u32,
     /// When an order takes stock in the shop.
     pub stock_rule: StockRule,
-    /// The marketplaces that sell. Others answer, and have nothing.
+    /// The marketplaces that sell, and that `/_sim/connections` names. Others answer, and have nothing.
     pub marketplaces: &'static [&'static str],
     /// Amazon orders in another currency than the shop's, in percent.
     pub foreign_currency_percent: u32,

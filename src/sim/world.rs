@@ -19,13 +19,14 @@ use super::amazon::{self, Amazon};
 use super::bigcommerce::{self, Shop};
 use super::catalogue::goods;
 use super::draw::Draw;
+use super::ebay::{self, Ebay};
 use super::etsy::{self, Etsy};
 use super::faults::{self, Fault, Planned};
 use super::journal::Journal;
 use super::options::{FaultRate, Quotas, SimOptions};
 use super::push::Message;
 use super::reply::{self, Delivery, Reply};
-use super::{AMAZON, BIGCOMMERCE, ETSY, PLATFORMS, control};
+use super::{AMAZON, BIGCOMMERCE, EBAY, ETSY, PLATFORMS, control};
 use crate::clock::{SharedClock, shifted};
 
 /// After a longer stop no orders are made up for the time that has passed.
@@ -66,6 +67,7 @@ struct Meta {
 enum RecordRef<'a> {
     World(&'a Meta),
     Amazon(amazon::RecordRef<'a>),
+    Ebay(ebay::RecordRef<'a>),
     Etsy(etsy::RecordRef<'a>),
     Shop(bigcommerce::RecordRef<'a>),
 }
@@ -74,6 +76,7 @@ enum RecordRef<'a> {
 enum Record {
     World(Meta),
     Amazon(amazon::Record),
+    Ebay(ebay::Record),
     Etsy(etsy::Record),
     Shop(bigcommerce::Record),
 }
@@ -84,6 +87,8 @@ pub(super) struct State {
     pub now: Timestamp,
     /// Amazon.
     pub amazon: Amazon,
+    /// eBay.
+    pub ebay: Ebay,
     /// Etsy.
     pub etsy: Etsy,
     /// The BigCommerce store.
@@ -240,6 +245,19 @@ impl World {
                 "settings": {"shop": "Shop"},
             }),
             json!({
+                "channel": EBAY,
+                "alias": "eBay US",
+                "base_url": base_url(EBAY),
+                "credentials": {
+                    "client_id": ebay::CLIENT_ID,
+                    "client_secret": ebay::CLIENT_SECRET,
+                    "refresh_token": state.ebay.refresh_token(),
+                    "ru_name": ebay::RU_NAME,
+                    "marketplace_id": ebay::MARKETPLACE,
+                },
+                "settings": {"shop": "Shop"},
+            }),
+            json!({
                 "channel": ETSY,
                 "alias": "Etsy",
                 "base_url": base_url(ETSY),
@@ -285,6 +303,7 @@ impl State {
         Self {
             now: whole_millisecond(now),
             amazon: Amazon::new(options.seed, options.foreign_currency_percent, has_quotas),
+            ebay: Ebay::new(options.seed),
             etsy: Etsy::new(options.seed, has_quotas),
             shop: Shop::new(options.seed, options.stock_rule, has_quotas),
             meta: Meta { seed: options.seed, offset_s: 0, arrivals: 0, next_arrival: None },
@@ -308,6 +327,10 @@ impl State {
                 AMAZON => {
                     self.amazon.list_goods(&goods, opened);
                     self.amazon.generate_history(options.orders, self.now);
+                }
+                EBAY => {
+                    self.ebay.list_goods(&goods);
+                    self.ebay.generate_history(options.orders, self.now);
                 }
                 ETSY => {
                     self.etsy.list_goods(&goods, opened);
@@ -357,7 +380,8 @@ impl State {
         let goal_us = goal.as_microsecond();
         loop {
             let late = self.late.first_key_value().map(|((due, _), _)| *due);
-            let platforms = [self.amazon.next_due(), self.etsy.next_due(), self.shop.next_due()];
+            let platforms =
+                [self.amazon.next_due(), self.ebay.next_due(), self.etsy.next_due(), self.shop.next_due()];
             let dues = platforms.into_iter().chain([late, self.meta.next_arrival]);
             let Some(due) = dues.flatten().min().filter(|due| *due <= goal_us) else { break };
             let at = Timestamp::from_microsecond(due).unwrap_or(self.now);
@@ -366,6 +390,8 @@ impl State {
                 self.apply_late();
             } else if self.amazon.next_due() == Some(due) {
                 self.amazon.take_step(self.now);
+            } else if self.ebay.next_due() == Some(due) {
+                self.ebay.take_step(self.now);
             } else if self.etsy.next_due() == Some(due) {
                 self.etsy.take_step(self.now);
             } else if self.shop.next_due() == Some(due) {
@@ -387,6 +413,7 @@ impl State {
             // A draw of its own, so that the same orders arrive whether one marketplace sells or many.
             let mut draw = Draw::new(self.meta.seed, "arrival.marketplace", self.meta.arrivals);
             match draw.word(self.marketplaces) {
+                EBAY => self.ebay.generate_order(self.now),
                 ETSY => self.etsy.generate_order(self.now),
                 _ => self.amazon.generate_order(self.now),
             }
@@ -528,13 +555,17 @@ impl State {
         is_admitted: bool,
     ) -> Response<Bytes> {
         let now = self.now;
-        if platform == AMAZON {
-            let operation = amazon::operation_of(request);
-            self.amazon.serve(operation, &amazon::Call { request, now, number, is_stale, is_admitted })
-        } else if platform == ETSY {
-            self.etsy.serve(&etsy::Call { request, now, is_stale, is_admitted })
-        } else {
-            self.shop.serve(&bigcommerce::Call { request, now, is_stale, is_admitted })
+        match platform {
+            AMAZON => {
+                let operation = amazon::operation_of(request);
+                self.amazon.serve(operation, &amazon::Call { request, now, number, is_stale, is_admitted })
+            }
+            EBAY => {
+                let operation = ebay::operation_of(request);
+                self.ebay.serve(operation, &ebay::Call { request, now, is_stale, is_admitted })
+            }
+            ETSY => self.etsy.serve(&etsy::Call { request, now, is_stale, is_admitted }),
+            _ => self.shop.serve(&bigcommerce::Call { request, now, is_stale, is_admitted }),
         }
     }
 
@@ -545,12 +576,11 @@ impl State {
         request: &Request<Bytes>,
         number: u64,
     ) -> Response<Bytes> {
-        if platform == AMAZON {
-            self.amazon.failure(status, number)
-        } else if platform == ETSY {
-            self.etsy.failure(status)
-        } else {
-            self.shop.failure(status, request, self.now, number)
+        match platform {
+            AMAZON => self.amazon.failure(status, number),
+            EBAY => self.ebay.failure(status, self.now),
+            ETSY => self.etsy.failure(status),
+            _ => self.shop.failure(status, request, self.now, number),
         }
     }
 
@@ -586,6 +616,7 @@ impl State {
             match record {
                 Record::World(meta) => self.meta = meta,
                 Record::Amazon(record) => self.amazon.restore(record),
+                Record::Ebay(record) => self.ebay.restore(record),
                 Record::Etsy(record) => self.etsy.restore(record),
                 Record::Shop(record) => self.shop.restore(record),
             }
@@ -605,6 +636,7 @@ impl State {
     fn all_records(&mut self) -> Vec<String> {
         self.has_meta_changed = true;
         self.amazon.touch_all();
+        self.ebay.touch_all();
         self.etsy.touch_all();
         self.shop.touch_all();
         let mut records = Vec::new();
@@ -623,6 +655,7 @@ impl State {
             write(&RecordRef::World(&self.meta));
         }
         self.amazon.take_changes(&mut |record| write(&RecordRef::Amazon(record)));
+        self.ebay.take_changes(&mut |record| write(&RecordRef::Ebay(record)));
         self.etsy.take_changes(&mut |record| write(&RecordRef::Etsy(record)));
         self.shop.take_changes(&mut |record| write(&RecordRef::Shop(record)));
     }
@@ -637,6 +670,7 @@ fn whole_millisecond(at: Timestamp) -> Timestamp {
 pub fn operation_of(platform: &str, request: &Request<Bytes>) -> &'static str {
     match platform {
         AMAZON => amazon::operation_of(request),
+        EBAY => ebay::operation_of(request),
         ETSY => etsy::operation_of(request),
         _ => bigcommerce::operation_of(request),
     }

@@ -2,6 +2,7 @@
 
 mod amazon;
 mod bigcommerce;
+mod ebay;
 mod etsy;
 mod persistence;
 mod served;

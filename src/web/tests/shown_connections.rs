@@ -221,3 +221,42 @@ async fn orders_that_cannot_be_read_are_listed_with_the_reason() {
     assert!(text.contains("113-9 Amazon US"), "{text}");
     assert!(text.contains("orderItems[0]: it has no quantity"), "{text}");
 }
+
+#[actix_web::test]
+async fn a_platform_is_connected_on_its_own_page() {
+    let site = Site::new().await;
+    let fields = [
+        ("alias", "eBay US"),
+        ("credential_client_id", "app"),
+        ("credential_client_secret", "cert"),
+        ("credential_ru_name", "ru"),
+        ("do", "consent"),
+    ];
+    let asked = site.post("/connections/new/ebay", &fields).await;
+    assert_eq!(asked.status, StatusCode::OK, "{:?}", asked.texts("main"));
+    let address = asked.attribute("main a.button", "href").unwrap();
+    let state = asked.attribute("input[name=state]", "value").unwrap();
+    assert_eq!(address, format!("https://platform.test/yes?state={state}"));
+    assert_eq!(*site.engine.calls.lock().unwrap(), ["consent to ebay back to https://localhost/"]);
+
+    let paste = |pasted: String| {
+        let state = state.clone();
+        let site = &site;
+        async move { site.post("/connections/consent", &[("state", state.as_str()), ("pasted", &pasted)]).await }
+    };
+    let other = paste("https://localhost/?state=other&code=good".to_owned()).await;
+    assert_eq!(other.status, StatusCode::CONFLICT);
+    assert!(other.texts("main").join(" ").contains("belongs to another attempt"));
+    let refused = paste(format!("https://localhost/?state={state}&error=access_denied")).await;
+    assert!(refused.texts("main").join(" ").contains("access_denied"), "{:?}", refused.texts("main"));
+    let wrong = paste("bad".to_owned()).await;
+    assert!(wrong.texts("main").join(" ").contains("does not know this code"));
+    assert!(site.engine.requests.lock().unwrap().is_empty());
+
+    let connected = paste(format!("https://localhost/?state={state}&code=good")).await;
+    assert_eq!(connected.header("location"), "/connections/1");
+    let added = site.engine.requests.lock().unwrap().remove(0);
+    let credential = |name: &str| added.credentials[name].expose().to_owned();
+    assert_eq!([credential("client_id"), credential("refresh_token")], ["app", "fresh"]);
+    assert_eq!(paste("good".to_owned()).await.status, StatusCode::CONFLICT, "it is good once");
+}

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::schema::followed;
 
 /// The specifications of the operations that connectors use or simulators answer: platform and file.
-const FILES: [(&str, &str); 11] = [
+const FILES: [(&str, &str); 14] = [
     ("amazon", "amazon/orders_2026-01-01.json"),
     ("amazon", "amazon/ordersV0.json"),
     ("amazon", "amazon/listingsItems_2021-08-01.json"),
@@ -20,6 +20,9 @@ const FILES: [(&str, &str); 11] = [
     ("bigcommerce", "bigcommerce/inventory.v3.yml"),
     ("bigcommerce", "bigcommerce/webhooks.v3.yml"),
     ("etsy", "etsy/3.0.0.json"),
+    ("ebay", "ebay/2025-11_ebay-mcp/sell_fulfillment_v1_oas3.json"),
+    ("ebay", "ebay/2025-11_ebay-mcp/sell_inventory_v1_oas3.json"),
+    ("ebay", "ebay/2025-11_ebay-mcp/commerce_notification_v1_oas3.json"),
 ];
 
 /// How a form is sent.
@@ -155,8 +158,11 @@ fn operations_of(platform: &'static str, file: &'static str, document: &Value) -
 
 /// The path in the first server's address, or Swagger's base path.
 fn base_path(document: &Value) -> String {
-    let address = document.pointer("/servers/0/url").and_then(Value::as_str);
-    let of_server = address.and_then(|address| address.split_once("://")?.1.split_once('/'));
+    let address = document.pointer("/servers/0/url").and_then(Value::as_str).unwrap_or_default();
+    // eBay's addresses have their path as a variable.
+    let variable = document.pointer("/servers/0/variables/basePath/default").and_then(Value::as_str);
+    let address = address.replace("{basePath}", variable.unwrap_or_default());
+    let of_server = address.split_once("://").and_then(|(_, rest)| rest.split_once('/'));
     match of_server {
         Some((_, path)) => format!("/{}", path.trim_end_matches('/')),
         None => document["basePath"].as_str().unwrap_or_default().trim_end_matches('/').to_owned(),

@@ -151,7 +151,12 @@ impl Gate {
             return;
         };
         let Some(listed) = listed else {
-            if !exchange.answer.is_empty() {
+            // eBay lists the numbers of its errors and leaves out their form, which is the same everywhere.
+            let is_error_of_ebay = exchange.platform == "ebay" && exchange.status >= 400;
+            if is_error_of_ebay && !has_ebay_errors(&exchange.answer) {
+                found.answer(&format!("status {status}"), "no errors as eBay writes them");
+            }
+            if !is_error_of_ebay && !exchange.answer.is_empty() {
                 found.answer(&format!("status {status}"), "a body where none is listed");
             }
             return;
@@ -329,4 +334,13 @@ fn check_text(parameter: &Value, given: &[String], place: &str, found: &mut Find
             found.request(&format!("{place} {name}"), what);
         }
     }
+}
+
+/// Whether a body is a list of errors in the form that eBay's own schema `Error` has.
+fn has_ebay_errors(body: &[u8]) -> bool {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let errors = body["errors"].as_array().filter(|errors| !errors.is_empty());
+    errors.is_some_and(|errors| {
+        errors.iter().all(|error| error["errorId"].is_i64() && error["message"].is_string())
+    })
 }

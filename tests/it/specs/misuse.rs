@@ -104,3 +104,72 @@ pub fn of_shop() -> Vec<Misuse> {
     }));
     calls
 }
+
+/// Wrong calls of eBay. `open` is an order that can be shipped, with its line's id; `shipped` one with a parcel, its
+/// line's id and its tracking number.
+pub fn of_ebay(open: (&str, &str), shipped: (&str, &str, &str)) -> Vec<Misuse> {
+    let orders = "/sell/fulfillment/v1/order";
+    let mut calls = vec![
+        get("getOrders", format!("{orders}?limit=201"), 400),
+        get("getOrders", format!("{orders}?limit=many"), 400),
+        get("getOrders", format!("{orders}?fieldGroups=ALL"), 400),
+        get("getOrders", format!("{orders}?filter=lastmodifieddate:yesterday"), 400),
+        get("getOrders", format!("{orders}?filter=orderfulfillmentstatus:%7BFULFILLED%7D"), 400),
+        get("getOrders", format!("{orders}?filter=creationdate:%5B2020-01-01T00:00:00.000Z..%5D"), 400),
+        get("getOrder", format!("{orders}/{}?fieldGroups=ALL", open.0), 400),
+        get("getOrder", format!("{orders}/00-00000-00000"), 404),
+        get("getShippingFulfillments", format!("{orders}/00-00000-00000/shipping_fulfillment"), 400),
+        get("getInventoryItems", "/sell/inventory/v1/inventory_item?limit=0", 400),
+        get("getOffers", "/sell/inventory/v1/offer", 400),
+        get("getOffers", "/sell/inventory/v1/offer?sku=none", 404),
+    ];
+    let parcel = |change: &dyn Fn(&mut Value)| {
+        let mut body = json!({
+            "lineItems": [{"lineItemId": open.1, "quantity": 1}],
+            "shippedDate": "2027-01-01T00:00:00.000Z",
+            "shippingCarrierCode": "UPS",
+            "trackingNumber": "1Z1",
+        });
+        change(&mut body);
+        body.to_string()
+    };
+    let wrong = [
+        "no JSON".to_owned(),
+        parcel(&|body| body["trackingNumber"] = Value::Null),
+        parcel(&|body| body["shippingCarrierCode"] = Value::Null),
+        parcel(&|body| body["trackingNumber"] = json!("1Z 1")),
+        parcel(&|body| body["shippedDate"] = json!("yesterday")),
+        parcel(&|body| body["shippedDate"] = json!("2020-01-01T00:00:00.000Z")),
+        parcel(&|body| body["lineItems"] = json!([])),
+        parcel(&|body| body["lineItems"][0]["lineItemId"] = json!("0")),
+        parcel(&|body| body["lineItems"][0]["quantity"] = json!(0)),
+        parcel(&|body| body["lineItems"][0]["quantity"] = json!(1_000)),
+        parcel(&|body| body["lineItems"][1] = body["lineItems"][0].clone()),
+    ];
+    let post =
+        |operation, path: String, body, status| Misuse { operation, method: "POST", path, body, status };
+    let parcels = |id: &str| format!("{orders}/{id}/shipping_fulfillment");
+    calls.extend(wrong.map(|body| post("createShippingFulfillment", parcels(open.0), body, 400)));
+    let again = parcel(&|body| {
+        body["lineItems"][0]["lineItemId"] = json!(shipped.1);
+        body["trackingNumber"] = json!(shipped.2);
+    });
+    calls.push(post("createShippingFulfillment", parcels(shipped.0), again, 409));
+    let amount = |value: &str, currency: &str| json!({"value": value, "currency": currency});
+    let refund = |id: &str, amount: Value| json!({"reasonForRefund": "OTHER_ADJUSTMENT", "refundItems": [{"lineItemId": id, "refundAmount": amount}]});
+    let wrong = [
+        "no JSON".to_owned(),
+        json!({"refundItems": []}).to_string(),
+        json!({"reasonForRefund": "OTHER_ADJUSTMENT"}).to_string(),
+        refund("0", amount("1.00", "USD")).to_string(),
+        refund(open.1, amount("0.00", "USD")).to_string(),
+        refund(open.1, amount("1.00", "EUR")).to_string(),
+        refund(open.1, amount("100000.00", "USD")).to_string(),
+        refund(open.1, Value::Null).to_string(),
+    ];
+    let refunds = |id: &str| format!("{orders}/{id}/issue_refund");
+    calls.extend(wrong.map(|body| post("issueRefund", refunds(open.0), body, 400)));
+    let unknown = refund("0", amount("1.00", "USD")).to_string();
+    calls.push(post("issueRefund", refunds("00-00000-00000"), unknown, 404));
+    calls
+}

@@ -17,7 +17,8 @@
 //!    specification lists go into `REFUSALS` below.
 //! 3. In `required.rs`, write down the fields without which the request does not mean what we mean, and the answer's
 //!    fields that its reader cannot do without. Nothing asks for this: vendors mark almost none as required.
-//! 4. Prism is asked for every operation: add the call to `prism.rs`, and the specification to `SERVED` there.
+//! 4. Prism is asked for every operation of a platform whose specifications have examples, which eBay's have not: add
+//!    the call to `prism.rs`, and the specification to `SERVED` there.
 //! 5. Where real payloads of it are in the shared folder, give them a reader in `recorded.rs` and look at the snapshot
 //!    (`cargo insta review`): what is not in it was lost in reading.
 //!
@@ -32,6 +33,7 @@
 mod campaign;
 mod deviations;
 mod documents;
+mod ebay;
 mod etsy;
 mod gate;
 mod misuse;
@@ -103,7 +105,7 @@ fn every_operation_of_the_connectors_is_seen() {
 }
 
 /// Refusals that the specification lists and the simulator can give.
-const REFUSALS: [(&str, &str, &[u16]); 14] = [
+const REFUSALS: [(&str, &str, &[u16]); 21] = [
     ("etsy", "getShopReceipts", &[400, 401, 403, 404, 500]),
     ("etsy", "getShopReceipt", &[400, 401, 403, 404, 500]),
     ("etsy", "createReceiptShipment", &[400, 401, 403, 404, 409, 500]),
@@ -115,6 +117,13 @@ const REFUSALS: [(&str, &str, &[u16]); 14] = [
     ("amazon", "confirmShipment", &[400, 403, 404, 429, 500]),
     ("amazon", "searchListingsItems", &[400, 403, 429, 500]),
     ("amazon", "getMarketplaceParticipations", &[403, 429, 500]),
+    ("ebay", "getOrders", &[400, 401, 429, 500]),
+    ("ebay", "getOrder", &[400, 401, 404, 429, 500]),
+    ("ebay", "getShippingFulfillments", &[400, 401, 429, 500]),
+    ("ebay", "createShippingFulfillment", &[400, 401, 409, 429, 500]),
+    ("ebay", "issueRefund", &[400, 401, 404, 429, 500]),
+    ("ebay", "getInventoryItems", &[400, 401, 429, 500]),
+    ("ebay", "getOffers", &[400, 404, 429, 500]),
     ("bigcommerce", "getOrder", &[404]),
     ("bigcommerce", "put-absolute-adjustment", &[422]),
     // Not listed, but what a connector meets most.
@@ -138,7 +147,8 @@ fn every_refusal_of_the_simulators_is_seen() {
 
 /// Every operation of the specifications that a connector's source names.
 fn operations_of_connectors(gate: &Gate) -> BTreeSet<&str> {
-    ["amazon", "bigcommerce", "etsy"].into_iter().flat_map(|platform| operations_of(gate, platform)).collect()
+    let platforms = ["amazon", "bigcommerce", "ebay", "etsy"];
+    platforms.into_iter().flat_map(|platform| operations_of(gate, platform)).collect()
 }
 
 /// Those of one platform.
@@ -166,6 +176,11 @@ fn source_of(platform: &str) -> &'static str {
             include_str!("../../../src/channels/etsy/mod.rs"),
             include_str!("../../../src/channels/etsy/client.rs"),
             include_str!("../../../src/channels/etsy/consent.rs")
+        ),
+        "ebay" => concat!(
+            include_str!("../../../src/channels/ebay/mod.rs"),
+            include_str!("../../../src/channels/ebay/after_sale.rs"),
+            include_str!("../../../src/channels/ebay/push.rs")
         ),
         other => panic!("no connector is called {other}"),
     }

@@ -28,7 +28,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::documents::shared;
 use super::traffic::connector;
-use super::{gate, operations_of_connectors};
+use super::{gate, operations_of};
 
 /// Which specification answers which paths: platform, the paths' beginning, what Prism does not want of it, file.
 const SERVED: [(&str, &str, &str, &str); 9] = [
@@ -220,7 +220,9 @@ async fn the_connectors_work_against_a_mock_made_from_the_specifications() {
     let refused: Vec<_> = answered.iter().filter(|(_, status, _)| *status >= 300).collect();
     assert!(refused.is_empty(), "{refused:#?}");
     let operations: BTreeSet<&str> = answered.iter().map(|(operation, _, _)| operation.as_str()).collect();
-    assert_eq!(operations, operations_of_connectors(gate().unwrap()));
+    let gate = gate().unwrap();
+    let own = operations_of(gate, "amazon").into_iter().chain(operations_of(gate, "bigcommerce"));
+    assert_eq!(operations, own.collect());
 }
 
 fn window() -> PlacedWindow {

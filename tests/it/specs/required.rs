@@ -8,7 +8,7 @@ use super::documents::Operation;
 use super::schema::Side;
 
 /// What a request must carry to do what we mean by it.
-const IN_REQUESTS: [(&str, &[&str]); 8] = [
+const IN_REQUESTS: [(&str, &[&str]); 12] = [
     ("createWebhooks", &["destination", "is_active", "scope"]),
     ("updateWebhook", &["is_active"]),
     ("createReceiptShipment", &["carrier_name", "send_bcc", "tracking_code"]),
@@ -53,6 +53,27 @@ const IN_REQUESTS: [(&str, &[&str]); 8] = [
         ],
     ),
     ("updateOrder", &["status_id"]),
+    (
+        "createShippingFulfillment",
+        &[
+            "lineItems[].lineItemId",
+            "lineItems[].quantity",
+            "shippedDate",
+            "shippingCarrierCode",
+            "trackingNumber",
+        ],
+    ),
+    (
+        "issueRefund",
+        &[
+            "reasonForRefund",
+            "refundItems[].lineItemId",
+            "refundItems[].refundAmount.currency",
+            "refundItems[].refundAmount.value",
+        ],
+    ),
+    ("createDestination", &["deliveryConfig.endpoint", "deliveryConfig.verificationToken", "name", "status"]),
+    ("createSubscription", &["destinationId", "payload.schemaVersion", "status", "topicId"]),
     ("createOrderShipments", &["items[].order_product_id", "items[].quantity", "order_address_id"]),
     (
         "put-absolute-adjustment",
@@ -73,7 +94,7 @@ const IN_REQUESTS: [(&str, &[&str]); 8] = [
 ];
 
 /// What an answer must carry for the connector to do its work.
-const IN_ANSWERS: [(&str, &[&str]); 23] = [
+const IN_ANSWERS: [(&str, &[&str]); 29] = [
     ("getWebhooks", &["data[].destination", "data[].id", "data[].is_active", "data[].scope"]),
     (
         "getShopReceipts",
@@ -99,7 +120,26 @@ const IN_ANSWERS: [(&str, &[&str]); 23] = [
     ("getListingsByShop", &["count", "results[].inventory.products[].product_id", "results[].listing_id"]),
     ("getShop", &["currency_code", "shop_name"]),
     ("getMe", &["shop_id"]),
-    ("getOrders", SHOP_ORDERS),
+    ("bigcommerce.getOrders", SHOP_ORDERS),
+    (
+        "ebay.getOrders",
+        &[
+            "orders[].creationDate",
+            "orders[].lastModifiedDate",
+            "orders[].lineItems[].lineItemId",
+            "orders[].lineItems[].quantity",
+            "orders[].orderFulfillmentStatus",
+            "orders[].orderId",
+            "orders[].orderPaymentStatus",
+            "orders[].pricingSummary.total.currency",
+            "total",
+        ],
+    ),
+    ("ebay.getOrder", &["creationDate", "lastModifiedDate", "lineItems[].lineItemId", "orderId"]),
+    ("getShippingFulfillments", &["fulfillments[].fulfillmentId", "fulfillments[].lineItems[].lineItemId"]),
+    ("issueRefund", &["refundId", "refundStatus"]),
+    ("getInventoryItems", &["inventoryItems[].sku", "total"]),
+    ("getOffers", &["offers[].marketplaceId", "offers[].pricingSummary.price.value"]),
     (
         "bigcommerce.getOrder",
         &[
@@ -231,12 +271,16 @@ const IN_DATA_SETS: [(&str, &str, &[&str]); 2] = [
 ];
 
 /// Query parameters that we always send. What was placed in a window is only counted: it needs no data sets.
-const IN_QUERIES: [(&str, &[&str]); 10] = [
+const IN_QUERIES: [(&str, &[&str]); 14] = [
     ("getShopReceipts", &["limit", "sort_on", "sort_order"]),
     ("getListingsByShop", &["includes", "limit", "offset", "state"]),
     ("searchOrders", &["includedData|createdBefore", "marketplaceIds", "maxResultsPerPage"]),
     ("searchListingsItems", &["includedData", "marketplaceIds", "pageSize"]),
-    ("getOrders", &["limit"]),
+    ("bigcommerce.getOrders", &["limit"]),
+    ("ebay.getOrders", &["fieldGroups", "filter", "limit", "offset"]),
+    ("ebay.getOrder", &["fieldGroups"]),
+    ("getInventoryItems", &["limit", "offset"]),
+    ("getOffers", &["sku"]),
     ("getOrderProducts", &["limit", "page"]),
     ("getOrderShippingAddresses", &["limit", "page"]),
     ("getOrderShipments", &["limit", "page"]),
@@ -249,6 +293,7 @@ pub fn credentials(platform: &str) -> &'static [&'static str] {
     match platform {
         "amazon" => &["x-amz-access-token"],
         "etsy" => &["authorization"],
+        "ebay" => &["authorization"],
         _ => &["x-auth-token"],
     }
 }

@@ -179,6 +179,7 @@ async fn everything() -> Vec<Exchange> {
     let mut seen = std::mem::take(&mut *busy.recorder.seen.lock().unwrap());
     seen.append(&mut quiet.recorder.seen.lock().unwrap());
     seen.append(&mut super::etsy::exchanges().await);
+    seen.extend(super::ebay::everything().await);
     seen
 }
 
@@ -519,7 +520,7 @@ impl Rig {
 }
 
 /// A call as somebody else makes it.
-fn request(method: &str, path: &str, token: (&str, &str), body: String) -> Request<Bytes> {
+pub fn request(method: &str, path: &str, token: (&str, &str), body: String) -> Request<Bytes> {
     let mut request = Request::builder()
         .method(method)
         .uri(path)
@@ -531,7 +532,7 @@ fn request(method: &str, path: &str, token: (&str, &str), body: String) -> Reque
     request.body(Bytes::from(body)).unwrap()
 }
 
-fn parcel(line: &str) -> ShipmentDraft {
+pub fn parcel(line: &str) -> ShipmentDraft {
     ShipmentDraft {
         parcel: 1,
         carrier: Some("UPS".to_owned()),
