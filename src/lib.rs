@@ -8,7 +8,7 @@
 //!
 //! | word | meaning |
 //! |---|---|
-//! | channel | a kind of platform: `amazon`, `bigcommerce`, `etsy` |
+//! | channel | a kind of platform: `amazon`, `ebay`, `etsy`, `bigcommerce` |
 //! | connection | one seller account on a channel, with credentials, settings and an alias |
 //! | shop | a connection that orders are created in; a marketplace's connection names its shop |
 //! | store | the database in this program; never a shop |

@@ -552,7 +552,7 @@ async fn a_held_parcel_that_the_marketplace_lists_is_done() {
     let id = rig.sell(2);
     rig.pass(120).await;
     let copy = rig.shop_orders_of(&id).remove(0);
-    rig.control("bigcommerce", "ship", &json!({"id": copy["id"], "carrier": "Acme", "tracking": "AC 1"}));
+    rig.control("bigcommerce", "ship", &json!({"id": copy["id"], "carrier": "", "tracking": "AC 1"}));
     rig.pass(600).await;
     let order_no = rig.order_no(&id).await;
     let held = rig.engine.with_queue(|queue| queue.of_order(order_no));
@@ -1372,4 +1372,92 @@ async fn hooks_that_the_shop_switched_off_are_switched_on_within_a_day() {
         events.iter().any(|event| event.text.contains("0 hooks were added, 14 switched on")),
         "{events:?}"
     );
+}
+
+/// One of the marketplaces on which telling of a parcel twice is not the same as telling once.
+struct Other {
+    rig: Rig,
+    name: &'static str,
+    /// The call that tells of a parcel.
+    operation: &'static str,
+}
+
+impl Other {
+    async fn new(name: &'static str, operation: &'static str) -> Self {
+        let options = SimOptions { marketplaces: &crate::sim::MARKETPLACES, ..quiet() };
+        let rig = Rig::new(options, |_| ()).await;
+        let mut request = connection_requests(&rig.world).remove(name).unwrap();
+        request.settings.shop = Some(rig.shop);
+        rig.engine.add_connection(request, "test").await.unwrap();
+        let mut other = Self { rig, name, operation };
+        other.rig.pass(60).await;
+        other
+    }
+
+    fn sell(&self) -> String {
+        let stocked = |sku: &Value| {
+            let shop = self.rig.truth("bigcommerce", "listings");
+            shop.iter().any(|own| own["sku"] == *sku && own["quantity"].as_i64() > Some(5))
+        };
+        let listings = self.rig.truth(self.name, "listings");
+        let listing =
+            listings.iter().find(|one| one["fulfilled_by"] == "seller" && stocked(&one["sku"])).unwrap();
+        let wish = json!({"sku": listing["sku"], "quantity": 1, "paid": true});
+        self.rig.control(self.name, "sell", &wish)["id"].as_str().unwrap().to_owned()
+    }
+
+    fn order(&self, id: &str) -> Value {
+        self.rig.truth(self.name, "orders").into_iter().find(|order| order["id"] == id).unwrap()
+    }
+}
+
+const OTHERS: [(&str, &str); 2] = [("ebay", "createShippingFulfillment"), ("etsy", "createReceiptShipment")];
+
+#[tokio::test]
+async fn an_order_of_ebay_and_of_etsy_is_in_the_shop_once_at_its_price() {
+    for (name, operation) in OTHERS {
+        let mut other = Other::new(name, operation).await;
+        other.rig.fault("bigcommerce", "createOrder", "timeout_after", 1);
+        let id = other.sell();
+        other.rig.pass(900).await;
+        let copies = other.rig.shop_orders_of(&id);
+        assert_eq!(copies.len(), 1, "{name}: {copies:?}");
+        assert_eq!(copies[0]["total_minor"], other.order(&id)["total_minor"], "{name}");
+        other.rig.control(name, "cancel", &json!({"id": id}));
+        other.rig.pass(1800).await;
+        assert_eq!(other.rig.shop_orders_of(&id)[0]["status_id"], 5, "{name}: cancelled there, too");
+    }
+}
+
+#[tokio::test]
+async fn ebay_and_etsy_are_told_of_a_parcel_once_whatever_becomes_of_the_answer() {
+    for (name, operation) in OTHERS {
+        for kind in [None, Some("timeout_after"), Some("late"), Some("timeout_before"), Some("malformed")] {
+            let mut other = Other::new(name, operation).await;
+            let id = other.sell();
+            other.rig.pass(120).await;
+            let copy = other.rig.shop_orders_of(&id).remove(0);
+            if let Some(kind) = kind {
+                other.rig.fault(name, other.operation, kind, 1);
+            }
+            let tracking = "9400100000000000000001";
+            other.rig.control(
+                "bigcommerce",
+                "ship",
+                &json!({"id": copy["id"], "carrier": "USPS", "tracking": tracking}),
+            );
+            other.rig.pass(1800).await;
+            let order = other.order(&id);
+            let told = order["shipments"].as_array().unwrap();
+            assert_eq!(told.len(), 1, "{name} {kind:?}: {order}");
+            assert_eq!(told[0]["tracking"], tracking, "{name} {kind:?}: {order}");
+            let calls = other.rig.calls(name)[operation].clone();
+            let count: u64 = calls.as_object().unwrap().values().filter_map(Value::as_u64).sum();
+            let wanted = if kind == Some("timeout_before") { 2 } else { 1 };
+            assert_eq!(count, wanted, "{name} {kind:?}: {calls}");
+            if name == "etsy" {
+                assert_eq!(other.rig.truth("etsy", "mails").len(), 1, "{kind:?}");
+            }
+        }
+    }
 }
