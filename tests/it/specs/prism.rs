@@ -221,7 +221,8 @@ async fn the_connectors_work_against_a_mock_made_from_the_specifications() {
     assert!(refused.is_empty(), "{refused:#?}");
     let operations: BTreeSet<&str> = answered.iter().map(|(operation, _, _)| operation.as_str()).collect();
     let gate = gate().unwrap();
-    let own = operations_of(gate, "amazon").into_iter().chain(operations_of(gate, "bigcommerce"));
+    let own =
+        ["amazon", "bigcommerce", "etsy"].into_iter().flat_map(|platform| operations_of(gate, platform));
     assert_eq!(operations, own.collect());
 }
 
