@@ -3,7 +3,7 @@
 //! What eBay is like:
 //! - Purchases that are not paid are not listed. E-mails are taken back after 14 days, names and streets after 90: what
 //!   is read once is kept.
-//! - Lists are paged by offset while orders change; [`walk`] says how nothing is missed.
+//! - Lists are paged by offset while orders change; `walk.rs` says how nothing is missed.
 //! - Tax that eBay takes and remits is on top of its total; with `fieldGroups=TAX_BREAKDOWN`, which we always ask for,
 //!   it is in it.
 //! - The label's address may be a hub or an authenticator. What eBay's own warehouse ships carries no address.

@@ -263,7 +263,7 @@ impl Ebay {
             ..Outgoing::read("getTopic", format!("{PATH}/topic/{topic}"), Priority::Bulk)
         };
         let found: wire::Topic = self.client.fetch(&read).await?;
-        let newest = found.supported_payloads.iter().filter(|one| one.deprecated != Some(true)).next_back();
+        let newest = found.supported_payloads.iter().rfind(|one| one.deprecated != Some(true));
         let version = newest.and_then(|one| one.schema_version.clone()).unwrap_or_else(|| "1.0".to_owned());
         let body = json!({
             "topicId": topic,

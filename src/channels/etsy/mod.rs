@@ -3,12 +3,12 @@
 //! What Etsy is like:
 //! - Calls are counted per app: some ten a second and ten thousand in a rolling day. The headers say what is left.
 //! - A receipt's time of change stands still when it is cancelled or refunded: polls alone would never hear of it, so
-//!   sweeps run beside them ([`walk`]).
+//!   sweeps run beside them (`walk.rs`).
 //! - In a growing list of countries most apps see no address and may tell no tracking. Such orders are imported and wait
 //!   for an address; such parcels wait for a person, with what to do.
 //! - Telling of a parcel sends the buyer a mail, every time. It is never told again before the receipt was read back.
 //! - Nothing can be cancelled or refunded over the API: both are only seen.
-//! - Refresh tokens rotate with every use ([`grant`]).
+//! - Refresh tokens rotate with every use (`grant.rs`).
 //! - The receipt does not say what is in a parcel, and the first parcel marks the whole receipt as shipped.
 
 mod client;
