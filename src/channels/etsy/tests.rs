@@ -400,8 +400,8 @@ async fn a_poll_keeps_etsys_time_and_sweeps_follow() {
         "GET /v3/application/shops/52/receipts?min_last_modified=1790035200&sort_on=updated&sort_order=asc&limit=100&offset=0",
         "GET /v3/application/shops/52/receipts?min_last_modified=1789999980&sort_on=updated&sort_order=asc&limit=100&offset=0",
         "GET /v3/application/shops/52/receipts?min_last_modified=1789999980&sort_on=updated&sort_order=asc&limit=100&offset=0",
-        "GET /v3/application/shops/52/receipts?min_created=1790078661&sort_on=created&sort_order=asc&limit=100&offset=0&was_canceled=true",
-        "GET /v3/application/shops/52/receipts?min_created=1790078661&sort_on=created&sort_order=asc&limit=100&offset=0&was_paid=true&was_shipped=false&was_canceled=false",
+        "GET /v3/application/shops/52/receipts?min_created=1790079001&sort_on=created&sort_order=asc&limit=100&offset=0&was_canceled=true",
+        "GET /v3/application/shops/52/receipts?min_created=1790079001&sort_on=created&sort_order=asc&limit=100&offset=0&was_paid=true&was_shipped=false&was_canceled=false",
     ]
     "#);
 }
