@@ -161,8 +161,9 @@ impl Seller {
             }
         }
         self.every_call(&FulfilmentOrder { external_id: "1".to_owned(), site: None }).await;
-        self.control("cancel", &json!({"id": order.external_id}));
-        self.every_call(&order).await;
+        let cancelled = FulfilmentOrder { external_id: self.sells(), site: None };
+        self.control("cancel", &json!({"id": cancelled.external_id}));
+        self.every_call(&cancelled).await;
         self.control("wall", &json!({"on": true}));
         let walled = FulfilmentOrder { external_id: self.sells(), site: None };
         self.every_call(&walled).await;
