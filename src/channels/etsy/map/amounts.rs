@@ -61,7 +61,10 @@ pub fn read(receipt: &wire::Receipt, currency: Currency) -> Result<(i64, Vec<Amo
     let mut first = None;
     for reading in readings() {
         let amounts = under(totals, reading, &lines).map_err(too_large)?;
-        if paid(&amounts).map_err(too_large)? == total {
+        // Goods are never worth less than nothing: what only sums that way was not meant that way.
+        let mut goods = amounts.iter().filter(|amount| amount.kind == AmountKind::Item);
+        let is_meant = goods.all(|amount| amount.minor >= 0);
+        if is_meant && paid(&amounts).map_err(too_large)? == total {
             return Ok((total, amounts));
         }
         first.get_or_insert(amounts);
