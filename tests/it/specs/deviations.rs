@@ -49,6 +49,27 @@ const CAPITALISED: &str = "the specification's words are in lower case; the reco
 /// Everything that is meant to differ.
 pub const DEVIATIONS: &[Deviation] = &[
     Deviation {
+        operation: "getWebhooks",
+        side: Side::Answer,
+        place: "data",
+        what: "minItems",
+        reason: "the specification asks for one hook at least; a store that has none lists none",
+    },
+    Deviation {
+        operation: "getOrders",
+        side: Side::Answer,
+        place: "orders[].legacyOrderId",
+        what: "not in the specification",
+        reason: "the recorded page of eBay (fixtures/ebay) has it; its own page on the call describes it",
+    },
+    Deviation {
+        operation: "getOrder",
+        side: Side::Answer,
+        place: "legacyOrderId",
+        what: "not in the specification",
+        reason: "the same: eBay's orders carry it",
+    },
+    Deviation {
         operation: "getOrders",
         side: Side::Request,
         place: "query sort",

@@ -144,7 +144,10 @@ pub fn of_ebay(open: (&str, &str), shipped: (&str, &str, &str)) -> Vec<Misuse> {
         parcel(&|body| body["lineItems"][0]["lineItemId"] = json!("0")),
         parcel(&|body| body["lineItems"][0]["quantity"] = json!(0)),
         parcel(&|body| body["lineItems"][0]["quantity"] = json!(1_000)),
-        parcel(&|body| body["lineItems"][1] = body["lineItems"][0].clone()),
+        parcel(&|body| {
+            let twice = vec![body["lineItems"][0].clone(); 2];
+            body["lineItems"] = Value::Array(twice);
+        }),
     ];
     let post =
         |operation, path: String, body, status| Misuse { operation, method: "POST", path, body, status };
