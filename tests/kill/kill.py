@@ -22,7 +22,13 @@ import urllib.error
 import urllib.request
 
 # A create or a shipment, by the platforms' own names.
-DEEDS = ("createOrder", "createOrderShipments", "confirmShipment")
+DEEDS = (
+    "createOrder",
+    "createOrderShipments",
+    "confirmShipment",
+    "createShippingFulfillment",
+    "createReceiptShipment",
+)
 # A call in doubt is decided 120 s after it, by two looks 60 s apart; a call may take 30 s before that.
 DECIDED_AFTER_S = 220
 
@@ -52,10 +58,11 @@ class Platforms:
         log = open(os.path.join(folder, "sims.log"), "w")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
         ready = json.loads(self.process.stdout.readline())
-        self.url, self.amazon, self.shop = ready["url"], ready["sims"]["amazon"], ready["sims"]["bigcommerce"]
+        self.url, self.shop = ready["url"], ready["sims"]["bigcommerce"]
+        self.marketplaces = [url for name, url in ready["sims"].items() if name != "bigcommerce"]
 
     def orders(self):
-        return {order["id"]: order for order in ask(self.amazon + "/_sim/orders")}
+        return {order["id"]: order for url in self.marketplaces for order in ask(url + "/_sim/orders")}
 
     def copies(self):
         found = {}
@@ -120,12 +127,12 @@ def findings(platforms, shipped, go_live, now):
             found.append(f"{external_id} is in the shop {len(held)} times")
         if order["status"] != "cancelled" and order["total_minor"] != held[0]["total_minor"]:
             found.append(f"{external_id} costs {order['total_minor']} there and {held[0]['total_minor']} in the shop")
-        if seconds(order["placed_at"]) < go_live:
+        if seconds(order["placed_at"]) < go_live[order["channel"]]:
             found.append(f"{external_id} is history and in the shop")
     for external_id, order in orders.items():
         is_owed = order["paid"] and order["fulfilled_by"] == "seller" and order["status"] in ("open", "shipped")
         placed_at = seconds(order["placed_at"])
-        if is_owed and go_live <= placed_at and old(placed_at) and external_id not in copies:
+        if is_owed and go_live[order["channel"]] <= placed_at and old(placed_at) and external_id not in copies:
             found.append(f"{external_id} is paid and not in the shop")
     for external_id, at in shipped.items():
         parcels = orders[external_id]["shipments"]
@@ -158,7 +165,7 @@ def main():
         process, ready = start(binary, folder, platforms)
         time.sleep(wanted.settle)
         held = ask(ready["url"] + "api/v1/connections", token=ready["token"])["data"]
-        go_live = next(seconds(one["settings"]["go_live"]) for one in held if one["channel"] == "amazon")
+        go_live = {one["channel"]: seconds(one["settings"]["go_live"]) for one in held}
         found, order_count, copy_count = findings(platforms, shipped, go_live, time.time())
         process.send_signal(signal.SIGTERM)
         began = time.time()
