@@ -462,8 +462,8 @@ impl asked::Engine for Engine {
 
     fn hook(&self, connection: ConnectionId) -> Option<asked::HookText> {
         let status = self.push_status(connection);
-        let connector = Self::webhooks_offered(self, connection);
-        connector.then(|| asked::HookText {
+        let is_offered = self.webhooks_offered(connection);
+        is_offered.then(|| asked::HookText {
             path: self.hook_path(connection).unwrap_or_default(),
             endpoint: self.hook_endpoint(connection),
             status,

@@ -77,6 +77,8 @@ enum Message {
 #[derive(Default)]
 struct Waiting {
     entries: BTreeMap<u64, Entry>,
+    /// How many of them are of each connection: asked for with every message.
+    counts: BTreeMap<ConnectionId, usize>,
     bytes: usize,
     last_id: u64,
 }
@@ -84,7 +86,16 @@ struct Waiting {
 impl Waiting {
     fn add(&mut self, entry: Entry) {
         self.bytes = self.bytes.saturating_add(entry.body.len());
+        *self.counts.entry(entry.connection).or_default() += 1;
         self.entries.insert(entry.id, entry);
+    }
+
+    fn remove(&mut self, id: u64) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        self.bytes = self.bytes.saturating_sub(entry.body.len());
+        if let Some(count) = self.counts.get_mut(&entry.connection) {
+            *count = count.saturating_sub(1);
+        }
     }
 }
 
@@ -147,8 +158,7 @@ impl Spool {
     ) -> Result<(), SpoolError> {
         let entry = {
             let mut waiting = self.shared.lock();
-            let of_connection =
-                waiting.entries.values().filter(|entry| entry.connection == connection).count();
+            let of_connection = waiting.counts.get(&connection).copied().unwrap_or_default();
             if of_connection >= WAITING_MAX || waiting.bytes.saturating_add(body.len()) > WAITING_BYTES_MAX {
                 return Err(SpoolError::Full);
             }
@@ -184,9 +194,7 @@ impl Spool {
         {
             let mut waiting = self.shared.lock();
             for id in ids {
-                if let Some(entry) = waiting.entries.remove(id) {
-                    waiting.bytes = waiting.bytes.saturating_sub(entry.body.len());
-                }
+                waiting.remove(*id);
             }
         }
         // Where this fails, the messages are read once more after the next start.

@@ -181,7 +181,7 @@ pub async fn authorise(
     let connection = one(&all, *id)?;
     let info = channel(connection)?;
     let fields = fields.into_inner();
-    if info.consent.is_some() && fields.get("do").is_some_and(|what| what == "consent") {
+    if connection_form::wants_consent(info, &fields) {
         let entered = connection_form::credentials(info, &fields);
         return super::consent::begin_again(&who, &visit, &state, *id, entered);
     }

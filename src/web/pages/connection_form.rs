@@ -245,6 +245,12 @@ pub fn check_complete(
     }
 }
 
+/// Whether the button was pressed that leads to the platform's own page.
+#[must_use]
+pub fn wants_consent(info: &ChannelInfo, fields: &Fields) -> bool {
+    info.consent.is_some() && fields.get("do").is_some_and(|what| what == "consent")
+}
+
 /// The alias.
 ///
 /// # Errors

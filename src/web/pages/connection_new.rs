@@ -64,7 +64,7 @@ pub async fn submit(
     if let Some(fields) = connection_form::with_carrier_rows_changed(&fields) {
         return error::html(&page(&who, &visit, info, &fields, &all, None, None));
     }
-    let is_consent = info.consent.is_some() && fields.get("do").is_some_and(|what| what == "consent");
+    let is_consent = connection_form::wants_consent(info, &fields);
     let draft = draft(info, &fields, who.role().is_owner(), is_consent, &state);
     let again = |problem, report| page(&who, &visit, info, &fields, &all, problem, report);
     let draft = match draft {
