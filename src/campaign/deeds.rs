@@ -11,8 +11,9 @@ use http::Request;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::marketplace::Marketplace;
 use crate::clock::{Entropy, shifted};
-use crate::sim::{AMAZON, BIGCOMMERCE, World};
+use crate::sim::{BIGCOMMERCE, World};
 
 /// Units on a shelf that was filled again.
 const FULL_SHELF: i64 = 5_000;
@@ -22,6 +23,7 @@ const CARRIERS: [&str; 5] = ["UPS", "FedEx", "USPS", "DHL Express", "Royal Mail"
 /// What people do next, and what they have left to do.
 #[derive(Debug)]
 pub struct Deeds {
+    marketplace: Marketplace,
     draw: Entropy,
     next_at: Timestamp,
     gap_s: u64,
@@ -50,8 +52,15 @@ impl Deeds {
     /// People who begin at `start` and do something every `gap_s` seconds on average. Where `are_shelves_bare`, they
     /// mostly take things off them.
     #[must_use]
-    pub fn new(draw: Entropy, start: Timestamp, gap_s: u64, are_shelves_bare: bool) -> Self {
+    pub fn new(
+        marketplace: Marketplace,
+        draw: Entropy,
+        start: Timestamp,
+        gap_s: u64,
+        are_shelves_bare: bool,
+    ) -> Self {
         Self {
+            marketplace,
             draw,
             next_at: start,
             gap_s,
@@ -100,7 +109,7 @@ impl Deeds {
 
     fn ship_in_shop(&mut self, world: &World) -> Option<String> {
         let orders = list(world, BIGCOMMERCE, "shop_orders");
-        let sold = list(world, AMAZON, "orders");
+        let sold = list(world, self.marketplace.name(), "orders");
         // What the marketplace ships is not in our warehouse.
         let is_ours = |order: &Value| {
             let twin = sold.iter().find(|twin| twin["id"] == order["external_order_id"]);
@@ -111,7 +120,7 @@ impl Deeds {
             .filter(|order| is_ours(order))
             .filter(|order| {
                 let is_open = !matches!(order["status_id"].as_i64(), Some(0 | 2 | 4 | 5 | 6 | 10) | None);
-                let desk = desk_of(text(order, "external_order_id"));
+                let desk = self.desk_of(text(order, "external_order_id"));
                 is_open
                     && (desk == Desk::Shop
                         || desk == Desk::Both && shipped_units(order, "line_id").is_empty())
@@ -119,7 +128,7 @@ impl Deeds {
             .collect();
         let order = self.pick(&waiting)?;
         let left = left_to_ship(order, "line_id");
-        let is_part = desk_of(text(order, "external_order_id")) == Desk::Both || self.draw.below(100) < 30;
+        let is_part = self.desk_of(text(order, "external_order_id")) == Desk::Both || self.draw.below(100) < 30;
         let lines = self.choose(&left, is_part)?;
         let has_tracking = self.draw.below(100) >= 7;
         let tracking = if has_tracking { self.tracking() } else { String::new() };
@@ -138,7 +147,7 @@ impl Deeds {
 
     fn ship_at_marketplace(&mut self, world: &World) -> Option<String> {
         let copies = list(world, BIGCOMMERCE, "shop_orders");
-        let orders = list(world, AMAZON, "orders");
+        let orders = list(world, self.marketplace.name(), "orders");
         let copy_of = |order: &Value| copies.iter().find(|copy| copy["external_order_id"] == order["id"]);
         let waiting: Vec<(&Value, Vec<(String, i64)>)> = orders
             .iter()
@@ -147,7 +156,7 @@ impl Deeds {
                     && order["paid"] == true
                     && matches!(text(order, "status"), "open" | "part_shipped")
             })
-            .filter_map(|order| match desk_of(text(order, "id")) {
+            .filter_map(|order| match self.desk_of(text(order, "id")) {
                 Desk::Marketplace => Some((order, left_to_ship(order, "line_id"))),
                 Desk::Both => Some((order, left_beside(order, copy_of(order)?)?)),
                 Desk::Shop | Desk::Nobody => None,
@@ -158,7 +167,8 @@ impl Deeds {
         let place = *self.pick(&places.iter().collect::<Vec<_>>())?;
         let (order, left) = waiting.get(place)?;
         let id = text(order, "id");
-        let is_part = desk_of(id) == Desk::Marketplace && self.draw.below(100) < 25;
+        let is_part = self.desk_of(id) == Desk::Marketplace && self.draw.below(100) < 25;
+        let is_part = is_part && self.marketplace.parcels_have_lines();
         let lines = self.choose(left, is_part)?;
         let lines: Vec<Value> =
             lines.iter().map(|(line, count)| json!({"line_id": line, "quantity": count})).collect();
@@ -168,13 +178,13 @@ impl Deeds {
         {
             body.insert("tracking".to_owned(), json!(self.tracking()));
         }
-        Some(command(world, AMAZON, "ship", &body))
+        Some(command(world, self.marketplace.name(), "ship", &body))
     }
 
     /// A buyer changes his mind about something that nobody has shipped.
     fn cancel(&self, world: &World) -> Option<String> {
         let copies = list(world, BIGCOMMERCE, "shop_orders");
-        let orders = list(world, AMAZON, "orders");
+        let orders = list(world, self.marketplace.name(), "orders");
         let has_parcels =
             |order: &Value| order["shipments"].as_array().is_some_and(|parcels| !parcels.is_empty());
         let waiting: Vec<&Value> = orders
@@ -186,7 +196,7 @@ impl Deeds {
             })
             .collect();
         let order = self.pick(&waiting)?;
-        Some(command(world, AMAZON, "cancel", &json!({"id": order["id"]})))
+        Some(command(world, self.marketplace.name(), "cancel", &json!({"id": order["id"]})))
     }
 
     fn sell_in_shop(&self, world: &World) -> Option<String> {
@@ -242,6 +252,18 @@ impl Deeds {
         Some(format!("{BIGCOMMERCE} tracking of {order}/{parcel}: {body} → {}", status.as_u16()))
     }
 
+    /// Who ships an order follows from its id. Two desks share an order only where parcels say what is in them.
+    fn desk_of(&self, external_id: &str) -> Desk {
+        let sum: u32 = external_id.bytes().map(u32::from).sum();
+        match (external_id.is_empty(), sum % 20) {
+            (true, _) | (_, 0..8) => Desk::Shop,
+            (_, 8..14) => Desk::Marketplace,
+            (_, 14..17) if self.marketplace.parcels_have_lines() => Desk::Both,
+            (_, 14..17) => Desk::Shop,
+            _ => Desk::Nobody,
+        }
+    }
+
     /// All of `left`, or a part of it.
     fn choose(&self, left: &[(String, i64)], is_part: bool) -> Option<Vec<(String, i64)>> {
         let units: i64 = left.iter().map(|(_, count)| count).sum();
@@ -284,17 +306,6 @@ impl Deeds {
         let bound = u64::try_from(choices.len()).unwrap_or(0);
         let place = usize::try_from(self.draw.below(bound)).ok()?;
         choices.get(place).copied()
-    }
-}
-
-/// Who ships an order follows from its id.
-fn desk_of(external_id: &str) -> Desk {
-    let sum: u32 = external_id.bytes().map(u32::from).sum();
-    match (external_id.is_empty(), sum % 20) {
-        (true, _) | (_, 0..8) => Desk::Shop,
-        (_, 8..14) => Desk::Marketplace,
-        (_, 14..17) => Desk::Both,
-        _ => Desk::Nobody,
     }
 }
 

@@ -293,6 +293,15 @@ impl Field {
         due.map(|(platform, _)| *platform).collect()
     }
 
+    /// The platform wants new credentials; a person enters them after a while.
+    pub fn plan_repair(&self, platform: &'static str) {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let minutes = 2 + state.draw.below(25);
+        let due_at = shifted(now, SignedDuration::from_mins(i64::try_from(minutes).unwrap_or(2)));
+        state.repairs.entry(platform).or_insert(due_at);
+    }
+
     /// New credentials are in.
     pub fn repaired(&self, platform: &'static str) {
         let now = self.clock.now();
@@ -312,9 +321,9 @@ impl Field {
         }
     }
 
-    /// Something is made to go wrong early in the process that starts next.
-    pub fn aim_at_start(&self, fault: Fault, operation: &str, side: Side, skip_max: u64) {
-        let Some(operation) = OPERATIONS.iter().position(|known| known.name == operation) else { return };
+    /// Something is made to go wrong early in the process that starts next, at a platform's call.
+    pub fn aim_at_start(&self, fault: Fault, call: (&str, &str), side: Side, skip_max: u64) {
+        let Some(operation) = place_of(call.0, call.1) else { return };
         let mut state = self.lock();
         let skip = u32::try_from(state.draw.below(skip_max + 1)).unwrap_or(0);
         state.aims.push(Aim { cell: Cell { fault, operation, side }, skip });
@@ -693,7 +702,8 @@ fn platform_of(call: &Call) -> String {
     host.split('.').next().unwrap_or_default().to_owned()
 }
 
-fn answer_of(response: Response<Bytes>) -> Answer {
+/// An answer that took no time.
+pub(super) fn answer_of(response: Response<Bytes>) -> Answer {
     let (parts, body) = response.into_parts();
     Answer { status: parts.status, headers: parts.headers, body, duration: Duration::ZERO }
 }
@@ -725,9 +735,10 @@ fn server_error(variant: u64) -> Response<Bytes> {
 /// The request as it would be with a token that has died meanwhile.
 fn with_dead_token(request: &Request<Bytes>) -> Request<Bytes> {
     let mut request = request.clone();
-    for name in ["x-amz-access-token", "x-auth-token"] {
+    let dead = [("x-amz-access-token", "dead"), ("x-auth-token", "dead"), ("authorization", "Bearer dead")];
+    for (name, text) in dead {
         if let Some(value) = request.headers_mut().get_mut(name) {
-            *value = HeaderValue::from_static("dead");
+            *value = HeaderValue::from_static(text);
         }
     }
     request

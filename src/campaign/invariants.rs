@@ -8,12 +8,13 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::deeds::{list, text};
+use super::marketplace::Marketplace;
 use super::rig::{Rig, words};
 use crate::domain::connection::{ConnectionState, ExportFulfilment, History, UnmatchedSku};
 use crate::domain::effect::{Effect, EffectKind, EffectState};
 use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::reason::ReasonCode;
-use crate::sim::{AMAZON, BIGCOMMERCE};
+use crate::sim::BIGCOMMERCE;
 use crate::store::standing::{Standing, standings};
 use crate::store::{effects, incidents, orders, verify};
 
@@ -39,6 +40,8 @@ impl Ledger {
 /// The platforms' truth.
 struct Truth {
     marketplace: Vec<Value>,
+    /// Mails of the marketplace to buyers, where it tells of them: one for each parcel.
+    told: Vec<Value>,
     shop: Vec<Value>,
     mails: Value,
     go_live: Timestamp,
@@ -46,10 +49,11 @@ struct Truth {
 
 impl Truth {
     fn of(rig: &Rig) -> Result<Self, String> {
-        let world = &rig.field.world;
+        let (world, sells) = (&rig.field.world, rig.plan().marketplace);
         let connection = rig.engine()?.connection(rig.marketplace).ok_or("the connection is gone")?;
         Ok(Self {
-            marketplace: list(world, AMAZON, "orders"),
+            marketplace: list(world, sells.name(), "orders"),
+            told: if sells == Marketplace::Etsy { list(world, sells.name(), "mails") } else { Vec::new() },
             shop: list(world, BIGCOMMERCE, "shop_orders"),
             mails: world.control(BIGCOMMERCE, "mails", None).1,
             go_live: connection.settings.go_live.ok_or("the connection has no go-live")?,
@@ -139,6 +143,10 @@ fn check_parcels(truth: &Truth, ledger: &mut Ledger) -> Result<(), String> {
             return Err(format!("the shop mailed {mails} times about {parcels} parcels: {copy}"));
         }
     }
+    let mut told = BTreeSet::new();
+    if let Some(mail) = truth.told.iter().find(|mail| !told.insert((text(mail, "id"), text(mail, "tracking")))) {
+        return Err(format!("the marketplace mailed twice about one parcel: {mail}"));
+    }
     let mut now = BTreeSet::new();
     for order in &truth.marketplace {
         now.extend(tracking_numbers(order).into_iter().map(|number| (text(order, "id").to_owned(), number)));
@@ -214,7 +222,7 @@ pub async fn open_points(rig: &mut Rig) -> Result<Vec<String>, String> {
         let copy = copies.get(id).and_then(|found| found.first().copied());
         points.extend(held_point(rig, &truth, order, standing));
         points.extend(export_point(rig, &truth, order, standing, copy));
-        points.extend(copy.and_then(|copy| parcel_point(order, copy)));
+        points.extend(copy.and_then(|copy| parcel_point(rig, order, copy)));
     }
     for order in list(&rig.field.world, BIGCOMMERCE, "orders") {
         let standing = by_id.get(&(rig.shop.0, text(&order, "id"))).copied();
@@ -234,8 +242,9 @@ fn held_point(rig: &Rig, truth: &Truth, order: &Value, standing: Option<&Standin
     let status = text(order, "status");
     let is_paid = order["paid"] == true;
     let Some(standing) = standing else {
-        // One that vanished before it was paid may never have been seen.
+        // One that vanished before it was paid may never have been seen, and some marketplaces list what is paid only.
         let may_be_missing = status == "cancelled" && !is_paid
+            || !is_paid && !rig.plan().marketplace.lists_unpaid()
             || truth.is_history(order) && rig.plan().settings.history != History::Everything;
         return (!may_be_missing).then(|| format!("a lost order: {order}"));
     };
@@ -265,8 +274,7 @@ fn export_point(
     let is_cancelled = order["status"] == "cancelled";
     if is_cancelled {
         let copy = copy?;
-        let has_parcels = copy["shipments"].as_array().is_some_and(|parcels| !parcels.is_empty());
-        let is_settled = copy["status_id"] == CANCELLED || has_parcels;
+        let is_settled = copy["status_id"] == CANCELLED || has_parcels(copy);
         return (!is_settled).then(|| format!("cancelled, yet open in the shop: {order} → {copy}"));
     }
     match (is_owed(rig, truth, order), copy) {
@@ -282,26 +290,32 @@ fn export_point(
             if !is_known {
                 return Some(format!("in the shop as {copy}, held as {standing:?}"));
             }
-            let is_shipped = matches!(copy["status_id"].as_i64(), Some(2 | 10));
+            let is_told = !rig.plan().marketplace.parcels_have_lines() && has_parcels(copy);
+            let is_shipped = matches!(copy["status_id"].as_i64(), Some(2 | 10)) || is_told;
             (order["status"] == "shipped" && !is_shipped)
                 .then(|| format!("shipped, yet not in the shop: {order} → {copy}"))
         }
     }
 }
 
+fn has_parcels(order: &Value) -> bool {
+    order["shipments"].as_array().is_some_and(|parcels| !parcels.is_empty())
+}
+
 fn is_owed(rig: &Rig, truth: &Truth, order: &Value) -> bool {
     let settings = &rig.plan().settings;
     let is_sellers = order["fulfilled_by"] == "seller";
     let is_wanted = is_sellers || settings.export_fulfilment == ExportFulfilment::Both;
+    let foreign = rig.plan().marketplace.foreign_sku();
     let has_unknown_sku = order["lines"]
         .as_array()
-        .is_some_and(|lines| lines.iter().any(|line| text(line, "sku").starts_with("AMZ-")));
+        .is_some_and(|lines| lines.iter().any(|line| text(line, "sku").starts_with(foreign)));
     let is_held = is_sellers && has_unknown_sku && settings.unmatched_sku == UnmatchedSku::Hold;
     order["paid"] == true && !truth.is_history(order) && is_wanted && order["currency"] == "USD" && !is_held
 }
 
 /// Every parcel is on both sides.
-fn parcel_point(order: &Value, copy: &Value) -> Option<String> {
+fn parcel_point(rig: &Rig, order: &Value, copy: &Value) -> Option<String> {
     if order["status"] == "cancelled" || order["fulfilled_by"] != "seller" {
         return None;
     }
@@ -310,6 +324,9 @@ fn parcel_point(order: &Value, copy: &Value) -> Option<String> {
     let is_same = count(order) == count(copy) && numbers(order) == numbers(copy);
     if !is_same {
         return Some(format!("a parcel is missing on one side: {order} → {copy}"));
+    }
+    if !rig.plan().marketplace.parcels_have_lines() {
+        return None;
     }
     let units = |order: &Value| -> i64 {
         let parcels = order["shipments"].as_array().into_iter().flatten();

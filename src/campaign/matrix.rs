@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::sim::BIGCOMMERCE;
+
 /// A call of a platform, as its specification names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operation {
@@ -53,7 +55,7 @@ const fn operation(
 }
 
 /// Every call that the connectors make.
-pub const OPERATIONS: [Operation; 19] = [
+pub const OPERATIONS: [Operation; 33] = [
     operation("amazon", "token", OperationKind::Token, None),
     operation("amazon", "searchOrders", OperationKind::OrderRead, Some(&["orders"])),
     operation("amazon", "getOrder", OperationKind::OrderRead, None),
@@ -73,10 +75,24 @@ pub const OPERATIONS: [Operation; 19] = [
     operation("bigcommerce", "getSystemTimestamp", OperationKind::Read, None),
     operation("bigcommerce", "get-inventory-items", OperationKind::Read, Some(&["data"])),
     operation("bigcommerce", "put-absolute-adjustment", OperationKind::RepeatableWrite, None),
+    operation("ebay", "token", OperationKind::Token, None),
+    operation("ebay", "getOrders", OperationKind::OrderRead, Some(&["orders"])),
+    operation("ebay", "getOrder", OperationKind::OrderRead, None),
+    operation("ebay", "getShippingFulfillments", OperationKind::OrderRead, Some(&["fulfillments"])),
+    operation("ebay", "createShippingFulfillment", OperationKind::SingleWrite, None),
+    operation("ebay", "getInventoryItems", OperationKind::Read, Some(&["inventoryItems"])),
+    operation("ebay", "getOffers", OperationKind::Read, Some(&["offers"])),
+    operation("ebay", "getUser", OperationKind::Read, None),
+    operation("etsy", "token", OperationKind::Token, None),
+    operation("etsy", "getShopReceipts", OperationKind::OrderRead, Some(&["results"])),
+    operation("etsy", "getShopReceipt", OperationKind::OrderRead, None),
+    operation("etsy", "createReceiptShipment", OperationKind::SingleWrite, None),
+    operation("etsy", "getListingsByShop", OperationKind::Read, Some(&["results"])),
+    operation("etsy", "getShop", OperationKind::Read, None),
 ];
 
 /// Calls after which a commit follows in every run; a crash at a commit is named after the call before it.
-const COMMITTED: [&str; 11] = [
+const COMMITTED: [&str; 16] = [
     "searchOrders",
     "confirmShipment",
     "searchListingsItems",
@@ -88,6 +104,11 @@ const COMMITTED: [&str; 11] = [
     "createOrderShipments",
     "getStoreInformation",
     "getVariants",
+    "createShippingFulfillment",
+    "getOffers",
+    "getShopReceipts",
+    "createReceiptShipment",
+    "getListingsByShop",
 ];
 
 /// The place of an operation in [`OPERATIONS`].
@@ -233,12 +254,18 @@ pub struct Cell {
     pub side: Side,
 }
 
-/// Every possible cell.
+/// The calls of a run that sells on this marketplace, with their places in [`OPERATIONS`].
+fn operations(marketplace: &str) -> impl Iterator<Item = (usize, &'static Operation)> {
+    let is_called = move |known: &Operation| known.platform == marketplace || known.platform == BIGCOMMERCE;
+    OPERATIONS.iter().enumerate().filter(move |(_, known)| is_called(known))
+}
+
+/// Every possible cell of a run that sells on this marketplace.
 #[must_use]
-pub fn cells() -> Vec<Cell> {
+pub fn cells(marketplace: &str) -> Vec<Cell> {
     let mut cells = Vec::new();
     for fault in Fault::ALL {
-        for (operation, known) in OPERATIONS.iter().enumerate() {
+        for (operation, known) in operations(marketplace) {
             let possible = Side::ALL.into_iter().filter(|side| fault.is_possible(known, *side));
             cells.extend(possible.map(|side| Cell { fault, operation, side }));
         }
@@ -282,8 +309,8 @@ impl Matrix {
 
     /// Possible cells that were never hit.
     #[must_use]
-    pub fn missing(&self) -> Vec<Cell> {
-        cells().into_iter().filter(|cell| self.hits(*cell) == 0).collect()
+    pub fn missing(&self, marketplace: &str) -> Vec<Cell> {
+        cells(marketplace).into_iter().filter(|cell| self.hits(*cell) == 0).collect()
     }
 
     /// All hits of one fault.
@@ -295,25 +322,21 @@ impl Matrix {
     /// The table: a row per fault and side, a column per call. `·` is a cell that cannot be, `0` one that was not
     /// hit.
     #[must_use]
-    pub fn table(&self) -> String {
+    pub fn table(&self, marketplace: &str) -> String {
         let mut text = String::new();
-        for (number, operation) in OPERATIONS.iter().enumerate() {
-            let calls = self.calls.get(&number).copied().unwrap_or(0);
-            text.push_str(&format!(
-                "{:>2} {}.{}: {calls} calls\n",
-                number + 1,
-                operation.platform,
-                operation.name
-            ));
+        for (place, operation) in operations(marketplace) {
+            let calls = self.calls.get(&place).copied().unwrap_or(0);
+            let (number, platform, name) = (place + 1, operation.platform, operation.name);
+            text.push_str(&format!("{number:>2} {platform}.{name}: {calls} calls\n"));
         }
         text.push_str(&format!("{:<23}", "fault, side of the effect"));
-        for number in 1..=OPERATIONS.len() {
-            text.push_str(&format!("{number:>7}"));
+        for (place, _) in operations(marketplace) {
+            text.push_str(&format!("{:>7}", place + 1));
         }
         text.push('\n');
         for fault in Fault::ALL {
             for side in Side::ALL {
-                if let Some(row) = self.row(fault, side) {
+                if let Some(row) = self.row(marketplace, fault, side) {
                     text.push_str(&row);
                 }
             }
@@ -321,10 +344,10 @@ impl Matrix {
         text
     }
 
-    fn row(&self, fault: Fault, side: Side) -> Option<String> {
+    fn row(&self, marketplace: &str, fault: Fault, side: Side) -> Option<String> {
         let mut row = format!("{:<25}", format!("{} {}", fault.name(), side.name()));
         let mut is_possible = false;
-        for (operation, known) in OPERATIONS.iter().enumerate() {
+        for (operation, known) in operations(marketplace) {
             if fault.is_possible(known, side) {
                 is_possible = true;
                 row.push_str(&format!("{:>7}", self.hits(Cell { fault, operation, side })));
@@ -338,8 +361,8 @@ impl Matrix {
 
     /// The same for scripts.
     #[must_use]
-    pub fn json(&self) -> Value {
-        let rows: Vec<Value> = cells()
+    pub fn json(&self, marketplace: &str) -> Value {
+        let rows: Vec<Value> = cells(marketplace)
             .into_iter()
             .map(|cell| {
                 let mut row = name(cell);

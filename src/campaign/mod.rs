@@ -8,8 +8,10 @@
 //! fast the machine is.
 
 mod deeds;
+pub mod delays;
 mod field;
 mod invariants;
+pub mod marketplace;
 pub mod matrix;
 mod rig;
 mod seed;
@@ -25,6 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::clock::Clock as _;
 use crate::sync::EngineSettings;
 pub use field::Witness;
+use marketplace::Marketplace;
 use matrix::Matrix;
 use rig::{Rig, words};
 use seed::Plan;
@@ -47,6 +50,8 @@ pub struct Options {
     pub count: u64,
     /// Simulated minutes in which things go wrong.
     pub minutes: u32,
+    /// Who sells.
+    pub marketplace: Marketplace,
     /// Runs at a time.
     pub threads: usize,
     /// Who sees what is said to platforms and what they answer.
@@ -107,7 +112,7 @@ pub struct Report {
 pub fn run(options: &Options, tell: &(dyn Fn(&Run) + Sync)) -> Result<Report, String> {
     let campaign = Campaign {
         witness: options.witness,
-        ..Campaign::prepare(options.minutes, EngineSettings::default())?
+        ..Campaign::prepare(options.marketplace, options.minutes, EngineSettings::default())?
     };
     let next = AtomicU64::new(0);
     let report = Mutex::new(Report::default());
@@ -150,20 +155,21 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
 /// What all runs share.
 struct Campaign {
     template: Scratch,
+    marketplace: Marketplace,
     minutes: u32,
     settings: EngineSettings,
     witness: Option<Witness>,
 }
 
 impl Campaign {
-    fn prepare(minutes: u32, settings: EngineSettings) -> Result<Self, String> {
+    fn prepare(marketplace: Marketplace, minutes: u32, settings: EngineSettings) -> Result<Self, String> {
         let template = Scratch::make("template").map_err(words)?;
         runtime()?.block_on(rig::make_template(template.path()))?;
-        Ok(Self { template, minutes, settings, witness: None })
+        Ok(Self { template, marketplace, minutes, settings, witness: None })
     }
 
     async fn run_seed(&self, seed: u64) -> Run {
-        let plan = Plan::draw(seed, self.minutes);
+        let plan = Plan::draw(self.marketplace, seed, self.minutes);
         let (template, settings) = (self.template.path(), self.settings.clone());
         let started = Rig::start(seed, plan, template, settings, self.witness).await;
         let mut rig = match started {

@@ -17,9 +17,10 @@ use super::matrix::{Fault, Side};
 use super::seed::Plan;
 use super::snapshot::{self, Scratch};
 use crate::clock::{Clock, Entropy, ManualClock, SharedClock, shifted};
+use crate::domain::connection::ConnectionState;
 use crate::domain::id::ConnectionId;
 use crate::secret::Secret;
-use crate::sim::{AMAZON, BIGCOMMERCE, World};
+use crate::sim::{BIGCOMMERCE, World};
 use crate::store::{Store, StoreOptions};
 use crate::sync::commands::{ConnectionUpdate, NewConnectionRequest};
 use crate::sync::spool::Spool;
@@ -30,9 +31,9 @@ use crate::vault::{KeySource, Vault};
 const LONG_DOWN_S: u64 = 60;
 
 /// When every run begins.
-const START: Timestamp = Timestamp::constant(1_772_442_000, 0);
+pub(super) const START: Timestamp = Timestamp::constant(1_772_442_000, 0);
 /// A step that leads to another one at the same moment moves the clock at least by this.
-const TICK: SignedDuration = SignedDuration::from_millis(200);
+pub(super) const TICK: SignedDuration = SignedDuration::from_millis(200);
 /// More steps than any sound run takes, in one simulated hour: beyond, it runs in circles.
 const STEPS_PER_HOUR_MAX: u64 = 60_000;
 
@@ -88,7 +89,7 @@ impl Rig {
         let shared = Arc::clone(&clock) as SharedClock;
         let world = World::open(plan.sim.clone(), shared).map_err(words)?;
         let draw = Entropy::seeded(seed ^ 0xDEED);
-        let deeds = Deeds::new(draw, START, plan.deed_gap_s, plan.are_shelves_bare);
+        let deeds = Deeds::new(plan.marketplace, draw, START, plan.deed_gap_s, plan.are_shelves_bare);
         let field = Arc::new(Field::new(FieldSetup {
             world,
             clock,
@@ -177,6 +178,7 @@ impl Rig {
         loop {
             self.field.let_people_act();
             self.mend(false).await?;
+            self.notice_dead_token()?;
             self.back_up().await?;
             self.look_one_up().await?;
             let before = self.field.tally();
@@ -215,7 +217,7 @@ impl Rig {
         for platform in self.field.due_repairs(is_last) {
             let mut requests = connection_requests(&self.field.world)?;
             let request = requests.remove(platform).ok_or("the platform has no credentials")?;
-            let id = if platform == AMAZON { self.marketplace } else { self.shop };
+            let id = if platform == BIGCOMMERCE { self.shop } else { self.marketplace };
             let change = ConnectionUpdate { credentials: request.credentials, ..ConnectionUpdate::default() };
             let engine = self.engine()?.clone();
             match self.unless_dead(engine.change_connection(id, change, "campaign")).await {
@@ -233,12 +235,26 @@ impl Rig {
         Ok(())
     }
 
+    /// A token that was lost on its way is lost for good where a new one kills the old one: a person has to authorise
+    /// the account again.
+    fn notice_dead_token(&self) -> Result<(), String> {
+        if !self.plan.marketplace.tokens_rotate() {
+            return Ok(());
+        }
+        let state = self.engine()?.connection(self.marketplace).map(|connection| connection.state);
+        if state == Some(ConnectionState::NeedsReauthorisation) {
+            self.field.plan_repair(self.plan.marketplace.name());
+        }
+        Ok(())
+    }
+
     /// Now and then a person looks an order up, so that it is fetched from its platform.
     async fn look_one_up(&mut self) -> Result<(), String> {
         if !self.field.is_on() || self.field.below(12) != 0 {
             return Ok(());
         }
-        let platforms = [(AMAZON, "orders", self.marketplace), (BIGCOMMERCE, "shop_orders", self.shop)];
+        let sells = self.plan.marketplace.name();
+        let platforms = [(sells, "orders", self.marketplace), (BIGCOMMERCE, "shop_orders", self.shop)];
         let place = usize::try_from(self.field.below(2)).unwrap_or(0);
         let Some((platform, name, id)) = platforms.get(place).copied() else { return Ok(()) };
         let known = list(&self.field.world, platform, name);
@@ -310,12 +326,14 @@ impl Rig {
     /// the most careful about orders that it has forgotten, and its shop may not answer, or not all of it.
     fn plan_start(&self, is_restored: bool, down_s: u64) {
         let died = Fault::CrashAtCommit;
+        let shop = (BIGCOMMERCE, "getOrders");
+        let sold = (self.plan.marketplace.name(), self.plan.marketplace.order_list());
         match self.field.below(4) {
-            0 | 1 if is_restored => self.field.aim_at_start(Fault::ServerError, "getOrders", Side::Before, 0),
-            2 if is_restored => self.field.aim_at_start(Fault::Stale, "getOrders", Side::After, 0),
-            0 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, "searchOrders", Side::Before, 2),
-            1 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, "searchOrders", Side::During, 2),
-            2 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, "getOrders", Side::Before, 2),
+            0 | 1 if is_restored => self.field.aim_at_start(Fault::ServerError, shop, Side::Before, 0),
+            2 if is_restored => self.field.aim_at_start(Fault::Stale, shop, Side::After, 0),
+            0 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, sold, Side::Before, 2),
+            1 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, sold, Side::During, 2),
+            2 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, shop, Side::Before, 2),
             _ => {}
         }
     }
@@ -352,7 +370,8 @@ impl Rig {
         let engine = self.engine()?.clone();
         let shop = requests.remove(BIGCOMMERCE).ok_or("there is no shop")?;
         self.shop = engine.add_connection(shop, "campaign").await.map_err(|refused| refused.message)?;
-        let mut marketplace = requests.remove(AMAZON).ok_or("there is no marketplace")?;
+        let sells = self.plan.marketplace.name();
+        let mut marketplace = requests.remove(sells).ok_or("there is no marketplace")?;
         marketplace.settings = self.plan.settings.clone();
         marketplace.settings.shop = Some(self.shop);
         self.marketplace =
@@ -429,7 +448,8 @@ pub async fn make_template(dir: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn store_options(dir: &Path, clock: &SharedClock, entropy: Arc<Entropy>) -> StoreOptions {
+/// A store in `dir` that follows from clock and entropy alone.
+pub(super) fn store_options(dir: &Path, clock: &SharedClock, entropy: Arc<Entropy>) -> StoreOptions {
     StoreOptions {
         dir: dir.to_owned(),
         memory_limit: "256MB".to_owned(),
@@ -445,7 +465,7 @@ fn store_options(dir: &Path, clock: &SharedClock, entropy: Arc<Entropy>) -> Stor
 }
 
 /// What a person enters to connect each platform.
-fn connection_requests(world: &World) -> Result<BTreeMap<String, NewConnectionRequest>, String> {
+pub(super) fn connection_requests(world: &World) -> Result<BTreeMap<String, NewConnectionRequest>, String> {
     let listed = world.connections(|platform| format!("http://{platform}.test"));
     let words_of = |value: &Value| match value {
         Value::Array(many) => many.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),

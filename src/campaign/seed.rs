@@ -7,12 +7,13 @@ use std::time::Duration;
 use jiff::SignedDuration;
 
 use super::field::{Aim, Rates};
-use super::matrix::{Cell, Fault, OPERATIONS, Side, cells};
+use super::marketplace::Marketplace;
+use super::matrix::{Cell, Fault, OPERATIONS, Side, cells, place_of};
 use crate::clock::Entropy;
 use crate::domain::connection::{
     ConnectionSettings, ExportFulfilment, History, InsufficientStock, UnmatchedSku,
 };
-use crate::sim::{SimOptions, StockRule};
+use crate::sim::{BIGCOMMERCE, SimOptions, StockRule};
 
 /// Cells that each seed aims at beside what goes wrong by itself. The seeds take turns, so that a hundred of them
 /// reach every cell.
@@ -21,6 +22,8 @@ const AIMS_PER_SEED: u64 = 6;
 /// What one seed stands for.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// Who sells.
+    pub marketplace: Marketplace,
     /// The platforms.
     pub sim: SimOptions,
     /// How the marketplace's connection is set.
@@ -46,16 +49,16 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// What `seed` stands for.
+    /// What `seed` stands for where this marketplace sells.
     #[must_use]
-    pub fn draw(seed: u64, minutes: u32) -> Self {
+    pub fn draw(marketplace: Marketplace, seed: u64, minutes: u32) -> Self {
         let draw = Entropy::seeded(seed.rotate_left(32) ^ 0x5EED);
         let length = SignedDuration::from_mins(i64::from(minutes));
         let poll_s = 45 + draw.below(75);
         let shop_poll_s = 30 + draw.below(80);
         let selling_s = u64::try_from(length.as_secs()).unwrap_or(0) * (35 + draw.below(15)) / 100;
-        let (mut sim, mut settings) = (world_options(&draw, seed), settings(&draw));
-        let aims = aims(&draw, seed);
+        let (mut sim, mut settings) = (world_options(marketplace, &draw, seed), settings(&draw));
+        let aims = aims(marketplace, &draw, seed);
         let are_shelves_bare = aims.iter().any(is_about_stock);
         if are_shelves_bare {
             // Stock is raised only where the shop refuses an order for the want of it.
@@ -63,6 +66,7 @@ impl Plan {
             settings.insufficient_stock = InsufficientStock::RaiseStock;
         }
         Self {
+            marketplace,
             sim,
             settings,
             poll_interval: Duration::from_secs(poll_s),
@@ -78,12 +82,13 @@ impl Plan {
     }
 }
 
-fn world_options(draw: &Entropy, seed: u64) -> SimOptions {
+fn world_options(marketplace: Marketplace, draw: &Entropy, seed: u64) -> SimOptions {
     SimOptions {
         seed,
         orders: u32::try_from(4 + draw.below(10)).unwrap_or(4),
         rate_per_minute: 1,
         catalogue: 40,
+        marketplaces: marketplace.alone(),
         stock_rule: match draw.below(4) {
             0 => StockRule::Completion,
             1 => StockRule::Off,
@@ -125,8 +130,8 @@ fn rates(draw: &Entropy) -> Rates {
     }
 }
 
-fn aims(draw: &Entropy, seed: u64) -> Vec<Aim> {
-    let cells = cells();
+fn aims(marketplace: Marketplace, draw: &Entropy, seed: u64) -> Vec<Aim> {
+    let cells = cells(marketplace.name());
     let count = u64::try_from(cells.len()).unwrap_or(1).max(1);
     let mut aims: Vec<Aim> = (0..AIMS_PER_SEED)
         .filter_map(|number| {
@@ -137,7 +142,7 @@ fn aims(draw: &Entropy, seed: u64) -> Vec<Aim> {
             Some(if is_about_stock(&aim) { Aim { skip: 0, ..aim } } else { aim })
         })
         .collect();
-    let doors: Vec<Aim> = aims.iter().flat_map(doors_to).collect();
+    let doors: Vec<Aim> = aims.iter().flat_map(|aim| doors_to(marketplace, aim)).collect();
     aims.extend(doors);
     aims
 }
@@ -147,16 +152,18 @@ fn is_about_stock(aim: &Aim) -> bool {
     matches!(name, "get-inventory-items" | "put-absolute-adjustment")
 }
 
-/// Some calls are made only while a platform refuses the credentials: it has to refuse them first. Amazon's client
-/// renews a token that was refused once.
-fn doors_to(aim: &Aim) -> Vec<Aim> {
+/// Some calls are made only while a platform refuses the credentials: it has to refuse them first. Clients renew a token
+/// that was refused once.
+fn doors_to(marketplace: Marketplace, aim: &Aim) -> Vec<Aim> {
     let name = OPERATIONS.get(aim.cell.operation).map_or("", |known| known.name);
-    let (poll, count) = match name {
-        "getMarketplaceParticipations" => ("searchOrders", 2),
-        "getSystemTimestamp" => ("getOrders", 1),
+    let (platform, poll, count) = match name {
+        "getMarketplaceParticipations" | "getUser" | "getShop" => {
+            (marketplace.name(), marketplace.order_list(), 2)
+        }
+        "getSystemTimestamp" => (BIGCOMMERCE, "getOrders", 1),
         _ => return Vec::new(),
     };
-    let Some(operation) = OPERATIONS.iter().position(|known| known.name == poll) else { return Vec::new() };
+    let Some(operation) = place_of(platform, poll) else { return Vec::new() };
     let door = Aim { cell: Cell { fault: Fault::Expired, operation, side: Side::Before }, skip: 0 };
     vec![door; count]
 }

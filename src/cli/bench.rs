@@ -72,6 +72,7 @@ async fn measure(config: &Config, scratch: &Path, order_count: u64) -> Result<Ve
     figures.extend(pages::from_server(&config.data.dir, &visitor).await?);
     figures.extend(flow::single_orders(config, &scratch.join("single")).await?);
     figures.extend(flow::many_orders(config, &scratch.join("many")).await?);
+    figures.extend(flow::waiting_orders(config, &scratch.join("waiting")).await?);
     Ok(figures)
 }
 

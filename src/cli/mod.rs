@@ -8,6 +8,7 @@ mod bench;
 mod compact;
 mod config;
 mod data;
+mod delays;
 mod demo;
 mod doctor;
 mod healthcheck;
@@ -106,6 +107,8 @@ enum Command {
     Sql(sql::SqlArgs),
     /// Run the fault campaign: everything that can go wrong with the platforms, from seeds, without network
     Sim(sim::SimArgs),
+    /// Work out how far behind the platforms' call quotas leave us, on simulated time, without network
+    Delays(delays::DelaysArgs),
     /// Measure this machine on a scratch file
     Bench(bench::BenchArgs),
 }
@@ -189,6 +192,7 @@ async fn run(command_line: CommandLine) -> Result<(), CliError> {
         Command::Token(command) => token::run(&place, command).await,
         Command::Sql(args) => sql::run(&place, args).await,
         Command::Sim(args) => sim::run(&place, args).await,
+        Command::Delays(args) => delays::run(&place, args).await,
         Command::Bench(args) => bench::run(&place, args).await,
     }
 }

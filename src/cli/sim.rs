@@ -9,6 +9,7 @@ use rust_decimal::Decimal;
 use serde_json::{Value, json};
 
 use super::{CliError, Place, logging, machine, terminal};
+use crate::campaign::marketplace::Marketplace;
 use crate::campaign::matrix::Fault;
 use crate::campaign::{self, Options, Report, Run};
 
@@ -31,6 +32,9 @@ pub struct SimArgs {
     /// Simulated hours in which things go wrong, for each seed, such as 2 or 0.5
     #[arg(long, value_name = "H", default_value = "0.5", value_parser = minutes)]
     hours: Minutes,
+    /// Who sells
+    #[arg(long, value_enum, default_value_t = Marketplace::Amazon)]
+    marketplace: Marketplace,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -58,13 +62,14 @@ pub async fn run(place: &Place, args: SimArgs) -> Result<(), CliError> {
         from: args.from,
         count: args.seeds,
         minutes: args.hours.0,
+        marketplace: args.marketplace,
         threads: machine::cores(),
         witness: None,
     };
     let started = Instant::now();
     let is_screen = std::io::stderr().is_terminal();
     let ran = tokio::task::spawn_blocking(move || {
-        campaign::run(&options, &|run| tell(run, options.count == 1, is_screen))
+        campaign::run(&options, &|run| tell(&options, run, is_screen))
     });
     let report = ran.await.map_err(CliError::failed)?.map_err(CliError::Failed)?;
     let took = started.elapsed();
@@ -78,16 +83,17 @@ pub async fn run(place: &Place, args: SimArgs) -> Result<(), CliError> {
 }
 
 /// A failure is told at once: the rest may take long.
-fn tell(run: &Run, is_alone: bool, is_screen: bool) {
+fn tell(options: &Options, run: &Run, is_screen: bool) {
     if let Some(failure) = &run.failure {
-        let skipped = if is_alone { 0 } else { failure.log.len().saturating_sub(LOG_LINES) };
+        let skipped = if options.count == 1 { 0 } else { failure.log.len().saturating_sub(LOG_LINES) };
         let log: Vec<&str> = failure.log.iter().skip(skipped).map(String::as_str).collect();
         terminal::say(&format!(
-            "{}\nseed {} failed at {}: {}\nreplay: eider sim --seeds 1 --from {}\n",
+            "{}\nseed {} failed at {}: {}\nreplay: eider sim --marketplace {} --seeds 1 --from {}\n",
             log.join("\n"),
             run.seed,
             failure.at,
             failure.what,
+            options.marketplace.name(),
             run.seed
         ));
     } else if is_screen && run.seed.is_multiple_of(50) {
@@ -96,8 +102,9 @@ fn tell(run: &Run, is_alone: bool, is_screen: bool) {
 }
 
 fn in_words(options: &Options, report: &Report, took: Duration) -> String {
-    let mut text = report.matrix.table();
-    let missing = report.matrix.missing();
+    let sells = options.marketplace.name();
+    let mut text = report.matrix.table(sells);
+    let missing = report.matrix.missing(sells);
     text.push_str(&format!(
         "\n{} seeds from {}, {} simulated hours in {} s, {} seeds/s on {} cores\n{} steps, {} commits, {} crashes, {} of {} cells hit\n",
         report.count,
@@ -109,8 +116,8 @@ fn in_words(options: &Options, report: &Report, took: Duration) -> String {
         report.steps,
         report.commits,
         report.matrix.total(Fault::Crash) + report.matrix.total(Fault::CrashAtCommit),
-        campaign::matrix::cells().len() - missing.len(),
-        campaign::matrix::cells().len(),
+        campaign::matrix::cells(sells).len() - missing.len(),
+        campaign::matrix::cells(sells).len(),
     ));
     if !missing.is_empty() && missing.len() <= MISSING_SHOWN_MAX {
         let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
@@ -132,6 +139,7 @@ fn in_words(options: &Options, report: &Report, took: Duration) -> String {
 }
 
 fn in_json(options: &Options, report: &Report, took: Duration) -> Value {
+    let sells = options.marketplace.name();
     let failed: Vec<Value> = report
         .failed
         .iter()
@@ -153,8 +161,9 @@ fn in_json(options: &Options, report: &Report, took: Duration) -> Value {
         "simulated_s": report.elapsed.as_secs(),
         "steps": report.steps,
         "commits": report.commits,
-        "matrix": report.matrix.json(),
-        "cells_missing": report.matrix.missing().len(),
+        "marketplace": sells,
+        "matrix": report.matrix.json(sells),
+        "cells_missing": report.matrix.missing(sells).len(),
         "failed": failed,
     })
 }

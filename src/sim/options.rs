@@ -56,9 +56,11 @@ pub enum StockRule {
 pub struct SimOptions {
     /// Decides every order, name, price, fault and delay.
     pub seed: u64,
-    /// Orders of the back catalogue per marketplace, spread over the 90 days before the start. The shop gets a
-    /// tenth of it as storefront orders.
+    /// Orders of the back catalogue per marketplace, most of them shipped. The shop gets a tenth of it as storefront
+    /// orders.
     pub orders: u32,
+    /// Days before the start over which the back catalogue is spread.
+    pub history_days: u32,
     /// New orders a minute in all, about one in ten of them on the shop's own storefront.
     pub rate_per_minute: u32,
     /// How often calls fail by themselves.
@@ -84,6 +86,7 @@ impl Default for SimOptions {
         Self {
             seed: 1,
             orders: 200,
+            history_days: 90,
             rate_per_minute: 12,
             faults: FaultRate::Off,
             quotas: Quotas::Off,

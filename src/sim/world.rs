@@ -326,20 +326,20 @@ impl State {
             match *marketplace {
                 AMAZON => {
                     self.amazon.list_goods(&goods, opened);
-                    self.amazon.generate_history(options.orders, self.now);
+                    self.amazon.generate_history(options.orders, options.history_days, self.now);
                 }
                 EBAY => {
                     self.ebay.list_goods(&goods);
-                    self.ebay.generate_history(options.orders, self.now);
+                    self.ebay.generate_history(options.orders, options.history_days, self.now);
                 }
                 ETSY => {
                     self.etsy.list_goods(&goods, opened);
-                    self.etsy.generate_history(options.orders, self.now);
+                    self.etsy.generate_history(options.orders, options.history_days, self.now);
                 }
                 _ => {}
             }
         }
-        self.shop.generate_history(options.orders / 10, self.now);
+        self.shop.generate_history(options.orders / 10, options.history_days, self.now);
         self.meta.next_arrival = self.gap().map(|gap| self.now.as_microsecond().saturating_add(gap));
     }
 

@@ -1,12 +1,14 @@
 //! The way of an order: from the marketplace's answer into the file, into the shop, and its shipment back. Simulated
 //! platforms over real loopback HTTP, the real engine, and a look at every call on the way.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -16,13 +18,13 @@ use super::super::{CliError, data};
 use super::figure::{Figure, Limit, percentile};
 use crate::clock::{Clock as _, Entropy, SystemClock};
 use crate::config::Config;
-use crate::domain::connection::{ConnectionSettings, History};
+use crate::domain::connection::{Connection, ConnectionSettings, History};
 use crate::domain::id::{ChannelName, ConnectionId, OrderNo};
 use crate::domain::order::ExportState;
 use crate::http::{Answer, Call, HttpTransport, Transport, TransportError};
 use crate::sim::server::{self, Layout, Running};
-use crate::sim::{AMAZON, BIGCOMMERCE, SimOptions, World};
-use crate::store::{Store, StoreError, orders};
+use crate::sim::{AMAZON, BIGCOMMERCE, MARKETPLACES, SimOptions, World};
+use crate::store::{CommitMoment, Store, StoreError, orders};
 use crate::sync::commands::NewConnectionRequest;
 use crate::sync::spool::Spool;
 use crate::sync::{Engine, EngineParts, EngineSettings, Hooks};
@@ -33,8 +35,17 @@ const SINGLE_COUNT: usize = 40;
 /// Orders that are sold at once.
 const MANY_COUNT: usize = 300;
 
+/// Orders that wait on each marketplace when all are connected.
+const WAITING_PER_MARKETPLACE: usize = 3_000;
+
+/// Orders that wait in the shop's own storefront then.
+const WAITING_IN_SHOP: usize = 1_000;
+
+/// Operations that are named one by one, the longest first.
+const OPERATIONS_SHOWN: usize = 12;
+
 /// What has not happened by then does not happen.
-const WAIT_MAX: Duration = Duration::from_secs(120);
+const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// Between two looks at one order: a look costs the database some work, too.
 const LOOK_INTERVAL: Duration = Duration::from_millis(4);
@@ -47,7 +58,7 @@ const STOCK: u64 = 1_000_000;
 
 /// One order at a time; the platforms answer in 100 ms.
 pub async fn single_orders(config: &Config, dir: &Path) -> Result<Vec<Figure>, CliError> {
-    let rig = Rig::start(config, dir, Duration::from_millis(100)).await?;
+    let rig = Rig::start(config, dir, latency(100), Waiting::None).await?;
     let (mut visible, mut created) = (Vec::new(), Vec::new());
     for _ in 0..SINGLE_COUNT {
         let id = rig.sell()?;
@@ -81,7 +92,7 @@ pub async fn single_orders(config: &Config, dir: &Path) -> Result<Vec<Figure>, C
 
 /// Many orders at once; the platforms answer in 50 ms. Then all are shipped.
 pub async fn many_orders(config: &Config, dir: &Path) -> Result<Vec<Figure>, CliError> {
-    let rig = Rig::start(config, dir, Duration::from_millis(50)).await?;
+    let rig = Rig::start(config, dir, latency(50), Waiting::None).await?;
     rig.spy.forget();
     for _ in 0..MANY_COUNT {
         rig.sell()?;
@@ -109,6 +120,69 @@ pub async fn many_orders(config: &Config, dir: &Path) -> Result<Vec<Figure>, Cli
     ])
 }
 
+/// Ten thousand orders wait on four platforms that answer in 50 ms, when all are connected at once.
+pub async fn waiting_orders(config: &Config, dir: &Path) -> Result<Vec<Figure>, CliError> {
+    let options = SimOptions { marketplaces: &MARKETPLACES, ..latency(50) };
+    let rig = Rig::start(config, dir, options, Waiting::Many).await?;
+    let sold = WAITING_PER_MARKETPLACE * MARKETPLACES.len();
+    let in_shop = "SELECT count(*) FROM orders WHERE created_in_shop_at IS NOT NULL";
+    let stored = rig.wait_for_rows("SELECT count(*) FROM orders", sold + WAITING_IN_SHOP).await?;
+    let created = rig.wait_for_rows(in_shop, sold).await?;
+    let (commits, commit_time) = rig.spy.commits();
+    let (calls, busy) = rig.spy.by_operation();
+    rig.stop().await?;
+    let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+    let mut figures = vec![
+        Figure::rate(
+            "10000 orders waiting on four platforms, stored",
+            count(sold + WAITING_IN_SHOP),
+            stored,
+            "orders/s",
+            None,
+        ),
+        Figure::rate(
+            "the same, 9000 of them created in a shop in 50 ms",
+            count(sold),
+            created,
+            "orders/s",
+            Some(Limit::AtLeast(100_000)),
+        ),
+        Figure::time("the same, from connecting to the last one", created, None),
+        Figure::ratio("the same, orders in one commit", count(sold + WAITING_IN_SHOP), commits, "orders", None),
+        Figure::time("the same, commits under way", commit_time, None),
+        Figure::ratio("the same, calls under way at a time", millis(busy), millis(created), "calls", None),
+    ];
+    let mut slowest: Vec<_> = calls.into_iter().collect();
+    slowest.sort_by_key(|(_, (_, time))| std::cmp::Reverse(*time));
+    figures.extend(slowest.into_iter().take(OPERATIONS_SHOWN).map(|(operation, (number, time))| {
+        let each = time.checked_div(u32::try_from(number).unwrap_or(u32::MAX)).unwrap_or_default();
+        Figure::time(format!("the same, {number} calls of {operation}, each"), each, None)
+    }));
+    Ok(figures)
+}
+
+fn latency(ms: u64) -> SimOptions {
+    SimOptions {
+        orders: 0,
+        rate_per_minute: 0,
+        latency: Duration::from_millis(ms),
+        ..SimOptions::default()
+    }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What waits on the platforms when they are connected.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// Nothing: it is begun once all is read.
+    None,
+    /// Orders on every platform: they are what is measured.
+    Many,
+}
+
 /// Platforms, a store and an engine between them.
 struct Rig {
     world: Arc<World>,
@@ -118,13 +192,20 @@ struct Rig {
     amazon: ConnectionId,
     spy: Arc<Spy>,
     sku: String,
+    connected_at: Instant,
     stop: watch::Sender<bool>,
     worker: JoinHandle<()>,
 }
 
 impl Rig {
-    async fn start(config: &Config, dir: &Path, latency: Duration) -> Result<Self, CliError> {
-        let options = SimOptions { orders: 0, rate_per_minute: 0, latency, ..SimOptions::default() };
+    async fn start(
+        config: &Config,
+        dir: &Path,
+        options: SimOptions,
+        waiting: Waiting,
+    ) -> Result<Self, CliError> {
+        let marketplaces = options.marketplaces;
+        let go_live = SystemClock.now();
         let world = Arc::new(World::open(options, Arc::new(SystemClock)).map_err(CliError::failed)?);
         let running =
             server::start(&world, &Layout::PortEach(Default::default())).map_err(CliError::failed)?;
@@ -132,7 +213,9 @@ impl Rig {
         config.data.dir = dir.to_owned();
         let store = data::open_store(&config).await.map_err(CliError::failed)?;
         let inner = HttpTransport::new(config.network.http_settings()).map_err(CliError::failed)?;
-        let spy = Arc::new(Spy { inner, seen: Mutex::new(Vec::new()) });
+        let spy = Arc::new(Spy { inner, seen: Mutex::new(Vec::new()), commits: Mutex::default() });
+        let watcher = Arc::clone(&spy);
+        store.watch_commits(move |moment| watcher.on_commit(moment));
         let engine = Engine::start(EngineParts {
             store: store.clone(),
             vault: Arc::new(data::open_vault(&config)?),
@@ -150,9 +233,23 @@ impl Rig {
             async move { engine.run(stopped).await }
         });
         let sku = stocked_sku(&world)?;
+        if waiting == Waiting::Many {
+            for marketplace in marketplaces {
+                sell_many(&world, marketplace, WAITING_PER_MARKETPLACE)?;
+            }
+            sell_many(&world, BIGCOMMERCE, WAITING_IN_SHOP)?;
+        }
         let offers = world.connections(|platform| running.sims.get(platform).cloned().unwrap_or_default());
-        let amazon = connect(&engine, offers).await?;
-        let rig = Self { world, running, store, engine, amazon, spy, sku, stop, worker };
+        let connected_at = Instant::now();
+        connect(&engine, offers, go_live).await?;
+        let is_amazon = |known: &Connection| known.channel.as_str() == AMAZON;
+        let amazon = engine.connections().into_iter().find(is_amazon).map(|known| known.id);
+        let amazon = amazon
+            .ok_or_else(|| CliError::Failed("The simulated platforms offer no Amazon.".to_owned()))?;
+        let rig = Self { world, running, store, engine, amazon, spy, sku, connected_at, stop, worker };
+        if waiting == Waiting::Many {
+            return Ok(rig);
+        }
         rig.wait(COUNT_INTERVAL, || async {
             let is_read = |id: ConnectionId| rig.engine.live_status(id).complete_until.is_some();
             Ok(rig.engine.connections().iter().all(|known| is_read(known.id)).then_some(()))
@@ -195,6 +292,17 @@ impl Rig {
         .await
     }
 
+    /// Waits until a query counts so many, and says how long that took from connecting on.
+    async fn wait_for_rows(&self, sql: &str, count: usize) -> Result<Duration, CliError> {
+        self.wait(COUNT_INTERVAL, || async move {
+            let found = self.store.query(sql.to_owned(), Vec::new(), 1).await?.json_rows()?;
+            let number = found.first().and_then(|row| row.first()).and_then(Value::as_u64);
+            let is_there = number.and_then(|number| usize::try_from(number).ok()) >= Some(count);
+            Ok(is_there.then(|| self.connected_at.elapsed()))
+        })
+        .await
+    }
+
     async fn wait<T, F: Future<Output = Result<Option<T>, StoreError>>>(
         &self,
         interval: Duration,
@@ -226,17 +334,19 @@ impl Rig {
     }
 }
 
-async fn connect(engine: &Engine, offers: Value) -> Result<ConnectionId, CliError> {
-    let mut shop = None;
+/// Connects them all; shops come first, and marketplaces name theirs.
+async fn connect(engine: &Engine, offers: Value, go_live: Timestamp) -> Result<(), CliError> {
+    let mut shops = BTreeMap::new();
     for offer in Offer::read_all(offers)? {
+        let alias = offer.alias.clone();
         let request = NewConnectionRequest {
             credentials: offer.secrets(),
             channel: ChannelName(offer.channel),
             alias: offer.alias,
             base_url: Some(offer.base_url),
             settings: ConnectionSettings {
-                shop,
-                go_live: Some(SystemClock.now()),
+                shop: offer.shop.as_ref().and_then(|name| shops.get(name).copied()),
+                go_live: Some(go_live),
                 history: History::None,
                 poll_interval_s: Some(1),
                 ..ConnectionSettings::default()
@@ -246,27 +356,40 @@ async fn connect(engine: &Engine, offers: Value) -> Result<ConnectionId, CliErro
             .add_connection(request, "bench")
             .await
             .map_err(|refused| CliError::Failed(refused.message))?;
-        shop = Some(id);
+        shops.insert(alias, id);
     }
-    // Shops come first, so that the last one is the marketplace.
-    shop.ok_or_else(|| CliError::Failed("The simulated platforms offer no connection.".to_owned()))
+    Ok(())
+}
+
+/// Paid sales of everything that the seller ships and the shop has, in turns.
+fn sell_many(world: &World, platform: &str, count: usize) -> Result<(), CliError> {
+    let (_, listings) = world.control(platform, "listings", None);
+    let (_, variants) = world.control(BIGCOMMERCE, "listings", None);
+    let in_shop: Vec<&str> = skus(&variants).collect();
+    let mut fitting: Vec<&str> = skus(&listings).filter(|sku| in_shop.contains(sku)).collect();
+    fitting.dedup();
+    for sku in &fitting {
+        deed(world, BIGCOMMERCE, "stock", &json!({"sku": sku, "quantity": STOCK}))?;
+    }
+    for sku in fitting.iter().cycle().take(count) {
+        deed(world, platform, "sell", &json!({"sku": sku, "quantity": 1, "paid": true}))?;
+    }
+    Ok(())
+}
+
+/// SKUs of the listings that the seller ships.
+fn skus(listings: &Value) -> impl Iterator<Item = &str> {
+    let of_seller = |listing: &&Value| listing.get("fulfilled_by").is_some_and(|by| by == "seller");
+    listings.as_array().into_iter().flatten().filter(of_seller).filter_map(|listing| listing.get("sku")?.as_str())
 }
 
 /// A SKU that Amazon's seller ships and the shop has, with more stock than will be sold.
 fn stocked_sku(world: &World) -> Result<String, CliError> {
     let (_, listings) = world.control(AMAZON, "listings", None);
     let (_, variants) = world.control(BIGCOMMERCE, "listings", None);
-    let is_in_shop = |sku: &Value| {
-        variants.as_array().into_iter().flatten().any(|variant| variant.get("sku") == Some(sku))
-    };
-    let fits = |listing: &&Value| {
-        listing.get("fulfilled_by").is_some_and(|by| by == "seller")
-            && listing.get("sku").is_some_and(is_in_shop)
-    };
-    let listing = listings.as_array().into_iter().flatten().find(fits);
-    let sku = listing
-        .map(|listing| text(listing, "sku"))
-        .transpose()?
+    let sku = skus(&listings)
+        .find(|sku| skus(&variants).any(|known| known == *sku))
+        .map(str::to_owned)
         .ok_or_else(|| CliError::Failed("The simulated platforms have no SKU in common.".to_owned()))?;
     deed(world, BIGCOMMERCE, "stock", &json!({"sku": sku, "quantity": STOCK}))?;
     Ok(sku)
@@ -292,6 +415,15 @@ fn text(value: &Value, name: &str) -> Result<String, CliError> {
 struct Spy {
     inner: HttpTransport,
     seen: Mutex<Vec<Seen>>,
+    commits: Mutex<Commits>,
+}
+
+/// Commits so far.
+#[derive(Default)]
+struct Commits {
+    count: u64,
+    time: Duration,
+    began_at: Option<Instant>,
 }
 
 struct Seen {
@@ -328,6 +460,38 @@ impl Transport for Spy {
 impl Spy {
     fn with<T>(&self, look: impl FnOnce(&mut Vec<Seen>) -> T) -> T {
         look(&mut self.seen.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn on_commit(&self, moment: CommitMoment) {
+        let mut commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        match moment {
+            CommitMoment::Before => commits.began_at = Some(Instant::now()),
+            CommitMoment::After => {
+                commits.count += 1;
+                let time = commits.began_at.take().map(|began_at| began_at.elapsed());
+                commits.time += time.unwrap_or_default();
+            }
+        }
+    }
+
+    /// How many commits there were, and how long they took in all.
+    fn commits(&self) -> (u64, Duration) {
+        let commits = self.commits.lock().unwrap_or_else(PoisonError::into_inner);
+        (commits.count, commits.time)
+    }
+
+    /// Calls of each operation and their time, and the time of all.
+    fn by_operation(&self) -> (BTreeMap<&'static str, (u64, Duration)>, Duration) {
+        let mut found: BTreeMap<_, (u64, Duration)> = BTreeMap::new();
+        self.with(|seen| {
+            for call in seen.iter() {
+                let entry = found.entry(call.operation).or_default();
+                entry.0 += 1;
+                entry.1 += call.answered_at.saturating_duration_since(call.sent_at);
+            }
+        });
+        let busy = found.values().map(|(_, time)| *time).sum();
+        (found, busy)
     }
 
     fn forget(&self) {

@@ -8,17 +8,14 @@ use super::super::people::person;
 use super::{Amounts, Contact, Line, Order, ShippingAddress, Shop, Taxed, whole_second};
 use crate::clock::shifted;
 
-/// Days over which the back catalogue is spread.
-const HISTORY_DAYS: i64 = 90;
-
 /// Buyers' numbers start here, apart from the marketplaces'.
 const BUYERS_FROM: u64 = 5_000_000_000;
 
 impl Shop {
-    /// Generates `count` storefront orders placed before `start`, all finished. They take no stock: the stock at the
+    /// Generates `count` storefront orders placed in the `days` before `start`, all finished. They take no stock: the stock at the
     /// start is what they left.
-    pub fn generate_history(&mut self, count: u32, start: Timestamp) {
-        let span = HISTORY_DAYS * 86_400;
+    pub fn generate_history(&mut self, count: u32, days: u32, start: Timestamp) {
+        let span = i64::from(days) * 86_400;
         for number in 0..i64::from(count) {
             let age = span.saturating_sub(number.saturating_mul(span) / i64::from(count.max(1))).max(3_600);
             let placed = shifted(start, SignedDuration::from_secs(-age));

@@ -7,9 +7,6 @@ use super::super::money::share;
 use super::{Cancellation, Ebay, Line, Order, Parcel, Refund, Step};
 use crate::clock::shifted;
 
-/// Days over which the back catalogue is spread.
-const HISTORY_DAYS: i64 = 90;
-
 /// Sales tax rates in hundredths of a percent.
 const TAX_RATES: [i64; 8] = [0, 625, 700, 825, 888, 950, 1_025, 560];
 
@@ -31,9 +28,9 @@ pub struct Wish {
 }
 
 impl Ebay {
-    /// Generates `count` orders placed before `start`, most of them shipped.
-    pub fn generate_history(&mut self, count: u32, start: Timestamp) {
-        let span = HISTORY_DAYS * 86_400;
+    /// Generates `count` orders placed in the `days` before `start`, most of them shipped.
+    pub fn generate_history(&mut self, count: u32, days: u32, start: Timestamp) {
+        let span = i64::from(days) * 86_400;
         let step = span.checked_div(i64::from(count)).unwrap_or(span).max(1);
         for number in 0..i64::from(count) {
             let mut draw = Draw::new(self.seed, "ebay.history", u64::try_from(number).unwrap_or(0));

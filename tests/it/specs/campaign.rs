@@ -6,14 +6,15 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
+use eider::campaign::marketplace::Marketplace;
 use eider::campaign::{Options, run};
 use http::{Request, Response};
 
 use super::gate::{Exchange, Finding};
 use super::{gate, is_specified, unmeant};
 
-/// Seeds that are run: enough for thousands of calls, and less than a minute.
-const SEEDS: u64 = 6;
+/// Seeds that are run for each marketplace: enough for thousands of calls, and less than a minute.
+const SEEDS: u64 = 3;
 
 /// What differs and is not meant, and how often.
 static WRONG: Mutex<BTreeMap<Finding, usize>> = Mutex::new(BTreeMap::new());
@@ -37,8 +38,10 @@ fn what_the_fault_campaign_says_and_hears_is_as_the_specification_has_it() {
     if gate().is_none() {
         return;
     }
-    let options = Options { from: 0, count: SEEDS, minutes: 60, threads: 2, witness: Some(see) };
-    run(&options, &|_| ()).unwrap();
+    for marketplace in Marketplace::ALL {
+        let options = Options { from: 0, count: SEEDS, minutes: 60, marketplace, threads: 2, witness: Some(see) };
+        run(&options, &|_| ()).unwrap();
+    }
     let seen = SEEN.lock().unwrap();
     for ((operation, status), count) in seen.iter() {
         println!("{operation} {status}: {count}");

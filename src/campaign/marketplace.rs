@@ -1,0 +1,79 @@
+//! Who sells in a campaign, and what the campaign has to know of each: its calls, and how its parcels are counted.
+
+use clap::ValueEnum;
+
+use crate::sim::{AMAZON, EBAY, ETSY};
+
+/// A marketplace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Marketplace {
+    /// Amazon.
+    Amazon,
+    /// eBay.
+    Ebay,
+    /// Etsy.
+    Etsy,
+}
+
+impl Marketplace {
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Amazon, Self::Ebay, Self::Etsy];
+
+    /// Its name, as the simulators have it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Amazon => AMAZON,
+            Self::Ebay => EBAY,
+            Self::Etsy => ETSY,
+        }
+    }
+
+    /// The list that holds it alone.
+    #[must_use]
+    pub const fn alone(self) -> &'static [&'static str] {
+        match self {
+            Self::Amazon => &[AMAZON],
+            Self::Ebay => &[EBAY],
+            Self::Etsy => &[ETSY],
+        }
+    }
+
+    /// The call that lists its orders.
+    #[must_use]
+    pub const fn order_list(self) -> &'static str {
+        match self {
+            Self::Amazon => "searchOrders",
+            Self::Ebay => "getOrders",
+            Self::Etsy => "getShopReceipts",
+        }
+    }
+
+    /// What the SKUs begin with that the shop does not have.
+    #[must_use]
+    pub const fn foreign_sku(self) -> &'static str {
+        match self {
+            Self::Amazon => "AMZ-",
+            Self::Ebay => "EB-",
+            Self::Etsy => "ETSY-",
+        }
+    }
+
+    /// Whether it lists purchases that are not paid yet.
+    #[must_use]
+    pub const fn lists_unpaid(self) -> bool {
+        matches!(self, Self::Amazon | Self::Etsy)
+    }
+
+    /// Whether its parcels say what is in them. Where they do not, one parcel ships the whole order there.
+    #[must_use]
+    pub const fn parcels_have_lines(self) -> bool {
+        matches!(self, Self::Amazon | Self::Ebay)
+    }
+
+    /// Whether its tokens die as new ones are given, so that one that is lost on its way is lost for good.
+    #[must_use]
+    pub const fn tokens_rotate(self) -> bool {
+        matches!(self, Self::Etsy)
+    }
+}
