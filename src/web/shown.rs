@@ -183,6 +183,7 @@ pub fn reason(code: ReasonCode) -> &'static str {
         ReasonCode::CarrierMissing => "Carrier missing",
         ReasonCode::LinesUnknown => "Lines unknown",
         ReasonCode::MarketplaceRejected => "Refused by the marketplace",
+        ReasonCode::CustomisationMissing => "Design missing",
         ReasonCode::Retrying => "Retrying",
     }
 }
@@ -216,6 +217,7 @@ pub fn effect(kind: EffectKind) -> &'static str {
         EffectKind::ConfirmShipment => "Tell the marketplace of a parcel",
         EffectKind::ReadShopShipments => "Read the shop's shipments",
         EffectKind::RefreshOrder => "Fetch the order from the marketplace again",
+        EffectKind::KeepCustomisation => "Fetch what the buyer designed",
     }
 }
 

@@ -150,6 +150,8 @@ pub struct Config {
     pub api_base: String,
     /// Scheme and host of Login with Amazon.
     pub token_base: String,
+    /// The connection's own base, which stands for every host of Amazon's.
+    pub own_base: Option<String>,
 }
 
 impl Config {
@@ -176,6 +178,7 @@ impl Config {
             marketplace_ids,
             api_base: request::base(base_url, region.host()),
             token_base: request::base(base_url, TOKEN_HOST),
+            own_base: base_url.map(|own| request::base(Some(own), "")),
         })
     }
 }

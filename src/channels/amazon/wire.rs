@@ -487,3 +487,71 @@ pub struct Participation {
     pub is_participating: Option<bool>,
     pub has_suspended_listings: Option<bool>,
 }
+
+/// The body of `createFeedDocument`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateFeedDocument {
+    pub content_type: &'static str,
+}
+
+/// A feed's file: where it is put, or where a report lies.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct FeedDocument {
+    #[serde(deserialize_with = "loose::text")]
+    pub feed_document_id: Option<String>,
+    #[serde(deserialize_with = "loose::text")]
+    pub url: Option<String>,
+    #[serde(deserialize_with = "loose::text")]
+    pub compression_algorithm: Option<String>,
+}
+
+/// The body of `createFeed`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateFeed<'a> {
+    pub feed_type: &'static str,
+    pub marketplace_ids: &'a [String],
+    pub input_feed_document_id: &'a str,
+}
+
+/// The answer of `createFeed`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CreatedFeed {
+    #[serde(deserialize_with = "loose::text")]
+    pub feed_id: Option<String>,
+}
+
+/// The answer of `getFeed`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Feed {
+    #[serde(deserialize_with = "loose::text")]
+    pub processing_status: Option<String>,
+    #[serde(deserialize_with = "loose::text")]
+    pub result_feed_document_id: Option<String>,
+}
+
+/// No more of an order than where its buyers' archives lie.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CustomisedOrder {
+    #[serde(deserialize_with = "loose::list")]
+    pub order_items: Vec<CustomisedItem>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CustomisedItem {
+    #[serde(deserialize_with = "loose::text")]
+    pub order_item_id: Option<String>,
+    pub product: Option<CustomisedProduct>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CustomisedProduct {
+    pub customization: Option<Customization>,
+}
