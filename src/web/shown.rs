@@ -34,6 +34,16 @@ pub fn money(minor: i64, currency: &str) -> String {
     }
 }
 
+/// A size as people say it: `12 kB`, `3.4 MB`.
+#[must_use]
+pub fn bytes(count: i64) -> String {
+    match count {
+        ..1_000 => format!("{count} bytes"),
+        ..1_000_000 => format!("{} kB", count / 1_000),
+        _ => format!("{}.{} MB", count / 1_000_000, count / 100_000 % 10),
+    }
+}
+
 /// A moment in the merchant's zone: what people read, and what machines do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {

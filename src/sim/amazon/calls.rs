@@ -48,7 +48,11 @@ pub fn operation_of(request: &Request<Bytes>) -> &'static str {
         (&Method::POST, ["orders", "v0", "orders", _, "shipmentConfirmation"]) => "confirmShipment",
         (&Method::GET, ["listings", "2021-08-01", "items", _]) => "searchListingsItems",
         (&Method::GET, ["sellers", "v1", "marketplaceParticipations"]) => "getMarketplaceParticipations",
-        _ => "unknown",
+        (&Method::POST, ["feeds", "2021-06-30", "documents"]) => "createFeedDocument",
+        (&Method::GET, ["feeds", "2021-06-30", "documents", _]) => "getFeedDocument",
+        (&Method::POST, ["feeds", "2021-06-30", "feeds"]) => "createFeed",
+        (&Method::GET, ["feeds", "2021-06-30", "feeds", _]) => "getFeed",
+        (method, path) => super::storage::operation_of(method, path).unwrap_or("unknown"),
     }
 }
 
@@ -59,6 +63,10 @@ fn plan_of(operation: &str) -> (&'static str, i64, i64) {
         "getOrder" => ("0.5", 5_000, 30),
         "confirmShipment" => ("2.0", 20_000, 10),
         "searchListingsItems" => ("5.0", 50_000, 5),
+        "createFeedDocument" => ("0.5", 5_000, 15),
+        "createFeed" => ("0.0083", 83, 15),
+        "getFeed" => ("2.0", 20_000, 15),
+        "getFeedDocument" => ("0.0222", 222, 10),
         _ => ("0.016", 160, 15),
     }
 }
@@ -67,7 +75,11 @@ fn plan_of(operation: &str) -> (&'static str, i64, i64) {
 pub struct Refusal(StatusCode, &'static str, String, String);
 
 impl Refusal {
-    fn invalid(message: impl Into<String>) -> Self {
+    pub(super) fn not_found(message: String) -> Self {
+        Self(StatusCode::NOT_FOUND, "NotFound", message, String::new())
+    }
+
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, "InvalidInput", message.into(), String::new())
     }
 
@@ -77,7 +89,7 @@ impl Refusal {
     }
 }
 
-type Answer = Result<Response<Bytes>, Refusal>;
+pub(super) type Answer = Result<Response<Bytes>, Refusal>;
 
 impl Amazon {
     /// Answers one call.
@@ -85,12 +97,19 @@ impl Amazon {
         if operation == "token" {
             return self.token(call);
         }
+        if matches!(operation, "uploadFeedDocument" | "downloadFeedDocument" | "downloadCustomization") {
+            return self.serve_storage(operation, call);
+        }
         let answer = self.admit(operation, call).and_then(|()| match operation {
             "searchOrders" => self.search_orders(call),
             "getOrder" => self.get_order(call),
             "confirmShipment" => self.confirm_shipment(call),
             "searchListingsItems" => self.search_listings(call),
             "getMarketplaceParticipations" => Ok(participations()),
+            "createFeedDocument" => self.create_feed_document(call),
+            "createFeed" => self.create_feed(call),
+            "getFeed" => self.get_feed(call),
+            "getFeedDocument" => self.get_feed_document(call),
             _ => Err(Refusal(
                 StatusCode::NOT_FOUND,
                 "NotFound",
@@ -200,7 +219,7 @@ impl Amazon {
         let page: Vec<_> = found.by_ref().take(size).collect();
         let next = found.next().map(|(place, _)| place);
         let bound = if filter.is_by_update { "lastUpdatedBefore" } else { "createdBefore" };
-        let orders: Vec<_> = page.iter().map(|(_, order)| self.order_json(order, &included)).collect();
+        let orders: Vec<_> = page.iter().map(|(_, order)| self.order_json(order, &included, call.now)).collect();
         let mut body = json!({"orders": orders, bound: instant(upper)});
         if let (Some(place), Some(body)) = (next, body.as_object_mut()) {
             let token = Place { place, upper, issued: call.now, filter }.write();
@@ -214,7 +233,7 @@ impl Amazon {
         let index = self.find_order(&segment(call.request, 3))?;
         let earlier = if call.is_stale { self.previous.before(index, call.now) } else { None };
         let order = earlier.unwrap_or_else(|| self.orders.get(index)).ok_or_else(not_found)?;
-        Ok(reply::json(StatusCode::OK, &json!({"order": self.order_json(order, &included)})))
+        Ok(reply::json(StatusCode::OK, &json!({"order": self.order_json(order, &included, call.now)})))
     }
 
     fn find_order(&self, id: &str) -> Result<usize, Refusal> {
@@ -424,7 +443,7 @@ fn not_found() -> Refusal {
 }
 
 /// The decoded part of the path at `position`.
-fn segment(request: &Request<Bytes>, position: usize) -> String {
+pub(super) fn segment(request: &Request<Bytes>, position: usize) -> String {
     let raw = request.uri().path().split('/').filter(|part| !part.is_empty()).nth(position).unwrap_or("");
     percent_encoding::percent_decode_str(raw).decode_utf8_lossy().into_owned()
 }
