@@ -7,6 +7,7 @@
 pub mod after_sale;
 pub mod consent;
 pub mod error;
+pub mod message_queue;
 pub mod pace;
 pub mod registry;
 pub mod standard_webhooks;
@@ -113,6 +114,10 @@ pub trait Connector: Send + Sync + fmt::Debug {
     }
     /// Reads what the platform pushes.
     fn webhooks(&self) -> Option<&dyn webhooks::Webhooks> {
+        None
+    }
+    /// Reads what the platform writes to the merchant's queue, where the merchant has one.
+    fn message_queue(&self) -> Option<&dyn message_queue::MessageQueue> {
         None
     }
     /// Tests the connection.

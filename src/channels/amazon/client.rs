@@ -88,7 +88,21 @@ pub struct Client {
     clock: SharedClock,
     /// Held while a token is fetched: whoever comes meanwhile waits for that one token.
     token: tokio::sync::Mutex<Option<Token>>,
+    /// The same, of the application itself.
+    application_token: tokio::sync::Mutex<Option<Token>>,
 }
+
+/// In whose name a call is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grant {
+    /// The seller's, whose orders they are.
+    Seller,
+    /// The application's own, which Amazon wants for destinations of notifications.
+    Application,
+}
+
+/// What the application's own token is good for.
+const APPLICATION_SCOPE: &str = "sellingpartnerapi::notifications";
 
 #[derive(Debug, Clone)]
 struct Token {
@@ -110,6 +124,7 @@ impl Client {
             transport: setup.transport.clone(),
             clock: setup.clock.clone(),
             token: tokio::sync::Mutex::new(None),
+            application_token: tokio::sync::Mutex::new(None),
         })
     }
 
@@ -125,12 +140,20 @@ impl Client {
     /// # Errors
     /// See [`ChannelError`].
     pub async fn send(&self, outgoing: &Outgoing<'_>) -> Result<Bytes, ChannelError> {
-        let token = self.access_token(None, outgoing.limits.timeout).await?;
+        self.send_as(Grant::Seller, outgoing).await
+    }
+
+    /// [`Client::send`] in somebody's name.
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    pub async fn send_as(&self, grant: Grant, outgoing: &Outgoing<'_>) -> Result<Bytes, ChannelError> {
+        let token = self.access_token(grant, None, outgoing.limits.timeout).await?;
         let answer = self.exchange(outgoing, &token).await?;
         if !is_token_refused(&answer) {
             return self.judge(outgoing, answer);
         }
-        let renewed = self.access_token(Some(&token), outgoing.limits.timeout).await?;
+        let renewed = self.access_token(grant, Some(&token), outgoing.limits.timeout).await?;
         let answer = self.exchange(outgoing, &renewed).await?;
         self.judge(outgoing, answer)
     }
@@ -276,29 +299,41 @@ impl Client {
     /// A token that works for a minute at least. Where `refused` is the token at hand, a new one is fetched.
     async fn access_token(
         &self,
+        grant: Grant,
         refused: Option<&Secret>,
         timeout: Duration,
     ) -> Result<Secret, ChannelError> {
-        let mut held = self.token.lock().await;
+        let held = match grant {
+            Grant::Seller => &self.token,
+            Grant::Application => &self.application_token,
+        };
+        let mut held = held.lock().await;
         if let Some(token) = held.as_ref()
             && self.clock.now() < token.renew_at
             && refused != Some(&token.value)
         {
             return Ok(token.value.clone());
         }
-        let token = self.fetch_token(timeout).await?;
+        let token = self.fetch_token(grant, timeout).await?;
         let value = token.value.clone();
         *held = Some(token);
         Ok(value)
     }
 
-    async fn fetch_token(&self, timeout: Duration) -> Result<Token, ChannelError> {
-        let form = request::pairs(&[
-            ("grant_type", "refresh_token".to_owned()),
-            ("refresh_token", self.config.refresh_token.expose().to_owned()),
-            ("client_id", self.config.client_id.clone()),
-            ("client_secret", self.config.client_secret.expose().to_owned()),
-        ]);
+    async fn fetch_token(&self, grant: Grant, timeout: Duration) -> Result<Token, ChannelError> {
+        let mut form = match grant {
+            Grant::Seller => vec![
+                ("grant_type", "refresh_token".to_owned()),
+                ("refresh_token", self.config.refresh_token.expose().to_owned()),
+            ],
+            Grant::Application => vec![
+                ("grant_type", "client_credentials".to_owned()),
+                ("scope", APPLICATION_SCOPE.to_owned()),
+            ],
+        };
+        form.push(("client_id", self.config.client_id.clone()));
+        form.push(("client_secret", self.config.client_secret.expose().to_owned()));
+        let form = request::pairs(&form);
         let request = Parts {
             method: Method::POST,
             base: &self.config.token_base,

@@ -19,6 +19,7 @@ mod client;
 mod config;
 mod feeds;
 mod map;
+mod queue;
 mod wire;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 
 use super::after_sale::{Cancellation, Refunds};
 use super::error::{ChannelError, RejectKind, Unreadable};
+use super::message_queue::MessageQueue;
 use super::pace::{Bucket, Priority, QuotaLine};
 use super::registry::ChannelInfo;
 use super::request::segment;
@@ -45,6 +47,7 @@ use crate::domain::order::OrderFacts;
 use crate::domain::shipment::ShipmentDraft;
 use crate::secret::Secret;
 use client::{Client, Effect, Limits, Outgoing};
+use queue::Queue;
 
 /// The channel.
 pub const INFO: ChannelInfo = ChannelInfo {
@@ -139,10 +142,12 @@ const ZIP_MAGIC: &[u8] = b"PK";
 #[derive(Debug)]
 pub struct Amazon {
     client: Client,
+    /// Where Amazon writes its notifications, where the merchant has a queue.
+    queue: Option<Queue>,
 }
 
 fn connect(setup: ConnectorSetup) -> Result<Arc<dyn Connector>, ChannelError> {
-    Ok(Arc::new(Amazon { client: Client::new(&setup)? }))
+    Ok(Arc::new(Amazon { client: Client::new(&setup)?, queue: Queue::new(&setup)? }))
 }
 
 impl Connector for Amazon {
@@ -168,6 +173,10 @@ impl Connector for Amazon {
 
     fn customisations(&self) -> Option<&dyn Customisations> {
         Some(self)
+    }
+
+    fn message_queue(&self) -> Option<&dyn MessageQueue> {
+        self.queue.as_ref().map(|_| self as &dyn MessageQueue)
     }
 
     fn probe(&self) -> &dyn Probe {

@@ -555,3 +555,98 @@ pub struct CustomisedItem {
 pub struct CustomisedProduct {
     pub customization: Option<Customization>,
 }
+
+/// A list of destinations.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Destinations {
+    /// All of the application's.
+    pub payload: Vec<Destination>,
+}
+
+/// An answer with one destination.
+#[derive(Debug, Deserialize)]
+pub struct OneDestination {
+    /// It.
+    pub payload: Destination,
+}
+
+/// Where notifications go.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Destination {
+    /// Amazon's id of it.
+    pub destination_id: String,
+    /// What it is.
+    #[serde(default)]
+    pub resource: DestinationResource,
+}
+
+/// What a destination is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct DestinationResource {
+    /// A queue.
+    pub sqs: Option<SqsResource>,
+}
+
+/// A queue.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct SqsResource {
+    /// Its name in AWS.
+    pub arn: String,
+}
+
+/// An answer with one subscription.
+#[derive(Debug, Deserialize)]
+pub struct OneSubscription {
+    /// It.
+    pub payload: Subscription,
+}
+
+/// What is sent where.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Subscription {
+    /// The destination.
+    pub destination_id: String,
+}
+
+/// A notification. Its own names begin with capitals.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Notification {
+    /// What it is, such as `ORDER_CHANGE`.
+    pub notification_type: String,
+    /// What it says.
+    pub payload: NotificationPayload,
+    /// About itself.
+    pub notification_metadata: NotificationMetadata,
+}
+
+/// What a notification says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct NotificationPayload {
+    /// An order changed.
+    pub order_change_notification: OrderChangeNotification,
+}
+
+/// An order changed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct OrderChangeNotification {
+    /// Whose order.
+    pub seller_id: String,
+    /// Which.
+    pub amazon_order_id: Option<String>,
+}
+
+/// About a notification itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct NotificationMetadata {
+    /// Its id: the same for a repeated one.
+    pub notification_id: String,
+}

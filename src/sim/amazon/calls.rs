@@ -52,6 +52,14 @@ pub fn operation_of(request: &Request<Bytes>) -> &'static str {
         (&Method::GET, ["feeds", "2021-06-30", "documents", _]) => "getFeedDocument",
         (&Method::POST, ["feeds", "2021-06-30", "feeds"]) => "createFeed",
         (&Method::GET, ["feeds", "2021-06-30", "feeds", _]) => "getFeed",
+        (&Method::GET, ["notifications", "v1", "destinations"]) => "getDestinations",
+        (&Method::POST, ["notifications", "v1", "destinations"]) => "createDestination",
+        (&Method::GET, ["notifications", "v1", "subscriptions", _]) => "getSubscription",
+        (&Method::POST, ["notifications", "v1", "subscriptions", _]) => "createSubscription",
+        (&Method::POST, []) => {
+            let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
+            target.and_then(super::queue::operation_of).unwrap_or("unknown")
+        }
         (method, path) => super::storage::operation_of(method, path).unwrap_or("unknown"),
     }
 }
@@ -67,6 +75,7 @@ fn plan_of(operation: &str) -> (&'static str, i64, i64) {
         "createFeed" => ("0.0083", 83, 15),
         "getFeed" => ("2.0", 20_000, 15),
         "getFeedDocument" => ("0.0222", 222, 10),
+        "getDestinations" | "createDestination" | "getSubscription" | "createSubscription" => ("1.0", 10_000, 5),
         _ => ("0.016", 160, 15),
     }
 }
@@ -81,6 +90,10 @@ impl Refusal {
 
     pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, "InvalidInput", message.into(), String::new())
+    }
+
+    pub(super) fn conflict(message: &str) -> Self {
+        Self(StatusCode::CONFLICT, "Conflict", message.to_owned(), String::new())
     }
 
     fn response(&self) -> Response<Bytes> {
@@ -100,6 +113,9 @@ impl Amazon {
         if matches!(operation, "uploadFeedDocument" | "downloadFeedDocument" | "downloadCustomization") {
             return self.serve_storage(operation, call);
         }
+        if matches!(operation, "ReceiveMessage" | "DeleteMessageBatch") {
+            return self.serve_queue(operation, call);
+        }
         let answer = self.admit(operation, call).and_then(|()| match operation {
             "searchOrders" => self.search_orders(call),
             "getOrder" => self.get_order(call),
@@ -110,6 +126,9 @@ impl Amazon {
             "createFeed" => self.create_feed(call),
             "getFeed" => self.get_feed(call),
             "getFeedDocument" => self.get_feed_document(call),
+            "getDestinations" | "createDestination" | "getSubscription" | "createSubscription" => {
+                self.notifications(operation, call)
+            }
             _ => Err(Refusal(
                 StatusCode::NOT_FOUND,
                 "NotFound",
@@ -148,7 +167,12 @@ impl Amazon {
         }
         let token = call.request.headers().get("x-amz-access-token").and_then(|value| value.to_str().ok());
         let Some(token) = token else { return Err(unauthorized("The access token is missing.")) };
-        match self.meta.tokens.get(token) {
+        // Destinations belong to the application, everything else to the seller.
+        let tokens = match operation {
+            "getDestinations" | "createDestination" => &self.meta.application_tokens,
+            _ => &self.meta.tokens,
+        };
+        match tokens.get(token) {
             None => {
                 return Err(unauthorized("The access token you provided is revoked, malformed or invalid."));
             }
@@ -178,6 +202,14 @@ impl Amazon {
         };
         if field("client_id") != CLIENT_ID || field("client_secret") != CLIENT_SECRET {
             return refused("invalid_client", "Client authentication failed");
+        }
+        if field("grant_type") == "client_credentials" {
+            if field("scope") != "sellingpartnerapi::notifications" {
+                return refused("invalid_scope", "The requested scope is invalid, unknown or malformed");
+            }
+            let token = self.issue_application_token(call.now);
+            let body = json!({"access_token": token, "token_type": "bearer", "expires_in": TOKEN_SECONDS});
+            return reply::json(StatusCode::OK, &body);
         }
         if field("grant_type") != "refresh_token" {
             return refused("unsupported_grant_type", "The authorization grant type is not supported");

@@ -6,9 +6,12 @@
 mod calls;
 mod feeds;
 mod generate;
+mod queue;
 mod storage;
 mod truth;
 mod wire;
+
+pub use queue::{ACCESS_KEY_ID, QUEUE_URL};
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
@@ -271,6 +274,11 @@ pub struct Meta {
     authorisation: u64,
     /// Access tokens and the microsecond when each dies.
     tokens: BTreeMap<String, i64>,
+    /// The same of the application itself.
+    #[serde(default)]
+    application_tokens: BTreeMap<String, i64>,
+    #[serde(default)]
+    notifications: queue::Notifications,
 }
 
 /// A record of the journal.
@@ -476,16 +484,19 @@ impl Amazon {
         self.index(&after);
         self.previous.remember(index, now, Some(before));
         self.changes.orders.insert(index);
+        self.announce(index, now);
     }
 
     /// Adds a new order.
     fn add(&mut self, order: Order) {
         let index = order.index;
         self.previous.remember(index, order.updated, None);
+        let placed = order.placed;
         self.order_index.insert(order.id.clone(), index);
         self.index(&order);
         self.orders.push(order);
         self.changes.orders.insert(index);
+        self.announce(index, placed);
     }
 
     fn index(&mut self, order: &Order) {
@@ -591,6 +602,16 @@ impl Amazon {
         self.meta.authorisation += 1;
         self.meta.tokens.clear();
         self.changes.meta = true;
+    }
+
+    /// A token for the application itself, which opens no order.
+    fn issue_application_token(&mut self, now: Timestamp) -> String {
+        let token = self.issue_access_token(now);
+        if let Some(dies) = self.meta.tokens.remove(&token) {
+            self.meta.application_tokens.retain(|_, dies| *dies > now.as_microsecond());
+            self.meta.application_tokens.insert(token.clone(), dies);
+        }
+        token
     }
 
     fn issue_access_token(&mut self, now: Timestamp) -> String {
