@@ -21,7 +21,7 @@ use crate::domain::id::OrderNo;
 use crate::http::{Answer, Call, TransportError};
 use crate::secret::Secret;
 use crate::sim::{Delivery, SimOptions, World};
-use crate::store::StoreOptions;
+use crate::store::{StoreOptions, events};
 use crate::vault::KeySource;
 
 /// The simulated platforms as the network: `http://amazon.test/…` is answered by the world's `amazon`.

@@ -177,10 +177,7 @@ impl Client {
             operation: outgoing.operation,
             connection: Some(self.connection.0),
         };
-        self.transport
-            .send(call)
-            .await
-            .map_err(|error| lost(outgoing.operation, outgoing.effect, &error))
+        self.transport.send(call).await.map_err(|error| lost(outgoing.operation, outgoing.effect, &error))
     }
 
     /// Puts a file where Amazon said. The address carries its own permission, so that no token goes with it, and the
@@ -326,10 +323,9 @@ impl Client {
                 ("grant_type", "refresh_token".to_owned()),
                 ("refresh_token", self.config.refresh_token.expose().to_owned()),
             ],
-            Grant::Application => vec![
-                ("grant_type", "client_credentials".to_owned()),
-                ("scope", APPLICATION_SCOPE.to_owned()),
-            ],
+            Grant::Application => {
+                vec![("grant_type", "client_credentials".to_owned()), ("scope", APPLICATION_SCOPE.to_owned())]
+            }
         };
         form.push(("client_id", self.config.client_id.clone()));
         form.push(("client_secret", self.config.client_secret.expose().to_owned()));

@@ -133,7 +133,8 @@ impl Queue {
         body: &Value,
     ) -> Result<T, ChannelError> {
         let request = self.signed(operation, body.to_string().into_bytes())?;
-        let call = Call { timeout: TIMEOUT, connection: Some(self.connection.0), ..Call::new(operation, request) };
+        let call =
+            Call { timeout: TIMEOUT, connection: Some(self.connection.0), ..Call::new(operation, request) };
         let answer = self.transport.send(call).await.map_err(|error| lost(operation, &error))?;
         if !answer.status.is_success() {
             return Err(refusal(operation, &answer));
@@ -158,7 +159,8 @@ impl Queue {
             .map_err(|error| unusable(&error))?;
         let at = SystemTime::from(self.clock.now());
         let key = (self.config.access_key_id.as_str(), self.config.secret_access_key.expose());
-        let signature = sign_at(&request, key, (&self.config.region, "sqs"), at).map_err(|error| unusable(&error))?;
+        let signature =
+            sign_at(&request, key, (&self.config.region, "sqs"), at).map_err(|error| unusable(&error))?;
         for (name, value) in signature {
             let name = http::HeaderName::try_from(name).map_err(|error| unusable(&error))?;
             request.headers_mut().insert(name, request::secret_header("signature", &value)?);
@@ -263,7 +265,8 @@ impl Amazon {
         let list = notifications("getDestinations", Method::GET, "/destinations", None);
         let body = self.client.send_as(Grant::Application, &list).await?;
         let known: wire::Destinations = super::parse("getDestinations", &body)?;
-        let own = known.payload.iter().find(|known| known.resource.sqs.as_ref().is_some_and(|sqs| sqs.arn == arn));
+        let own =
+            known.payload.iter().find(|known| known.resource.sqs.as_ref().is_some_and(|sqs| sqs.arn == arn));
         if let Some(own) = own {
             return Ok(own.destination_id.clone());
         }
@@ -332,8 +335,8 @@ impl MessageQueue for Amazon {
 
     fn read(&self, body: &[u8]) -> Result<Verified, PushError> {
         let refused = |what: &str| PushError::Refused(what.to_owned());
-        let said: wire::Notification =
-            serde_json::from_slice(body).map_err(|_| refused("the message is no notification of Amazon's"))?;
+        let said: wire::Notification = serde_json::from_slice(body)
+            .map_err(|_| refused("the message is no notification of Amazon's"))?;
         let id = said.notification_metadata.notification_id;
         if id.is_empty() {
             return Err(refused("the notification has no id"));

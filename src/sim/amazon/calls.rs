@@ -75,7 +75,9 @@ fn plan_of(operation: &str) -> (&'static str, i64, i64) {
         "createFeed" => ("0.0083", 83, 15),
         "getFeed" => ("2.0", 20_000, 15),
         "getFeedDocument" => ("0.0222", 222, 10),
-        "getDestinations" | "createDestination" | "getSubscription" | "createSubscription" => ("1.0", 10_000, 5),
+        "getDestinations" | "createDestination" | "getSubscription" | "createSubscription" => {
+            ("1.0", 10_000, 5)
+        }
         _ => ("0.016", 160, 15),
     }
 }
@@ -251,7 +253,8 @@ impl Amazon {
         let page: Vec<_> = found.by_ref().take(size).collect();
         let next = found.next().map(|(place, _)| place);
         let bound = if filter.is_by_update { "lastUpdatedBefore" } else { "createdBefore" };
-        let orders: Vec<_> = page.iter().map(|(_, order)| self.order_json(order, &included, call.now)).collect();
+        let orders: Vec<_> =
+            page.iter().map(|(_, order)| self.order_json(order, &included, call.now)).collect();
         let mut body = json!({"orders": orders, bound: instant(upper)});
         if let (Some(place), Some(body)) = (next, body.as_object_mut()) {
             let token = Place { place, upper, issued: call.now, filter }.write();

@@ -169,7 +169,11 @@ impl Amazon {
         let is_known = body["QueueUrl"] == QUEUE_URL
             && self.meta.notifications.destination.as_ref().is_none_or(|(_, arn)| arn == QUEUE_ARN);
         if !is_known {
-            return refusal(StatusCode::BAD_REQUEST, "QueueDoesNotExist", "The specified queue does not exist.");
+            return refusal(
+                StatusCode::BAD_REQUEST,
+                "QueueDoesNotExist",
+                "The specified queue does not exist.",
+            );
         }
         self.changes.meta = true;
         let answer = match operation {
@@ -182,7 +186,8 @@ impl Amazon {
     fn receive(&mut self, body: &Value, now: Timestamp) -> Value {
         let most = body["MaxNumberOfMessages"].as_u64().and_then(|count| usize::try_from(count).ok());
         let now = now.as_microsecond();
-        let waiting = self.meta.notifications.waiting.iter_mut().filter(|message| message.hidden_until <= now);
+        let waiting =
+            self.meta.notifications.waiting.iter_mut().filter(|message| message.hidden_until <= now);
         let messages: Vec<Value> = waiting
             .take(most.unwrap_or(1).min(MESSAGES_MAX))
             .map(|message| {
