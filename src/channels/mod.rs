@@ -7,6 +7,7 @@
 pub mod after_sale;
 pub mod consent;
 pub mod error;
+pub mod message_queue;
 pub mod pace;
 pub mod registry;
 pub mod standard_webhooks;
@@ -107,8 +108,16 @@ pub trait Connector: Send + Sync + fmt::Debug {
     fn refunds(&self) -> Option<&dyn after_sale::Refunds> {
         None
     }
+    /// Fetches what buyers designed.
+    fn customisations(&self) -> Option<&dyn Customisations> {
+        None
+    }
     /// Reads what the platform pushes.
     fn webhooks(&self) -> Option<&dyn webhooks::Webhooks> {
+        None
+    }
+    /// Reads what the platform writes to the merchant's queue, where the merchant has one.
+    fn message_queue(&self) -> Option<&dyn message_queue::MessageQueue> {
         None
     }
     /// Tests the connection.
@@ -436,6 +445,30 @@ pub struct FulfilmentOrder {
     pub external_id: String,
     /// The platform's site within the connection (Amazon's marketplace id).
     pub site: Option<String>,
+}
+
+/// What a buyer designed, as the platform packs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// As sent.
+    pub bytes: bytes::Bytes,
+    /// Its media type: what was found in it, not what the platform calls it.
+    pub media_type: &'static str,
+    /// What its name ends in.
+    pub extension: &'static str,
+}
+
+/// Fetches what buyers designed, which a platform hands out behind links that die soon.
+#[async_trait]
+pub trait Customisations: Send + Sync {
+    /// The link to a line's archive, from an order's payload with its person data. Pure. The link is a secret.
+    fn link(&self, payload: &str, external_line_id: &str) -> Option<Secret>;
+
+    /// What lies behind a link; `None` where the link is dead. A new one comes with the order, read again.
+    ///
+    /// # Errors
+    /// See [`ChannelError`]; `Reject` where it is too long to be kept.
+    async fn archive(&self, link: &Secret) -> Result<Option<Archive>, ChannelError>;
 }
 
 /// A page of listings.

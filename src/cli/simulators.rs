@@ -13,6 +13,9 @@ use super::CliError;
 use crate::secret::Secret;
 use crate::sim::{FaultRate, MARKETPLACES, Quotas, SimOptions};
 
+/// Of Amazon's positions, so many in a hundred are designed by the buyer: rare, and yet seen in a demo.
+const CUSTOMISED_PERCENT: u32 = 2;
+
 /// How the simulated platforms behave.
 #[derive(Debug, Clone, Args)]
 pub struct SimArgs {
@@ -67,6 +70,7 @@ impl SimArgs {
             },
             latency: Duration::from_millis(self.latency),
             marketplaces: &MARKETPLACES,
+            customised_percent: CUSTOMISED_PERCENT,
             folder,
             ..SimOptions::default()
         }

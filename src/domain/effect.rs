@@ -23,6 +23,8 @@ words! {
         ReadShopShipments = "read_shop_shipments",
         /// Fetch the order from the marketplace again. The revision is the moment it was asked for.
         RefreshOrder = "refresh_order",
+        /// Fetch what the buyer designed before its link dies. The revision is the marketplace's id of the line.
+        KeepCustomisation = "keep_customisation",
     }
 }
 

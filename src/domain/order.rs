@@ -224,6 +224,10 @@ pub struct OrderFacts {
     pub origin: Origin,
     /// The platform's own word or number for the status, for the timeline.
     pub platform_status: String,
+    /// The ids of lines whose design the platform hands out as an archive. Only in what has just arrived: what was
+    /// fetched lies among the order's files.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub customised_lines: Vec<String>,
 }
 
 impl OrderFacts {

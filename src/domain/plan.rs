@@ -43,6 +43,8 @@ words! {
         ShipmentGone = "shipment_gone",
         /// The other side was told of a parcel.
         ShipmentSent = "shipment_sent",
+        /// What a buyer designed lies beside the order.
+        CustomisationKept = "customisation_kept",
         /// Something waits for a person.
         Held = "held",
         /// A person did something.
@@ -152,6 +154,9 @@ fn plan_new(connection: &Connection, facts: &OrderFacts, now: Timestamp) -> Impo
     if export_state != ExportState::None {
         effects.extend(shipped_effect(connection, facts, now));
     }
+    if !is_history {
+        effects.extend(customisation_effects(connection, facts, now));
+    }
     if is_cancelled_early(export_reason.as_ref()) && !is_history {
         effects.extend(cancel_effect(connection, facts.status, now));
     }
@@ -207,6 +212,9 @@ fn plan_update(connection: &Connection, held: &HeldOrder, facts: &OrderFacts, no
     if held.status != facts.status && held.export_state != ExportState::None {
         plan.effects.extend(shipped_effect(connection, facts, now));
     }
+    if !held.is_history || held.is_picked {
+        plan.effects.extend(customisation_effects(connection, facts, now));
+    }
     match held.export_state {
         ExportState::None | ExportState::Waiting => redecide_export(connection, held, facts, now, &mut plan),
         // One that is being created may be in the shop already: its cancellation waits for the answer.
@@ -248,6 +256,24 @@ fn redecide_export(
         plan.events.extend(export_event(state, reason.as_ref()));
     }
     plan.export_reason = reason;
+}
+
+/// What buyers designed is fetched as soon as there is work: its links die. What is kept already is not fetched again;
+/// whoever opens the effects knows that.
+fn customisation_effects(
+    connection: &Connection,
+    facts: &OrderFacts,
+    now: Timestamp,
+) -> impl Iterator<Item = NewEffect> {
+    let is_work = facts.is_paid && facts.status != OrderStatus::Cancelled;
+    facts.customised_lines.iter().filter(move |_| is_work).map(move |line| NewEffect {
+        kind: EffectKind::KeepCustomisation,
+        revision: line.clone(),
+        connection: connection.id,
+        lane: Lane::Orders,
+        due_at: now,
+        held: None,
+    })
 }
 
 /// An order that the marketplace calls shipped without naming a parcel: the shop is told of the status alone.

@@ -47,6 +47,8 @@ words! {
         LinesUnknown = "lines_unknown",
         /// The marketplace refused the shipment.
         MarketplaceRejected = "marketplace_rejected",
+        /// What the buyer designed could not be fetched.
+        CustomisationMissing = "customisation_missing",
         /// A call failed for a while and is tried again by itself.
         Retrying = "retrying",
     }
@@ -126,6 +128,9 @@ impl Reason {
                 format!("A parcel's lines do not match the order's lines{said}.")
             }
             ReasonCode::MarketplaceRejected => format!("The marketplace refused the shipment{said}."),
+            ReasonCode::CustomisationMissing => {
+                format!("What the buyer designed could not be fetched from the marketplace{said}.")
+            }
             ReasonCode::Retrying => format!("The last call failed{said}."),
         }
     }
@@ -185,6 +190,9 @@ impl Reason {
             ReasonCode::MarketplaceRejected => {
                 "Mend what the marketplace names, or confirm the shipment there by hand, then press Retry."
             }
+            ReasonCode::CustomisationMissing => {
+                "Press Retry to ask for a new link, or download it from the order's page on the marketplace."
+            }
             ReasonCode::Retrying => "It is tried again by itself. Press Retry to do it now.",
         }
     }
@@ -206,6 +214,7 @@ impl Reason {
                 | ReasonCode::CarrierMissing
                 | ReasonCode::LinesUnknown
                 | ReasonCode::MarketplaceRejected
+                | ReasonCode::CustomisationMissing
         )
     }
 }

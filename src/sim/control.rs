@@ -103,6 +103,14 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
             state.etsy.revoke();
             Ok(json!({"revoked": true}))
         }
+        (AMAZON, "feed") => {
+            // How the next feed ends: `{outcome}`, Amazon's word.
+            let word = text(&body, "outcome")?;
+            if !state.amazon.plan_feed(&word) {
+                return Err(ControlError::Field("outcome"));
+            }
+            Ok(json!({"outcome": word}))
+        }
         (AMAZON, "revoke") => {
             state.amazon.revoke();
             Ok(json!({"revoked": true}))
@@ -131,6 +139,7 @@ fn read(state: &State, platform: &str, name: &str) -> Result<Value, ControlError
     match (platform, name) {
         (AMAZON, "orders") => Ok(state.amazon.truth_orders()),
         (AMAZON, "listings") => Ok(state.amazon.truth_listings()),
+        (AMAZON, "feeds") => Ok(state.amazon.truth_feeds()),
         (ETSY, "orders") => Ok(state.etsy.truth_orders()),
         (ETSY, "listings") => Ok(state.etsy.truth_listings()),
         (ETSY, "mails") => Ok(state.etsy.truth_mails()),

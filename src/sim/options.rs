@@ -77,6 +77,8 @@ pub struct SimOptions {
     pub marketplaces: &'static [&'static str],
     /// Amazon orders in another currency than the shop's, in percent.
     pub foreign_currency_percent: u32,
+    /// Amazon's positions that the buyer designed, in percent.
+    pub customised_percent: u32,
     /// The folder that keeps the state; none keeps it in memory only.
     pub folder: Option<PathBuf>,
 }
@@ -95,6 +97,7 @@ impl Default for SimOptions {
             stock_rule: StockRule::Placement,
             marketplaces: &[super::AMAZON],
             foreign_currency_percent: 0,
+            customised_percent: 0,
             folder: None,
         }
     }

@@ -302,7 +302,12 @@ impl State {
         let rate = i64::from(options.rate_per_minute);
         Self {
             now: whole_millisecond(now),
-            amazon: Amazon::new(options.seed, options.foreign_currency_percent, has_quotas),
+            amazon: Amazon::new(
+                options.seed,
+                options.foreign_currency_percent,
+                options.customised_percent,
+                has_quotas,
+            ),
             ebay: Ebay::new(options.seed),
             etsy: Etsy::new(options.seed, has_quotas),
             shop: Shop::new(options.seed, options.stock_rule, has_quotas),

@@ -11,7 +11,7 @@ mod delivery;
 mod manifest;
 mod schedule;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -175,19 +175,20 @@ pub(super) fn quoted(schema: &str, table: &str) -> String {
     format!("\"{}\".\"{}\"", schema.replace('"', "\"\""), table.replace('"', "\"\""))
 }
 
-/// Opens a copy in a second instance, without changing it, and compares its rows with what they should be.
+/// Opens a copy in a second instance, without changing it, and compares its rows with what they should be. Says which
+/// files it has rows of.
 pub(super) fn check_copy(
     file: &Path,
     temp_dir: &Path,
     expected: &BTreeMap<String, i64>,
-) -> Result<(), StoreError> {
+) -> Result<BTreeSet<String>, StoreError> {
     let limits = EngineLimits { memory_limit: LOOK_MEMORY, threads: 1, temp_dir };
     let connection = migrate::open_apart(file, &limits, AccessMode::ReadOnly)
         .map_err(|error| StoreError::Invalid(format!("{} does not open: {error}", file.display())))?;
     let found = row_counts(&connection)?;
     let tables = expected.keys().chain(found.keys());
     let differing = tables.into_iter().find(|table| expected.get(*table) != found.get(*table));
-    let Some(table) = differing else { return Ok(()) };
+    let Some(table) = differing else { return files::known(&connection) };
     let rows = |counts: &BTreeMap<String, i64>| {
         counts.get(table).map_or_else(|| "no such table".to_owned(), |count| format!("{count} rows"))
     };
@@ -402,13 +403,17 @@ impl Job<'_> {
         // From here on the log may be folded in again.
         drop(hold);
         let copy_duration = started.elapsed();
+        let known = check_copy(&self.part.join(FILE_NAME), &shared.dir.join(TEMP_NAME), &tables)?;
         let mut copied = vec![(PathBuf::from(FILE_NAME), database)];
         copied.extend(self.copy_if_there(Path::new(VAULT_FILE_NAME))?);
         for path in files::all(&shared.dir).map_err(|error| cannot("look into", &shared.dir, &error))? {
-            copied.extend(self.copy_if_there(&path)?);
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            // What has come since the database was copied has no row in it.
+            if known.contains(&*name) || !files::is_of_content(&name) {
+                copied.extend(self.copy_if_there(&path)?);
+            }
         }
         self.read_again(&copied)?;
-        check_copy(&self.part.join(FILE_NAME), &shared.dir.join(TEMP_NAME), &tables)?;
         let manifest = self.manifest(copied, tables);
         self.write_manifest(&manifest)?;
         Ok((manifest, copy_duration))

@@ -14,6 +14,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_first", include_str!("migrations/0001_first.sql")),
     ("0002_session_agent", include_str!("migrations/0002_session_agent.sql")),
     ("0003_reconciliation", include_str!("migrations/0003_reconciliation.sql")),
+    ("0004_customisation", include_str!("migrations/0004_customisation.sql")),
 ];
 
 const HAS_VERSION_SQL: &str =

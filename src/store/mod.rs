@@ -150,6 +150,7 @@ impl Store {
         };
         let now = options.clock.now();
         let connection = migrate::open_file(&file, &limits, now)?;
+        files::remove_rest(dir, &connection)?;
         let zone_name = options.zone.iana_name().unwrap_or("UTC").to_owned();
         let installation = identify(&connection, &options.entropy, &zone_name, now)?;
         let shared = Arc::new(Shared {

@@ -230,7 +230,7 @@ fn stage(from: &Path, dir: &Path) -> Result<Manifest, StoreError> {
             from.display()
         )));
     }
-    check_copy(&data.join(FILE_NAME), &dir.join(swap::STAGE_NAME), &manifest.tables)?;
+    check_copy(&data.join(FILE_NAME), &dir.join(swap::STAGE_NAME), &manifest.tables).map(drop)?;
     Ok(manifest)
 }
 

@@ -158,6 +158,7 @@ pub(super) fn facts(id: &str, updated: i64) -> OrderFacts {
         deliver_by: None,
         origin: Origin::default(),
         platform_status: "UNSHIPPED".to_owned(),
+        customised_lines: Vec::new(),
     }
 }
 

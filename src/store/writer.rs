@@ -115,7 +115,7 @@ impl Shared {
         self.fatal.borrow().clone().map(StoreError::Fatal)
     }
 
-    fn check_space(&self) -> Result<(), StoreError> {
+    pub(super) fn check_space(&self) -> Result<(), StoreError> {
         let stat = rustix::fs::statvfs(&self.dir)
             .map_err(|error| StoreError::io("The free space could not be read", &error.into()))?;
         let available_bytes = stat.f_bavail.saturating_mul(stat.f_frsize);

@@ -21,7 +21,7 @@ use crate::domain::id::OrderNo;
 use crate::http::{Answer, Call, TransportError};
 use crate::secret::Secret;
 use crate::sim::{Delivery, SimOptions, World};
-use crate::store::StoreOptions;
+use crate::store::{StoreOptions, events};
 use crate::vault::KeySource;
 
 /// The simulated platforms as the network: `http://amazon.test/…` is answered by the world's `amazon`.
@@ -1459,5 +1459,62 @@ async fn ebay_and_etsy_are_told_of_a_parcel_once_whatever_becomes_of_the_answer(
                 assert_eq!(other.rig.truth("etsy", "mails").len(), 1, "{kind:?}");
             }
         }
+    }
+}
+
+/// Everything that the queue tells of is read at once, without a poll, and deleted only once it is kept.
+#[tokio::test]
+async fn what_amazon_writes_to_the_merchants_queue_is_read_at_once() {
+    let mut rig = Rig::new(quiet(), |settings| settings.poll_interval_s = Some(3_600)).await;
+    rig.enter_queue(crate::sim::AMAZON_ACCESS_KEY_ID).await;
+    rig.pass(60).await;
+    let id = rig.sell(2);
+    // The first answer of the queue is lost, and so is the first deletion: the message comes again, and changes nothing.
+    rig.fault("amazon", "ReceiveMessage", "timeout_after", 1);
+    rig.fault("amazon", "DeleteMessageBatch", "500", 1);
+    rig.pass(120).await;
+    rig.assert_exactly_once().await;
+    assert_eq!(rig.export(&id).await, (ExportState::Created, None));
+    assert_eq!(rig.engine.push_status(rig.amazon).refused, 0);
+    let searches = rig.calls("amazon")["searchOrders"].clone();
+    rig.control("amazon", "cancel", &json!({"id": id}));
+    rig.restart().await;
+    rig.pass(60).await;
+    assert_eq!(rig.shop_orders_of(&id)[0]["status_id"], 5, "the cancellation came by the queue, too");
+    rig.pass(600).await;
+    let reads = rig.calls("amazon")["getOrder"]["200"].as_u64().unwrap();
+    assert!(reads < 12, "{reads} reads of one order: messages are deleted. {searches}");
+}
+
+/// A queue that refuses us is said once, and is no trouble of the account: polls go on.
+#[tokio::test]
+async fn a_queue_that_refuses_the_key_leaves_the_polls_alone() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.enter_queue("AKIASOMEBODY").await;
+    let id = rig.sell(1);
+    rig.pass(300).await;
+    assert_eq!(rig.export(&id).await, (ExportState::Created, None));
+    let connection = rig.engine.connection(rig.amazon).unwrap();
+    assert_eq!(connection.state, ConnectionState::Active);
+    let amazon = rig.amazon;
+    let events = rig.engine.store().read(move |read| events::of_connection(read, amazon, 50)).await;
+    let told: Vec<_> =
+        events.unwrap().into_iter().filter(|event| event.text.contains("InvalidClientTokenId")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+}
+
+impl Rig {
+    /// The merchant enters a queue of his, and who may read it.
+    async fn enter_queue(&mut self, access_key_id: &str) {
+        let mut request = connection_requests(&self.world).remove("amazon").unwrap();
+        for (name, text) in [
+            ("queue_url", crate::sim::AMAZON_QUEUE_URL),
+            ("aws_access_key_id", access_key_id),
+            ("aws_secret_access_key", "simulated/secret/access/key"),
+        ] {
+            request.credentials.insert(name.to_owned(), Secret::new(text));
+        }
+        let change = ConnectionUpdate { credentials: request.credentials, ..ConnectionUpdate::default() };
+        self.engine.change_connection(self.amazon, change, "test").await.unwrap();
     }
 }

@@ -59,6 +59,7 @@ fn page_addresses() -> Vec<Address> {
         guarded(Method::GET, "/orders/{no}", pages::order::show),
         guarded(Method::GET, "/orders/{no}/shop", pages::order::shop),
         guarded(Method::GET, "/orders/{no}/payloads/{payload}", pages::payload::show),
+        guarded(Method::GET, "/orders/{no}/files/{sha256}", pages::file::download),
         guarded(Method::POST, "/orders/{no}/export", pages::order::export),
         guarded(Method::POST, "/orders/{no}/retry", pages::order::retry),
         guarded(Method::GET, "/connections", pages::connections::list),
@@ -160,6 +161,12 @@ pub fn order_in_shop(no: OrderNo) -> String {
 #[must_use]
 pub fn payload(no: OrderNo, payload: PayloadId) -> String {
     format!("/orders/{no}/payloads/{payload}")
+}
+
+/// One file of an order.
+#[must_use]
+pub fn file(no: OrderNo, sha256: &str) -> String {
+    format!("/orders/{no}/files/{sha256}")
 }
 
 /// One connection's page.

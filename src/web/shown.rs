@@ -34,6 +34,16 @@ pub fn money(minor: i64, currency: &str) -> String {
     }
 }
 
+/// A size as people say it: `12 kB`, `3.4 MB`.
+#[must_use]
+pub fn bytes(count: i64) -> String {
+    match count {
+        ..1_000 => format!("{count} bytes"),
+        ..1_000_000 => format!("{} kB", count / 1_000),
+        _ => format!("{}.{} MB", count / 1_000_000, count / 100_000 % 10),
+    }
+}
+
 /// A moment in the merchant's zone: what people read, and what machines do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {
@@ -183,6 +193,7 @@ pub fn reason(code: ReasonCode) -> &'static str {
         ReasonCode::CarrierMissing => "Carrier missing",
         ReasonCode::LinesUnknown => "Lines unknown",
         ReasonCode::MarketplaceRejected => "Refused by the marketplace",
+        ReasonCode::CustomisationMissing => "Design missing",
         ReasonCode::Retrying => "Retrying",
     }
 }
@@ -216,6 +227,7 @@ pub fn effect(kind: EffectKind) -> &'static str {
         EffectKind::ConfirmShipment => "Tell the marketplace of a parcel",
         EffectKind::ReadShopShipments => "Read the shop's shipments",
         EffectKind::RefreshOrder => "Fetch the order from the marketplace again",
+        EffectKind::KeepCustomisation => "Fetch what the buyer designed",
     }
 }
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HeaderName;
+use http::header::{CONTENT_TYPE, HeaderName};
 use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 
@@ -88,7 +88,21 @@ pub struct Client {
     clock: SharedClock,
     /// Held while a token is fetched: whoever comes meanwhile waits for that one token.
     token: tokio::sync::Mutex<Option<Token>>,
+    /// The same, of the application itself.
+    application_token: tokio::sync::Mutex<Option<Token>>,
 }
+
+/// In whose name a call is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grant {
+    /// The seller's, whose orders they are.
+    Seller,
+    /// The application's own, which Amazon wants for destinations of notifications.
+    Application,
+}
+
+/// What the application's own token is good for.
+const APPLICATION_SCOPE: &str = "sellingpartnerapi::notifications";
 
 #[derive(Debug, Clone)]
 struct Token {
@@ -110,6 +124,7 @@ impl Client {
             transport: setup.transport.clone(),
             clock: setup.clock.clone(),
             token: tokio::sync::Mutex::new(None),
+            application_token: tokio::sync::Mutex::new(None),
         })
     }
 
@@ -125,12 +140,20 @@ impl Client {
     /// # Errors
     /// See [`ChannelError`].
     pub async fn send(&self, outgoing: &Outgoing<'_>) -> Result<Bytes, ChannelError> {
-        let token = self.access_token(None, outgoing.limits.timeout).await?;
+        self.send_as(Grant::Seller, outgoing).await
+    }
+
+    /// [`Client::send`] in somebody's name.
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    pub async fn send_as(&self, grant: Grant, outgoing: &Outgoing<'_>) -> Result<Bytes, ChannelError> {
+        let token = self.access_token(grant, None, outgoing.limits.timeout).await?;
         let answer = self.exchange(outgoing, &token).await?;
         if !is_token_refused(&answer) {
             return self.judge(outgoing, answer);
         }
-        let renewed = self.access_token(Some(&token), outgoing.limits.timeout).await?;
+        let renewed = self.access_token(grant, Some(&token), outgoing.limits.timeout).await?;
         let answer = self.exchange(outgoing, &renewed).await?;
         self.judge(outgoing, answer)
     }
@@ -154,7 +177,97 @@ impl Client {
             operation: outgoing.operation,
             connection: Some(self.connection.0),
         };
-        self.transport.send(call).await.map_err(|error| lost(outgoing, &error))
+        self.transport.send(call).await.map_err(|error| lost(outgoing.operation, outgoing.effect, &error))
+    }
+
+    /// Puts a file where Amazon said. The address carries its own permission, so that no token goes with it, and the
+    /// file does nothing until a feed names it: a lost upload is done again.
+    ///
+    /// # Errors
+    /// See [`ChannelError`]; never in doubt.
+    pub async fn upload(
+        &self,
+        operation: &'static str,
+        url: &str,
+        (content_type, file): (&'static str, Vec<u8>),
+    ) -> Result<(), ChannelError> {
+        let request = http::Request::builder()
+            .method(Method::PUT)
+            .uri(self.address(operation, url)?)
+            .header(CONTENT_TYPE, content_type)
+            .body(Bytes::from(file));
+        let answer = self.exchange_presigned(operation, request, BODY_BYTES_MAX_DEFAULT).await?;
+        if answer.status.is_success() {
+            return Ok(());
+        }
+        Err(retry(retry_after(&answer), format!("{operation}: the file was not taken ({})", answer.status)))
+    }
+
+    /// Fetches a file from where Amazon said; `None` where the address is dead. The address is a secret: it says who
+    /// bought what to whoever has it.
+    ///
+    /// # Errors
+    /// See [`ChannelError`]; `Reject` where the file is longer than `bytes_max`.
+    pub async fn download(
+        &self,
+        operation: &'static str,
+        url: &str,
+        bytes_max: usize,
+    ) -> Result<Option<Bytes>, ChannelError> {
+        let request = http::Request::builder()
+            .method(Method::GET)
+            .uri(self.address(operation, url)?)
+            .body(Bytes::new());
+        let answer = self.exchange_presigned(operation, request, bytes_max).await?;
+        match answer.status {
+            status if status.is_success() => Ok(Some(answer.body)),
+            // Storage says so of an address whose time is over, and of one that it never gave.
+            StatusCode::BAD_REQUEST
+            | StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+            | StatusCode::NOT_FOUND
+            | StatusCode::GONE => Ok(None),
+            status if status.is_redirection() => Err(ChannelError::Fatal {
+                message: format!("{operation}: the address answers with a redirect, which is never followed"),
+            }),
+            status => {
+                Err(retry(retry_after(&answer), format!("{operation}: the file did not come ({status})")))
+            }
+        }
+    }
+
+    async fn exchange_presigned(
+        &self,
+        operation: &'static str,
+        request: Result<http::Request<Bytes>, http::Error>,
+        body_bytes_max: usize,
+    ) -> Result<Answer, ChannelError> {
+        let request = request.map_err(|_| unusable(operation))?;
+        let call =
+            Call { body_bytes_max, connection: Some(self.connection.0), ..Call::new(operation, request) };
+        self.transport.send(call).await.map_err(|error| match error {
+            TransportError::BodyTooLarge { limit } => ChannelError::Reject {
+                kind: RejectKind::Other,
+                message: format!("{operation}: the file is longer than {} MB", limit / 1_000_000),
+            },
+            error => lost(operation, Effect::Read, &error),
+        })
+    }
+
+    /// An address that Amazon gave, at the connection's own base where it has one: that stands for all of Amazon.
+    fn address(&self, operation: &'static str, url: &str) -> Result<String, ChannelError> {
+        let given: http::Uri = url.parse().map_err(|_| unusable(operation))?;
+        match &self.config.own_base {
+            None if given.scheme_str() == Some("https") => Ok(url.to_owned()),
+            None => Err(unusable(operation)),
+            Some(base) if url.strip_prefix(base.as_str()).is_some_and(|rest| rest.starts_with('/')) => {
+                Ok(url.to_owned())
+            }
+            Some(base) => {
+                let path = given.path_and_query().ok_or_else(|| unusable(operation))?;
+                Ok(format!("{base}{path}"))
+            }
+        }
     }
 
     /// What an answer means.
@@ -183,29 +296,40 @@ impl Client {
     /// A token that works for a minute at least. Where `refused` is the token at hand, a new one is fetched.
     async fn access_token(
         &self,
+        grant: Grant,
         refused: Option<&Secret>,
         timeout: Duration,
     ) -> Result<Secret, ChannelError> {
-        let mut held = self.token.lock().await;
+        let held = match grant {
+            Grant::Seller => &self.token,
+            Grant::Application => &self.application_token,
+        };
+        let mut held = held.lock().await;
         if let Some(token) = held.as_ref()
             && self.clock.now() < token.renew_at
             && refused != Some(&token.value)
         {
             return Ok(token.value.clone());
         }
-        let token = self.fetch_token(timeout).await?;
+        let token = self.fetch_token(grant, timeout).await?;
         let value = token.value.clone();
         *held = Some(token);
         Ok(value)
     }
 
-    async fn fetch_token(&self, timeout: Duration) -> Result<Token, ChannelError> {
-        let form = request::pairs(&[
-            ("grant_type", "refresh_token".to_owned()),
-            ("refresh_token", self.config.refresh_token.expose().to_owned()),
-            ("client_id", self.config.client_id.clone()),
-            ("client_secret", self.config.client_secret.expose().to_owned()),
-        ]);
+    async fn fetch_token(&self, grant: Grant, timeout: Duration) -> Result<Token, ChannelError> {
+        let mut form = match grant {
+            Grant::Seller => vec![
+                ("grant_type", "refresh_token".to_owned()),
+                ("refresh_token", self.config.refresh_token.expose().to_owned()),
+            ],
+            Grant::Application => {
+                vec![("grant_type", "client_credentials".to_owned()), ("scope", APPLICATION_SCOPE.to_owned())]
+            }
+        };
+        form.push(("client_id", self.config.client_id.clone()));
+        form.push(("client_secret", self.config.client_secret.expose().to_owned()));
+        let form = request::pairs(&form);
         let request = Parts {
             method: Method::POST,
             base: &self.config.token_base,
@@ -263,9 +387,9 @@ fn read_token(answer: &Answer, asked_at: Timestamp) -> Result<Token, ChannelErro
     }
 }
 
-fn lost(outgoing: &Outgoing<'_>, error: &TransportError) -> ChannelError {
-    let in_doubt = outgoing.effect == Effect::Write && error.in_doubt();
-    let message = format!("{}: {error}", outgoing.operation);
+fn lost(operation: &'static str, effect: Effect, error: &TransportError) -> ChannelError {
+    let in_doubt = effect == Effect::Write && error.in_doubt();
+    let message = format!("{operation}: {error}");
     match error {
         TransportError::TimedOut { .. }
         | TransportError::ConnectFailed(_)
@@ -325,6 +449,14 @@ fn retry(after: Option<Duration>, message: String) -> ChannelError {
     ChannelError::Retry { after, in_doubt: false, throttled: false, message }
 }
 
+/// Never with the address itself, which is a secret.
+fn unusable(operation: &'static str) -> ChannelError {
+    ChannelError::Corrupt {
+        in_doubt: false,
+        message: format!("{operation}: what Amazon gave is no https address"),
+    }
+}
+
 /// The words that Amazon uses for a parcel that it knows already; no code tells them apart
 /// (selling-partner-api-models, issue 5037).
 fn is_done_before(said: &str) -> bool {
@@ -365,7 +497,8 @@ fn said(body: &[u8]) -> String {
     if texts.is_empty() { "no reason given".to_owned() } else { shortened(&texts.join("; ")) }
 }
 
-fn shortened(text: &str) -> String {
+/// No more of a platform's words than people read.
+pub(super) fn shortened(text: &str) -> String {
     text.chars().take(MESSAGE_CHARS_MAX).collect()
 }
 

@@ -52,6 +52,27 @@ pub const CREDENTIALS: &[CredentialField] = &[
         is_secret: false,
         hint: "one of na, eu, fe; found from the marketplaces where left empty",
     },
+    CredentialField {
+        name: "queue_url",
+        label: "Queue for notifications (SQS)",
+        is_required: false,
+        is_secret: false,
+        hint: "AWS → SQS → your queue → URL; empty: orders come by schedule",
+    },
+    CredentialField {
+        name: "aws_access_key_id",
+        label: "Access key id for the queue",
+        is_required: false,
+        is_secret: false,
+        hint: "of a user that may receive and delete messages of this queue, and nothing else",
+    },
+    CredentialField {
+        name: "aws_secret_access_key",
+        label: "Secret access key for the queue",
+        is_required: false,
+        is_secret: true,
+        hint: "shown once beside the access key id",
+    },
 ];
 
 /// The steps in Amazon's own console.
@@ -150,6 +171,8 @@ pub struct Config {
     pub api_base: String,
     /// Scheme and host of Login with Amazon.
     pub token_base: String,
+    /// The connection's own base, which stands for every host of Amazon's.
+    pub own_base: Option<String>,
 }
 
 impl Config {
@@ -176,6 +199,7 @@ impl Config {
             marketplace_ids,
             api_base: request::base(base_url, region.host()),
             token_base: request::base(base_url, TOKEN_HOST),
+            own_base: base_url.map(|own| request::base(Some(own), "")),
         })
     }
 }

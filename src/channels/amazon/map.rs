@@ -15,6 +15,9 @@ use crate::domain::shipment::{ShipmentDraft, ShipmentFacts, ShippedLine};
 
 mod amounts;
 
+/// What a line says of a design that lies in an archive, on pages and in the shop order.
+const CUSTOMISED: &str = "Customised by the buyer: the archive is kept with this order in Eider";
+
 /// Reads one order.
 ///
 /// # Errors
@@ -66,6 +69,12 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
         )?,
         origin: Origin::default(),
         platform_status: word.unwrap_or_else(|| "unknown".to_owned()),
+        customised_lines: order
+            .order_items
+            .iter()
+            .filter(|item| is_customised(item))
+            .filter_map(|item| item.order_item_id.clone())
+            .collect(),
     })
 }
 
@@ -231,13 +240,24 @@ fn gift(item: &wire::OrderItem) -> Option<&wire::GiftOption> {
 fn options(item: &wire::OrderItem) -> Option<String> {
     let wrap =
         gift(item).and_then(|gift| gift.gift_wrap_level.as_ref()).map(|level| format!("Gift wrap: {level}"));
-    let customization = item
-        .product
-        .as_ref()
-        .and_then(|product| product.customization.as_ref()?.customized_url.as_ref())
-        .map(|url| format!("Customisation: {url}"));
-    let texts: Vec<String> = [wrap, customization].into_iter().flatten().collect();
+    // Never the link itself: whoever has it sees what the buyer wrote and drew.
+    let customisation = is_customised(item).then(|| CUSTOMISED.to_owned());
+    let texts: Vec<String> = [wrap, customisation].into_iter().flatten().collect();
     (!texts.is_empty()).then(|| texts.join("; "))
+}
+
+fn is_customised(item: &wire::OrderItem) -> bool {
+    let product = item.product.as_ref();
+    product.and_then(|product| product.customization.as_ref()?.customized_url.as_ref()).is_some()
+}
+
+/// Where the archive of one line lies, in an order with its person data.
+#[must_use]
+pub fn customisation_link(payload: &str, external_line_id: &str) -> Option<String> {
+    let order: wire::CustomisedOrder = serde_json::from_str(payload).ok()?;
+    let item =
+        order.order_items.into_iter().find(|item| item.order_item_id.as_deref() == Some(external_line_id));
+    item?.product?.customization?.customized_url
 }
 
 /// Everything about people. None where the answer carries neither buyer nor recipient, which happens before

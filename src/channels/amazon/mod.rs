@@ -1,4 +1,5 @@
-//! Amazon, on the Selling Partner API: Orders 2026-01-01, `confirmShipment` (Orders v0), Listings 2021-08-01.
+//! Amazon, on the Selling Partner API: Orders 2026-01-01, `confirmShipment` (Orders v0), Listings 2021-08-01, Feeds
+//! 2021-06-30.
 //!
 //! What Amazon is like:
 //! - `searchOrders` is allowed one call per three minutes, after a burst of twenty. A page of a hundred orders
@@ -9,12 +10,16 @@
 //!   and is our cursor. We never send one of our own.
 //! - A page token lives for 24 hours and belongs to the filter that it came with.
 //! - `searchListingsItems` gives the first 1,000 listings of a search.
+//! - Cancellations and refunds are feeds: see `feeds.rs`.
+//! - What a buyer designed lies in an archive behind a link that dies soon; each reading of the order gives a new one.
 //!
 //! A connection never tells Amazon of parcels for orders that Amazon ships.
 
 mod client;
 mod config;
+mod feeds;
 mod map;
+mod queue;
 mod wire;
 
 use std::sync::Arc;
@@ -25,19 +30,24 @@ use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::after_sale::{Cancellation, Refunds};
 use super::error::{ChannelError, RejectKind, Unreadable};
+use super::message_queue::MessageQueue;
 use super::pace::{Bucket, Priority, QuotaLine};
 use super::registry::ChannelInfo;
 use super::request::segment;
 use super::{
-    Catalogue, Connector, ConnectorSetup, Cursor, Fulfilment, FulfilmentOrder, ListingPage, OrderPage,
-    OrderSource, PlacedPage, PlacedWindow, PollStart, Probe, ProbeLine, ProbeReport, Received, Window,
+    Archive, Catalogue, Connector, ConnectorSetup, Cursor, Customisations, Fulfilment, FulfilmentOrder,
+    ListingPage, OrderPage, OrderSource, PlacedPage, PlacedWindow, PollStart, Probe, ProbeLine, ProbeReport,
+    Received, Window,
 };
 use crate::clock::shifted;
 use crate::domain::connection::CredentialLife;
 use crate::domain::order::OrderFacts;
 use crate::domain::shipment::ShipmentDraft;
+use crate::secret::Secret;
 use client::{Client, Effect, Limits, Outgoing};
+use queue::Queue;
 
 /// The channel.
 pub const INFO: ChannelInfo = ChannelInfo {
@@ -73,6 +83,14 @@ pub(crate) const QUOTAS: &[Bucket] = &[
         burst: 15,
         reserve: 0,
     },
+    // 0.5 per second.
+    Bucket { operation: "createFeedDocument", period: Duration::from_secs(2), burst: 15, reserve: 0 },
+    // 0.0083 per second.
+    Bucket { operation: "createFeed", period: Duration::from_millis(120_482), burst: 15, reserve: 0 },
+    // 2 per second.
+    Bucket { operation: "getFeed", period: Duration::from_millis(500), burst: 15, reserve: 0 },
+    // 0.0222 per second.
+    Bucket { operation: "getFeedDocument", period: Duration::from_millis(45_045), burst: 10, reserve: 0 },
 ];
 
 /// Everything that an order can carry and that we read.
@@ -114,14 +132,22 @@ const PERSON_PATHS: &[&str] = &[
     "orderItems[].cancellation.cancellationRequest",
 ];
 
+/// An archive with a buyer's pictures stays below this.
+const ARCHIVE_BYTES_MAX: usize = 50_000_000;
+
+/// What every ZIP archive begins with.
+const ZIP_MAGIC: &[u8] = b"PK";
+
 /// A connection to Amazon.
 #[derive(Debug)]
 pub struct Amazon {
     client: Client,
+    /// Where Amazon writes its notifications, where the merchant has a queue.
+    queue: Option<Queue>,
 }
 
 fn connect(setup: ConnectorSetup) -> Result<Arc<dyn Connector>, ChannelError> {
-    Ok(Arc::new(Amazon { client: Client::new(&setup)? }))
+    Ok(Arc::new(Amazon { client: Client::new(&setup)?, queue: Queue::new(&setup)? }))
 }
 
 impl Connector for Amazon {
@@ -135,6 +161,22 @@ impl Connector for Amazon {
 
     fn catalogue(&self) -> Option<&dyn Catalogue> {
         Some(self)
+    }
+
+    fn cancellation(&self) -> Option<&dyn Cancellation> {
+        Some(self)
+    }
+
+    fn refunds(&self) -> Option<&dyn Refunds> {
+        Some(self)
+    }
+
+    fn customisations(&self) -> Option<&dyn Customisations> {
+        Some(self)
+    }
+
+    fn message_queue(&self) -> Option<&dyn MessageQueue> {
+        self.queue.as_ref().map(|_| self as &dyn MessageQueue)
     }
 
     fn probe(&self) -> &dyn Probe {
@@ -393,6 +435,25 @@ impl Fulfilment for Amazon {
 
     fn needs_tracking(&self) -> bool {
         true
+    }
+}
+
+#[async_trait]
+impl Customisations for Amazon {
+    fn link(&self, payload: &str, external_line_id: &str) -> Option<Secret> {
+        map::customisation_link(payload, external_line_id).map(Secret::new)
+    }
+
+    async fn archive(&self, link: &Secret) -> Result<Option<Archive>, ChannelError> {
+        let bytes = self.client.download("downloadCustomization", link.expose(), ARCHIVE_BYTES_MAX).await?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        if !bytes.starts_with(ZIP_MAGIC) {
+            return Err(ChannelError::Corrupt {
+                in_doubt: false,
+                message: "downloadCustomization: what came is no ZIP archive".to_owned(),
+            });
+        }
+        Ok(Some(Archive { bytes, media_type: "application/zip", extension: "zip" }))
     }
 }
 

@@ -22,7 +22,7 @@ const TOKEN: &str = r#"{"access_token":"Atza|1","token_type":"bearer","expires_i
 fn amazon() -> (Amazon, Arc<Script>, Arc<ManualClock>) {
     let script = Arc::new(Script::default());
     let (setup, clock) = script::setup(script.clone(), CREDENTIALS);
-    (Amazon { client: Client::new(&setup).unwrap() }, script, clock)
+    (Amazon { client: Client::new(&setup).unwrap(), queue: None }, script, clock)
 }
 
 fn money(amount: &str) -> Value {

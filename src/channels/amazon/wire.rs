@@ -487,3 +487,166 @@ pub struct Participation {
     pub is_participating: Option<bool>,
     pub has_suspended_listings: Option<bool>,
 }
+
+/// The body of `createFeedDocument`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateFeedDocument {
+    pub content_type: &'static str,
+}
+
+/// A feed's file: where it is put, or where a report lies.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct FeedDocument {
+    #[serde(deserialize_with = "loose::text")]
+    pub feed_document_id: Option<String>,
+    #[serde(deserialize_with = "loose::text")]
+    pub url: Option<String>,
+    #[serde(deserialize_with = "loose::text")]
+    pub compression_algorithm: Option<String>,
+}
+
+/// The body of `createFeed`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateFeed<'a> {
+    pub feed_type: &'static str,
+    pub marketplace_ids: &'a [String],
+    pub input_feed_document_id: &'a str,
+}
+
+/// The answer of `createFeed`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CreatedFeed {
+    #[serde(deserialize_with = "loose::text")]
+    pub feed_id: Option<String>,
+}
+
+/// The answer of `getFeed`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Feed {
+    #[serde(deserialize_with = "loose::text")]
+    pub processing_status: Option<String>,
+    #[serde(deserialize_with = "loose::text")]
+    pub result_feed_document_id: Option<String>,
+}
+
+/// No more of an order than where its buyers' archives lie.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CustomisedOrder {
+    #[serde(deserialize_with = "loose::list")]
+    pub order_items: Vec<CustomisedItem>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CustomisedItem {
+    #[serde(deserialize_with = "loose::text")]
+    pub order_item_id: Option<String>,
+    pub product: Option<CustomisedProduct>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CustomisedProduct {
+    pub customization: Option<Customization>,
+}
+
+/// A list of destinations.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Destinations {
+    /// All of the application's.
+    pub payload: Vec<Destination>,
+}
+
+/// An answer with one destination.
+#[derive(Debug, Deserialize)]
+pub struct OneDestination {
+    /// It.
+    pub payload: Destination,
+}
+
+/// Where notifications go.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Destination {
+    /// Amazon's id of it.
+    pub destination_id: String,
+    /// What it is.
+    #[serde(default)]
+    pub resource: DestinationResource,
+}
+
+/// What a destination is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct DestinationResource {
+    /// A queue.
+    pub sqs: Option<SqsResource>,
+}
+
+/// A queue.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct SqsResource {
+    /// Its name in AWS.
+    pub arn: String,
+}
+
+/// An answer with one subscription.
+#[derive(Debug, Deserialize)]
+pub struct OneSubscription {
+    /// It.
+    pub payload: Subscription,
+}
+
+/// What is sent where.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct Subscription {
+    /// The destination.
+    pub destination_id: String,
+}
+
+/// A notification. Its own names begin with capitals.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct Notification {
+    /// What it is, such as `ORDER_CHANGE`.
+    pub notification_type: String,
+    /// What it says.
+    pub payload: NotificationPayload,
+    /// About itself.
+    pub notification_metadata: NotificationMetadata,
+}
+
+/// What a notification says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct NotificationPayload {
+    /// An order changed.
+    pub order_change_notification: OrderChangeNotification,
+}
+
+/// An order changed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct OrderChangeNotification {
+    /// Whose order.
+    pub seller_id: String,
+    /// Which.
+    pub amazon_order_id: Option<String>,
+}
+
+/// About a notification itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub struct NotificationMetadata {
+    /// Its id: the same for a repeated one.
+    pub notification_id: String,
+}

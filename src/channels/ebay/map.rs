@@ -63,6 +63,7 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
         deliver_by: deliver_by(&order)?,
         origin: Origin::default(),
         platform_status: platform_status(&order),
+        customised_lines: Vec::new(),
         external_id,
     })
 }

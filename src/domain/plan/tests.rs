@@ -52,6 +52,7 @@ fn facts(status: OrderStatus, is_paid: bool, placed: i64, updated: i64) -> Order
         deliver_by: None,
         origin: Origin::default(),
         platform_status: "X".to_owned(),
+        customised_lines: Vec::new(),
     }
 }
 

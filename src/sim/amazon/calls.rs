@@ -48,7 +48,19 @@ pub fn operation_of(request: &Request<Bytes>) -> &'static str {
         (&Method::POST, ["orders", "v0", "orders", _, "shipmentConfirmation"]) => "confirmShipment",
         (&Method::GET, ["listings", "2021-08-01", "items", _]) => "searchListingsItems",
         (&Method::GET, ["sellers", "v1", "marketplaceParticipations"]) => "getMarketplaceParticipations",
-        _ => "unknown",
+        (&Method::POST, ["feeds", "2021-06-30", "documents"]) => "createFeedDocument",
+        (&Method::GET, ["feeds", "2021-06-30", "documents", _]) => "getFeedDocument",
+        (&Method::POST, ["feeds", "2021-06-30", "feeds"]) => "createFeed",
+        (&Method::GET, ["feeds", "2021-06-30", "feeds", _]) => "getFeed",
+        (&Method::GET, ["notifications", "v1", "destinations"]) => "getDestinations",
+        (&Method::POST, ["notifications", "v1", "destinations"]) => "createDestination",
+        (&Method::GET, ["notifications", "v1", "subscriptions", _]) => "getSubscription",
+        (&Method::POST, ["notifications", "v1", "subscriptions", _]) => "createSubscription",
+        (&Method::POST, []) => {
+            let target = request.headers().get("x-amz-target").and_then(|value| value.to_str().ok());
+            target.and_then(super::queue::operation_of).unwrap_or("unknown")
+        }
+        (method, path) => super::storage::operation_of(method, path).unwrap_or("unknown"),
     }
 }
 
@@ -59,6 +71,13 @@ fn plan_of(operation: &str) -> (&'static str, i64, i64) {
         "getOrder" => ("0.5", 5_000, 30),
         "confirmShipment" => ("2.0", 20_000, 10),
         "searchListingsItems" => ("5.0", 50_000, 5),
+        "createFeedDocument" => ("0.5", 5_000, 15),
+        "createFeed" => ("0.0083", 83, 15),
+        "getFeed" => ("2.0", 20_000, 15),
+        "getFeedDocument" => ("0.0222", 222, 10),
+        "getDestinations" | "createDestination" | "getSubscription" | "createSubscription" => {
+            ("1.0", 10_000, 5)
+        }
         _ => ("0.016", 160, 15),
     }
 }
@@ -67,8 +86,16 @@ fn plan_of(operation: &str) -> (&'static str, i64, i64) {
 pub struct Refusal(StatusCode, &'static str, String, String);
 
 impl Refusal {
-    fn invalid(message: impl Into<String>) -> Self {
+    pub(super) fn not_found(message: String) -> Self {
+        Self(StatusCode::NOT_FOUND, "NotFound", message, String::new())
+    }
+
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, "InvalidInput", message.into(), String::new())
+    }
+
+    pub(super) fn conflict(message: &str) -> Self {
+        Self(StatusCode::CONFLICT, "Conflict", message.to_owned(), String::new())
     }
 
     fn response(&self) -> Response<Bytes> {
@@ -77,7 +104,7 @@ impl Refusal {
     }
 }
 
-type Answer = Result<Response<Bytes>, Refusal>;
+pub(super) type Answer = Result<Response<Bytes>, Refusal>;
 
 impl Amazon {
     /// Answers one call.
@@ -85,12 +112,25 @@ impl Amazon {
         if operation == "token" {
             return self.token(call);
         }
+        if matches!(operation, "uploadFeedDocument" | "downloadFeedDocument" | "downloadCustomization") {
+            return self.serve_storage(operation, call);
+        }
+        if matches!(operation, "ReceiveMessage" | "DeleteMessageBatch") {
+            return self.serve_queue(operation, call);
+        }
         let answer = self.admit(operation, call).and_then(|()| match operation {
             "searchOrders" => self.search_orders(call),
             "getOrder" => self.get_order(call),
             "confirmShipment" => self.confirm_shipment(call),
             "searchListingsItems" => self.search_listings(call),
             "getMarketplaceParticipations" => Ok(participations()),
+            "createFeedDocument" => self.create_feed_document(call),
+            "createFeed" => self.create_feed(call),
+            "getFeed" => self.get_feed(call),
+            "getFeedDocument" => self.get_feed_document(call),
+            "getDestinations" | "createDestination" | "getSubscription" | "createSubscription" => {
+                self.notifications(operation, call)
+            }
             _ => Err(Refusal(
                 StatusCode::NOT_FOUND,
                 "NotFound",
@@ -129,7 +169,12 @@ impl Amazon {
         }
         let token = call.request.headers().get("x-amz-access-token").and_then(|value| value.to_str().ok());
         let Some(token) = token else { return Err(unauthorized("The access token is missing.")) };
-        match self.meta.tokens.get(token) {
+        // Destinations belong to the application, everything else to the seller.
+        let tokens = match operation {
+            "getDestinations" | "createDestination" => &self.meta.application_tokens,
+            _ => &self.meta.tokens,
+        };
+        match tokens.get(token) {
             None => {
                 return Err(unauthorized("The access token you provided is revoked, malformed or invalid."));
             }
@@ -159,6 +204,14 @@ impl Amazon {
         };
         if field("client_id") != CLIENT_ID || field("client_secret") != CLIENT_SECRET {
             return refused("invalid_client", "Client authentication failed");
+        }
+        if field("grant_type") == "client_credentials" {
+            if field("scope") != "sellingpartnerapi::notifications" {
+                return refused("invalid_scope", "The requested scope is invalid, unknown or malformed");
+            }
+            let token = self.issue_application_token(call.now);
+            let body = json!({"access_token": token, "token_type": "bearer", "expires_in": TOKEN_SECONDS});
+            return reply::json(StatusCode::OK, &body);
         }
         if field("grant_type") != "refresh_token" {
             return refused("unsupported_grant_type", "The authorization grant type is not supported");
@@ -200,7 +253,8 @@ impl Amazon {
         let page: Vec<_> = found.by_ref().take(size).collect();
         let next = found.next().map(|(place, _)| place);
         let bound = if filter.is_by_update { "lastUpdatedBefore" } else { "createdBefore" };
-        let orders: Vec<_> = page.iter().map(|(_, order)| self.order_json(order, &included)).collect();
+        let orders: Vec<_> =
+            page.iter().map(|(_, order)| self.order_json(order, &included, call.now)).collect();
         let mut body = json!({"orders": orders, bound: instant(upper)});
         if let (Some(place), Some(body)) = (next, body.as_object_mut()) {
             let token = Place { place, upper, issued: call.now, filter }.write();
@@ -214,7 +268,7 @@ impl Amazon {
         let index = self.find_order(&segment(call.request, 3))?;
         let earlier = if call.is_stale { self.previous.before(index, call.now) } else { None };
         let order = earlier.unwrap_or_else(|| self.orders.get(index)).ok_or_else(not_found)?;
-        Ok(reply::json(StatusCode::OK, &json!({"order": self.order_json(order, &included)})))
+        Ok(reply::json(StatusCode::OK, &json!({"order": self.order_json(order, &included, call.now)})))
     }
 
     fn find_order(&self, id: &str) -> Result<usize, Refusal> {
@@ -424,7 +478,7 @@ fn not_found() -> Refusal {
 }
 
 /// The decoded part of the path at `position`.
-fn segment(request: &Request<Bytes>, position: usize) -> String {
+pub(super) fn segment(request: &Request<Bytes>, position: usize) -> String {
     let raw = request.uri().path().split('/').filter(|part| !part.is_empty()).nth(position).unwrap_or("");
     percent_encoding::percent_decode_str(raw).decode_utf8_lossy().into_owned()
 }

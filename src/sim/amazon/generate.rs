@@ -26,6 +26,8 @@ pub struct Wish {
     pub quantity: i64,
     /// Whether it is paid at once.
     pub is_paid: bool,
+    /// Whether the buyer designed it.
+    pub is_customised: bool,
 }
 
 impl Amazon {
@@ -128,12 +130,20 @@ impl Amazon {
             None => draw.percent(15),
         };
         let rate = draw.pick(&TAX_RATES).copied().unwrap_or(0);
-        let lines = match wish {
+        let mut lines = match wish {
             Some(wish) => vec![self.new_line(&mut draw, wish.listing, wish.quantity, rate)?],
             None => self.new_lines(&mut draw, is_fba, rate),
         };
         if lines.is_empty() {
             return None;
+        }
+        // A draw of its own, so that the orders are the same whether any is designed or none.
+        let mut designed = Draw::new(self.seed, "amazon.customised", number);
+        for line in lines.iter_mut().filter(|_| !is_fba) {
+            line.is_customised = match wish {
+                Some(wish) => wish.is_customised,
+                None => designed.percent(u64::from(self.customised_percent)),
+            };
         }
         let is_foreign = wish.is_none() && draw.percent(u64::from(self.foreign_percent));
         Some(Order {
@@ -221,6 +231,8 @@ impl Amazon {
             shipping_discount,
             promotion,
             gift_message: (gift > 0 || draw.percent(2)).then(|| draw.word(&MESSAGES).to_owned()),
+            is_customised: false,
+            refunds: Vec::new(),
         })
     }
 }

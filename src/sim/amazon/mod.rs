@@ -4,11 +4,16 @@
 //! through [`Amazon::change`], which keeps the indexes, the agenda and the list of what to journal in step.
 
 mod calls;
+mod feeds;
 mod generate;
+mod queue;
+mod storage;
 mod truth;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+pub use queue::{ACCESS_KEY_ID, QUEUE_URL};
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,6 +24,7 @@ use super::quota::Bucket;
 use super::recent::Recent;
 
 pub use calls::{Call, operation_of};
+use feeds::{Document, Feed, Refund, Stage};
 
 /// The seller whose account this is.
 pub const SELLER_ID: &str = "A3EIDERSIM0001";
@@ -101,6 +107,12 @@ pub struct Line {
     pub promotion: Option<String>,
     /// The buyer's gift message.
     pub gift_message: Option<String>,
+    /// Whether the buyer designed it.
+    #[serde(default)]
+    pub is_customised: bool,
+    /// What went back.
+    #[serde(default)]
+    pub refunds: Vec<Refund>,
 }
 
 impl Line {
@@ -262,6 +274,11 @@ pub struct Meta {
     authorisation: u64,
     /// Access tokens and the microsecond when each dies.
     tokens: BTreeMap<String, i64>,
+    /// The same of the application itself.
+    #[serde(default)]
+    application_tokens: BTreeMap<String, i64>,
+    #[serde(default)]
+    notifications: queue::Notifications,
 }
 
 /// A record of the journal.
@@ -273,6 +290,10 @@ pub enum RecordRef<'a> {
     Order(&'a Order),
     /// A listing as it is now, and its place.
     Listing(usize, &'a Listing),
+    /// A feed's file as it is now, and its place.
+    Document(usize, &'a Document),
+    /// A feed as it is now, and its place.
+    Feed(usize, &'a Feed),
 }
 
 /// A record of the journal, read back.
@@ -284,6 +305,10 @@ pub enum Record {
     Order(Box<Order>),
     /// A listing as it was then, and its place.
     Listing(usize, Listing),
+    /// A feed's file as it was then, and its place.
+    Document(usize, Document),
+    /// A feed as it was then, and its place.
+    Feed(usize, Box<Feed>),
 }
 
 /// What has changed since the last look.
@@ -292,6 +317,8 @@ struct Changes {
     meta: bool,
     orders: BTreeSet<usize>,
     listings: BTreeSet<usize>,
+    documents: BTreeSet<usize>,
+    feeds: BTreeSet<usize>,
 }
 
 /// All of Amazon.
@@ -299,10 +326,16 @@ struct Changes {
 pub struct Amazon {
     seed: u64,
     foreign_percent: u32,
+    customised_percent: u32,
     has_quotas: bool,
     meta: Meta,
     orders: Vec<Order>,
     listings: Vec<Listing>,
+    documents: Vec<Document>,
+    feeds: Vec<Feed>,
+    feed_agenda: BTreeSet<(i64, usize)>,
+    /// How the next feeds end, where a test said so.
+    feed_fates: VecDeque<Stage>,
     order_index: HashMap<String, usize>,
     listing_index: HashMap<String, usize>,
     by_update: BTreeSet<(i64, usize)>,
@@ -316,11 +349,16 @@ pub struct Amazon {
 
 impl Amazon {
     /// An Amazon without orders or listings.
-    pub fn new(seed: u64, foreign_percent: u32, has_quotas: bool) -> Self {
+    pub fn new(seed: u64, foreign_percent: u32, customised_percent: u32, has_quotas: bool) -> Self {
         Self {
             seed,
             foreign_percent,
+            customised_percent,
             has_quotas,
+            documents: Vec::new(),
+            feeds: Vec::new(),
+            feed_agenda: BTreeSet::new(),
+            feed_fates: VecDeque::new(),
             meta: Meta::default(),
             orders: Vec::new(),
             listings: Vec::new(),
@@ -362,11 +400,19 @@ impl Amazon {
 
     /// When the next planned step is due, in microseconds.
     pub fn next_due(&self) -> Option<i64> {
-        self.agenda.first().map(|(due, _)| *due)
+        let dues = [self.agenda.first(), self.feed_agenda.first()];
+        dues.into_iter().flatten().map(|(due, _)| *due).min()
     }
 
     /// Takes the step that is due first.
     pub fn take_step(&mut self, now: Timestamp) {
+        let of_orders = self.agenda.first().map(|(due, _)| *due);
+        let of_feeds = self.feed_agenda.first().map(|(due, _)| *due);
+        if let Some(due) = of_feeds
+            && of_orders.is_none_or(|other| due < other)
+        {
+            return self.take_feed_step(now);
+        }
         let Some((_, index)) = self.agenda.first().copied() else { return };
         let Some((_, step)) = self.orders.get(index).and_then(|order| order.plan) else { return };
         match step {
@@ -438,16 +484,19 @@ impl Amazon {
         self.index(&after);
         self.previous.remember(index, now, Some(before));
         self.changes.orders.insert(index);
+        self.announce(index, now);
     }
 
     /// Adds a new order.
     fn add(&mut self, order: Order) {
         let index = order.index;
         self.previous.remember(index, order.updated, None);
+        let placed = order.placed;
         self.order_index.insert(order.id.clone(), index);
         self.index(&order);
         self.orders.push(order);
         self.changes.orders.insert(index);
+        self.announce(index, placed);
     }
 
     fn index(&mut self, order: &Order) {
@@ -489,6 +538,11 @@ impl Amazon {
         match record {
             Record::Meta(meta) => self.meta = meta,
             Record::Listing(index, listing) => self.put_listing(index, listing),
+            Record::Feed(place, feed) => self.put_feed(place, *feed),
+            Record::Document(place, document) => match self.documents.get_mut(place) {
+                Some(known) => *known = document,
+                None => self.documents.push(document),
+            },
             Record::Order(order) => {
                 if let Some(known) = self.orders.get(order.index).cloned() {
                     self.unindex(&known);
@@ -514,6 +568,15 @@ impl Amazon {
         {
             write(RecordRef::Listing(index, listing));
         }
+        for (place, document) in
+            changes.documents.iter().filter_map(|place| Some((*place, self.documents.get(*place)?)))
+        {
+            write(RecordRef::Document(place, document));
+        }
+        for (place, feed) in changes.feeds.iter().filter_map(|place| Some((*place, self.feeds.get(*place)?)))
+        {
+            write(RecordRef::Feed(place, feed));
+        }
         for order in changes.orders.iter().filter_map(|index| self.orders.get(*index)) {
             write(RecordRef::Order(order));
         }
@@ -524,6 +587,8 @@ impl Amazon {
         self.changes.meta = true;
         self.changes.listings.extend(0..self.listings.len());
         self.changes.orders.extend(0..self.orders.len());
+        self.changes.documents.extend(0..self.documents.len());
+        self.changes.feeds.extend(0..self.feeds.len());
     }
 
     /// The refresh token that is valid now.
@@ -537,6 +602,16 @@ impl Amazon {
         self.meta.authorisation += 1;
         self.meta.tokens.clear();
         self.changes.meta = true;
+    }
+
+    /// A token for the application itself, which opens no order.
+    fn issue_application_token(&mut self, now: Timestamp) -> String {
+        let token = self.issue_access_token(now);
+        if let Some(dies) = self.meta.tokens.remove(&token) {
+            self.meta.application_tokens.retain(|_, dies| *dies > now.as_microsecond());
+            self.meta.application_tokens.insert(token.clone(), dies);
+        }
+        token
     }
 
     fn issue_access_token(&mut self, now: Timestamp) -> String {

@@ -28,14 +28,19 @@ impl Amazon {
         self.listings.iter().map(row).collect()
     }
 
-    /// Sells something: `{sku, quantity, paid, placed_at}`. An order that was placed and changed long ago shows late in
+    /// Sells something: `{sku, quantity, paid, placed_at, customised}`. An order that was placed and changed long ago shows late in
     /// the lists: a poll that is past that time never sees it.
     pub fn truth_sell(&mut self, body: &Value, now: Timestamp) -> Result<Value, ControlError> {
         let sku = control::text(body, "sku")?;
         let listing =
             *self.listing_index.get(&sku).ok_or(ControlError::Unknown("no listing has this SKU"))?;
         let quantity = control::optional_count(body, "quantity")?.unwrap_or(1);
-        let wish = Wish { listing, quantity, is_paid: control::optional_flag(body, "paid").unwrap_or(true) };
+        let wish = Wish {
+            listing,
+            quantity,
+            is_paid: control::optional_flag(body, "paid").unwrap_or(true),
+            is_customised: control::optional_flag(body, "customised").unwrap_or(false),
+        };
         let placed_at = control::optional_time(body, "placed_at")?.unwrap_or(now);
         let index = self.sell(&wish, placed_at).ok_or(ControlError::Unknown("nothing could be sold"))?;
         self.truth_at(index)
@@ -144,6 +149,7 @@ impl Amazon {
                 "sku": self.listings.get(line.listing).map(|listing| &listing.sku),
                 "quantity": line.quantity,
                 "amount_minor": line.item(),
+                "refunded_minor": line.refunds.iter().map(|refund| refund.goods + refund.shipping).sum::<i64>(),
             })
         };
         let shipment = |package: &Package| {

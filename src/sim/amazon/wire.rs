@@ -25,7 +25,7 @@ impl Included {
 
 impl Amazon {
     /// An order with the data sets that were asked for.
-    pub(super) fn order_json(&self, order: &Order, included: &Included) -> Value {
+    pub(super) fn order_json(&self, order: &Order, included: &Included, now: Timestamp) -> Value {
         let mut body = Map::new();
         let mut put = |name: &str, value: Value| {
             body.insert(name.to_owned(), value);
@@ -66,12 +66,12 @@ impl Amazon {
         if included.has("PACKAGES") && !order.packages.is_empty() {
             put("packages", order.packages.iter().map(package).collect());
         }
-        let items = order.lines.iter().filter_map(|line| self.item_json(order, line, included));
+        let items = order.lines.iter().filter_map(|line| self.item_json(order, line, included, now));
         put("orderItems", items.collect());
         Value::Object(body)
     }
 
-    fn item_json(&self, order: &Order, line: &Line, included: &Included) -> Option<Value> {
+    fn item_json(&self, order: &Order, line: &Line, included: &Included, now: Timestamp) -> Option<Value> {
         let listing = self.listings.get(line.listing)?;
         let is_settled = order.status != Status::Pending && order.is_paid;
         let mut product = json!({
@@ -88,6 +88,10 @@ impl Amazon {
                 price.insert("priceDesignation".to_owned(), json!("BUSINESS_PRICE"));
             }
             product.insert("price".to_owned(), price);
+            if line.is_customised && !order.is_fba {
+                let link = self.design_link(&order.id, &line.id, now);
+                product.insert("customization".to_owned(), json!({"customizedUrl": link}));
+            }
         }
         let mut item = Map::new();
         let mut put = |name: &str, value: Value| {

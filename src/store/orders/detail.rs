@@ -18,6 +18,7 @@ use crate::domain::plan::HeldOrder;
 use crate::store::effects;
 use crate::store::error::StoreError;
 use crate::store::events::{self, EventRow};
+use crate::store::files::{self, FileRow};
 use crate::store::reader::Read;
 use crate::store::shipments::{self, ShipmentRow};
 use crate::store::values::{
@@ -57,6 +58,8 @@ pub struct OrderDetail {
     pub effects: Vec<Effect>,
     /// What was received, newest first.
     pub payloads: Vec<PayloadRow>,
+    /// What lies beside it, such as a buyer's design.
+    pub files: Vec<FileRow>,
     /// The shop it was created in, if it was.
     pub shop_connection: Option<ConnectionId>,
     /// The shop's id of its address on the shop order.
@@ -142,6 +145,7 @@ pub fn detail(read: &Read<'_>, order_no: OrderNo) -> Result<Option<OrderDetail>,
     detail.shipments = shipments::of_order(read, order_no)?;
     detail.events = events::of_order(read, order_no)?;
     detail.effects = effects::of_orders(read, &[order_no.0])?;
+    detail.files = files::of_order(read, order_no)?;
     detail.payloads = read.rows(PAYLOADS_SQL, params![order_no.0, PAYLOADS_MAX], |row| {
         Ok(PayloadRow {
             payload_id: PayloadId(get(row, 0)?),
@@ -202,6 +206,7 @@ fn more_of(row: OrderRow, more: &Row<'_>) -> Result<OrderDetail, StoreError> {
         events: Vec::new(),
         effects: Vec::new(),
         payloads: Vec::new(),
+        files: Vec::new(),
         shop_connection: get::<Option<i64>>(more, at(0))?.map(ConnectionId),
         shop_address_id: get(more, at(1))?,
         shop_order_page: get(more, at(2))?,
@@ -238,6 +243,18 @@ pub fn payload(read: &Read<'_>, id: PayloadId, with_person: bool) -> Result<Opti
             let cuts: Vec<String> = from_json(&cuts)?;
             person::restore(&payload, &cuts).map(Some).map_err(|error| StoreError::Invalid(error.to_string()))
         }
+    }
+}
+
+/// The payload that an order's facts come from, with its person data; `None` where that was erased.
+///
+/// # Errors
+/// What the database says, or that a part is missing.
+pub fn believed_payload(read: &Read<'_>, order_no: OrderNo) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT payload_id FROM main.orders WHERE order_no = ?";
+    match read.first(sql, params![order_no.0], |row| Ok(PayloadId(get(row, 0)?)))? {
+        Some(id) => payload(read, id, true),
+        None => Ok(None),
     }
 }
 
@@ -293,6 +310,7 @@ fn facts_row(row: &Row<'_>) -> Result<(HeldFacts, Option<i64>), StoreError> {
         deliver_by: get_time_or_null(row, 12)?,
         origin: Origin::default(),
         platform_status: get(row, 13)?,
+        customised_lines: Vec::new(),
     };
     let held = HeldOrder {
         order_no: OrderNo(get(row, 20)?),

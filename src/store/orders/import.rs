@@ -26,6 +26,7 @@ use crate::store::connections::{self, StreamUpdate};
 use crate::store::effects;
 use crate::store::error::StoreError;
 use crate::store::events::{self, EventRow};
+use crate::store::files;
 use crate::store::shipments::{self, ShipmentRow};
 use crate::store::values::{
     self, external_key, get, get_time, get_word, get_word_or_null, id_list, key_list, time, to_json,
@@ -209,7 +210,7 @@ struct Run<'b> {
     open: Vec<Effect>,
     /// Opened by this batch.
     opened: Vec<Effect>,
-    /// What tells all of them apart.
+    /// What tells all of them apart, and what was done and is not done again.
     owed: HashSet<(OrderNo, EffectKind, String)>,
     dropped: Vec<EffectId>,
     payloads: Vec<PayloadDraft<'b>>,
@@ -246,8 +247,15 @@ impl<'b> Run<'b> {
                 work.parcels = rows.into_iter().map(|row| row.parcel).collect();
             }
         }
-        let owed =
+        let mut owed: HashSet<(OrderNo, EffectKind, String)> =
             open.iter().map(|effect| (effect.order_no, effect.kind, effect.revision.clone())).collect();
+        let is_customised =
+            |item: &ImportItem| item.facts.as_ref().is_ok_and(|facts| !facts.customised_lines.is_empty());
+        if batch.orders.iter().any(is_customised) {
+            // What is kept is owed no more.
+            let kept = files::kept_of_orders(tx, &known)?.into_iter();
+            owed.extend(kept.map(|(order_no, line)| (order_no, EffectKind::KeepCustomisation, line)));
+        }
         Ok(Self {
             batch,
             works,

@@ -87,6 +87,10 @@ const PLANTED: &[(&str, &str)] = &[
         "one row per shop order",
     ),
     (
+        "INSERT INTO main.file VALUES ('aa', 1, 'application/zip', 'a', 77, true, TIMESTAMP '2026-01-01', '1')",
+        "files belong to orders",
+    ),
+    (
         "INSERT INTO main.listing SELECT range, 1, 5, 'L', NULL, NULL, NULL, NULL, NULL, NULL, 'seller', now(), false
          FROM range(2)",
         "one row per listing",

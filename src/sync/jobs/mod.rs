@@ -8,6 +8,7 @@ mod read_listings;
 mod read_parked;
 mod read_profile;
 mod read_pushed;
+mod read_queue;
 mod reconcile;
 mod replay;
 mod subscribe;
@@ -49,6 +50,8 @@ pub enum Job {
     Reconcile,
     /// Looks at what the platform pushed.
     ReadPushed,
+    /// Takes the platform's messages out of the merchant's queue.
+    ReadQueue,
     /// Sees to it that the platform pushes.
     Subscribe,
 }
@@ -67,6 +70,7 @@ impl Job {
             Self::Replay => "replay",
             Self::Reconcile => "reconciliation",
             Self::ReadPushed => "pushed",
+            Self::ReadQueue => "queue",
             Self::Subscribe => "subscription",
         }
     }
@@ -105,7 +109,7 @@ pub(super) fn of(connection: &Connection) -> Vec<Job> {
     if connection.settings.import_orders {
         jobs.push(Job::Reconcile);
     }
-    jobs.extend([Job::ReadPushed, Job::Subscribe]);
+    jobs.extend([Job::ReadPushed, Job::ReadQueue, Job::Subscribe]);
     jobs
 }
 
@@ -140,6 +144,7 @@ impl Engine {
             Job::Replay => replay::run(self, &connection).await,
             Job::Reconcile => reconcile::run(self, &connection).await,
             Job::ReadPushed => read_pushed::run(self, &connection).await,
+            Job::ReadQueue => read_queue::run(self, &connection).await,
             Job::Subscribe => subscribe::run(self, &connection).await,
         };
         match result {

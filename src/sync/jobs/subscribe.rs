@@ -14,10 +14,12 @@ const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran, EngineError> {
     let id = connection.id;
     let connector = engine.connector(id)?;
-    let (Some(webhooks), Some(endpoint)) = (connector.webhooks(), engine.hook_endpoint(id)) else {
-        return Ok(Ran::Idle(INTERVAL));
+    let subscribed = match (connector.webhooks(), engine.hook_endpoint(id), connector.message_queue()) {
+        (Some(webhooks), Some(endpoint), _) => webhooks.subscribe(&endpoint).await,
+        (None, _, Some(queue)) => queue.subscribe().await,
+        _ => return Ok(Ran::Idle(INTERVAL)),
     };
-    let text = match webhooks.subscribe(&endpoint).await {
+    let text = match subscribed {
         Ok(None) => return Ok(Ran::Until(INTERVAL)),
         Ok(Some(text)) => text,
         // Polls bring everything all the same: that it is refused is said, and no trouble of the connection.

@@ -5,6 +5,7 @@ mod cancel_shop_order;
 mod confirm_shipment;
 mod create_shop_order;
 mod doubt;
+mod keep_customisation;
 mod look;
 mod read_shop_shipments;
 mod refresh_order;
@@ -124,6 +125,7 @@ impl Engine {
             EffectKind::ConfirmShipment => confirm_shipment::run(self, work).await,
             EffectKind::ReadShopShipments => read_shop_shipments::run(self, work).await,
             EffectKind::RefreshOrder => refresh_order::run(self, work).await,
+            EffectKind::KeepCustomisation => keep_customisation::run(self, work).await,
         }
     }
 
@@ -224,6 +226,7 @@ impl Engine {
             ChannelError::Reject { message, .. } | ChannelError::Fatal { message } => {
                 let code = match effect.kind {
                     EffectKind::ConfirmShipment | EffectKind::RefreshOrder => ReasonCode::MarketplaceRejected,
+                    EffectKind::KeepCustomisation => ReasonCode::CustomisationMissing,
                     _ => ReasonCode::ShopRejected,
                 };
                 Outcome::held(Reason::with(code, message.clone()), now)
@@ -276,7 +279,9 @@ fn is_young(effect: &Effect, now: Timestamp) -> bool {
 
 fn unavailable_code(kind: EffectKind) -> ReasonCode {
     match kind {
-        EffectKind::ConfirmShipment | EffectKind::RefreshOrder => ReasonCode::MarketplaceUnavailable,
+        EffectKind::ConfirmShipment | EffectKind::RefreshOrder | EffectKind::KeepCustomisation => {
+            ReasonCode::MarketplaceUnavailable
+        }
         EffectKind::CreateShopOrder
         | EffectKind::CancelShopOrder
         | EffectKind::ShipShopOrder

@@ -5,6 +5,7 @@ pub mod connection_form;
 pub mod connection_new;
 pub mod connections;
 pub mod consent;
+pub mod file;
 pub mod health;
 pub mod login;
 pub mod metrics;

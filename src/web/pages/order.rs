@@ -13,6 +13,7 @@ use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy, LineFac
 use crate::domain::plan::ParcelOrigin;
 use crate::domain::reason::Reason;
 use crate::store::events::EventRow;
+use crate::store::files::FileRow;
 use crate::store::orders::{self, OrderDetail};
 use crate::store::shipments::ShipmentRow;
 use crate::web::auth::{CanReadOrders, CanWorkOrders, Signed};
@@ -70,6 +71,7 @@ struct OrderView {
     effects: Vec<EffectView>,
     events: Vec<EventView>,
     payloads: Vec<PayloadView>,
+    files: Vec<FileView>,
     may_export: bool,
     may_retry: bool,
     is_busy: bool,
@@ -120,6 +122,14 @@ struct EventView {
     text: String,
     actor: String,
     payload: Option<String>,
+}
+
+struct FileView {
+    address: String,
+    name: String,
+    about: String,
+    size: String,
+    kept: Moment,
 }
 
 struct PayloadView {
@@ -276,6 +286,7 @@ fn view(detail: OrderDetail, may_work: bool, zone: &TimeZone, now: Timestamp) ->
                 received: moment(payload.received_at),
             })
             .collect(),
+        files: detail.files.iter().map(|file| file_view(file, &detail, zone)).collect(),
         may_export: may_work && row.export_state != ExportState::Created,
         may_retry: may_work && (!detail.effects.is_empty() || row.export_state == ExportState::Failed),
         is_busy: !detail.effects.is_empty() || row.export_state == ExportState::Creating,
@@ -422,6 +433,20 @@ fn effect_view(effect: &Effect, now: Timestamp) -> EffectView {
         due: is_timed.then(|| {
             if effect.due_at > now { shown::from_now(effect.due_at, now) } else { "now".to_owned() }
         }),
+    }
+}
+
+fn file_view(file: &FileRow, detail: &OrderDetail, zone: &TimeZone) -> FileView {
+    let of = |line: &&LineFacts| Some(line.external_id.as_str()) == file.external_line_id.as_deref();
+    let line = detail.lines.iter().find(of);
+    let about =
+        line.map(|line| format!("designed by the buyer for {}", line.sku.as_deref().unwrap_or(&line.title)));
+    FileView {
+        address: routes::file(detail.row.order_no, &file.sha256),
+        name: file.name.clone().unwrap_or_else(|| file.sha256.clone()),
+        about: about.unwrap_or_default(),
+        size: shown::bytes(file.size_bytes),
+        kept: shown::moment(file.created_at, zone),
     }
 }
 

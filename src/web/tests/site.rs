@@ -467,5 +467,6 @@ pub fn order(external_id: &str, minutes: i64) -> OrderFacts {
         deliver_by: None,
         origin: Origin::default(),
         platform_status: "Unshipped".to_owned(),
+        customised_lines: Vec::new(),
     }
 }

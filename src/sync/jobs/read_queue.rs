@@ -1,0 +1,79 @@
+//! Takes a platform's messages out of the merchant's queue and keeps them with what is pushed. A message is deleted there
+//! once it is durable here; one that comes twice changes nothing. A queue in trouble is no trouble of the account: polls
+//! bring everything.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Ran;
+use crate::channels::error::ChannelError;
+use crate::domain::connection::Connection;
+use crate::domain::plan::{EventKind, NewEvent};
+use crate::store::{WriteLane, events};
+use crate::sync::{Engine, EngineError};
+
+/// There is no queue: what is entered starts the connection's jobs anew.
+const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// Between two looks: the queue itself waits for messages.
+const PAUSE: Duration = Duration::from_secs(1);
+/// After the queue refused a call, or did not answer.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(60);
+
+pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran, EngineError> {
+    let id = connection.id;
+    let connector = engine.connector(id)?;
+    let Some(queue) = connector.message_queue() else { return Ok(Ran::Idle(INTERVAL)) };
+    let messages = match queue.receive().await {
+        Ok(messages) => messages,
+        Err(error) => {
+            tell(engine, connection, &error).await?;
+            return Ok(Ran::Idle(TROUBLE_PAUSE));
+        }
+    };
+    if messages.is_empty() {
+        return Ok(Ran::Idle(PAUSE));
+    }
+    let spool = &engine.inner.parts.hooks.spool;
+    let mut receipts = Vec::with_capacity(messages.len());
+    for message in messages {
+        match spool.append(id, engine.now(), BTreeMap::new(), message.body).await {
+            Ok(()) => receipts.push(message.receipt),
+            Err(error) => {
+                // What is not kept stays in the queue, which has room for days of it.
+                tracing::error!(connection.id = id.0, "{error}");
+                break;
+            }
+        }
+    }
+    let is_full = receipts.is_empty();
+    engine.read_pushed_soon(id);
+    if let Err(error) = queue.delete(&receipts).await {
+        tracing::warn!(connection.id = id.0, "{error}; the messages come again");
+    }
+    Ok(if is_full { Ran::Idle(TROUBLE_PAUSE) } else { Ran::Again })
+}
+
+/// Says what is wrong with the queue, once for each thing that is.
+async fn tell(engine: &Engine, connection: &Connection, error: &ChannelError) -> Result<(), EngineError> {
+    let id = connection.id;
+    tracing::warn!(connection.id = id.0, "{error}");
+    let text = format!(
+        "{} sends no messages by the queue, so that polls bring everything: {error}",
+        connection.alias
+    );
+    let is_passing = matches!(error, ChannelError::Retry { .. });
+    let is_known =
+        engine.with_live(id, |live| live.subscription.replace(text.clone()).as_ref() == Some(&text));
+    if is_passing || is_known {
+        return Ok(());
+    }
+    let now = engine.now();
+    engine
+        .store()
+        .write(WriteLane::Interactive, move |tx| {
+            let event = NewEvent::new(EventKind::ConnectionChanged, text.clone());
+            events::add(tx, None, Some(id), &event, "eider", None, now)
+        })
+        .await?;
+    Ok(())
+}
