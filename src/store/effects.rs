@@ -18,7 +18,7 @@ use crate::domain::reason::Reason;
 
 const OPEN_COLUMNS: &str =
     "SELECT effect_id, order_no, kind, revision, connection_id, lane, state, attempts, due_at,
-    called_at, first_empty_probe_at, reason, reason_detail, created_at FROM main.effect_open";
+    called_at, first_empty_probe_at, reason, reason_detail, created_at, ticket FROM main.effect_open";
 /// One step of an effect, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectStep {
@@ -116,6 +116,7 @@ pub(super) fn draw(tx: &mut Tx<'_>, order_no: OrderNo, new: &NewEffect) -> Effec
         due_at: new.due_at,
         called_at: None,
         first_empty_probe_at: None,
+        ticket: None,
         reason: new.held.clone(),
         created_at: tx.now(),
     }
@@ -147,6 +148,7 @@ pub(super) fn append_rows<'e>(
             effect.reason.as_ref().map(|reason| reason.code.as_str()),
             effect.reason.as_ref().and_then(|reason| reason.detail.as_deref()),
             time(effect.created_at),
+            effect.ticket,
         ])?;
     }
     Ok(appender.flush()?)
@@ -195,6 +197,15 @@ pub fn set_first_empty_probe(tx: &mut Tx<'_>, id: EffectId, at: Timestamp) -> Re
     tx.pending().change(id, None, |effect| effect.first_empty_probe_at = Some(at))
 }
 
+/// Keeps what the platform wants to be asked with, and when: the call was answered and is in doubt no longer. `None`
+/// forgets it.
+///
+/// # Errors
+/// [`StoreError::NotFound`] where the effect is no longer open.
+pub fn set_ticket(tx: &mut Tx<'_>, id: EffectId, ticket: Option<&str>) -> Result<(), StoreError> {
+    tx.pending().change(id, None, |effect| effect.ticket = ticket.map(str::to_owned))
+}
+
 /// Ends an effect.
 ///
 /// # Errors
@@ -238,6 +249,7 @@ fn effect_row(row: &Row<'_>) -> Result<Effect, StoreError> {
         due_at: get_time(row, 8)?,
         called_at: get_time_or_null(row, 9)?,
         first_empty_probe_at: get_time_or_null(row, 10)?,
+        ticket: get(row, 14)?,
         reason,
         created_at: get_time(row, 13)?,
     })

@@ -14,6 +14,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_first", include_str!("migrations/0001_first.sql")),
     ("0002_session_agent", include_str!("migrations/0002_session_agent.sql")),
     ("0003_reconciliation", include_str!("migrations/0003_reconciliation.sql")),
+    ("0005_after_sale", include_str!("migrations/0005_after_sale.sql")),
 ];
 
 const HAS_VERSION_SQL: &str =

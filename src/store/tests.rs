@@ -713,6 +713,8 @@ async fn the_mirror_is_not_moved_by_older_rows_and_sees_others() {
         total_minor: 3_300,
         currency: "USD".to_owned(),
         items_shipped: shipped,
+        refunded_minor: 0,
+        after_sale: None,
     };
     let apply = async |rows: Vec<mirror::MirrorRow>| {
         bench
