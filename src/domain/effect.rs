@@ -62,6 +62,16 @@ words! {
 }
 
 words! {
+    /// What a person who has looked says of work that waits for them.
+    Verdict {
+        /// It was done.
+        Done = "done",
+        /// It was not: send it again.
+        SendAgain = "again",
+    }
+}
+
+words! {
     /// A queue that no other may starve.
     Lane {
         /// Orders and shipments: what a buyer waits for.

@@ -7,13 +7,16 @@ use duckdb::{Connection, Row, params};
 use jiff::Timestamp;
 
 use super::error::StoreError;
+use super::events;
 use super::reader::Read;
+use super::refunds;
 use super::values::{
     get, get_time, get_time_or_null, get_word, get_word_or_null, id_list, time, time_or_null,
 };
 use super::writer::Tx;
-use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, NewEffect};
+use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, NewEffect, Verdict};
 use crate::domain::id::{ConnectionId, EffectId, OrderNo};
+use crate::domain::plan::{EventKind, NewEvent};
 use crate::domain::reason::Reason;
 
 const OPEN_COLUMNS: &str =
@@ -213,6 +216,53 @@ pub fn set_ticket(tx: &mut Tx<'_>, id: EffectId, ticket: Option<&str>) -> Result
 pub fn finish(tx: &mut Tx<'_>, id: EffectId, outcome: EffectOutcome, text: &str) -> Result<(), StoreError> {
     let now = tx.now();
     tx.pending().end(id, outcome, text, now)
+}
+
+/// Ends an effect that waits for a person, who has looked, or makes it due again. Gives the effect where it is open
+/// from now on.
+///
+/// # Errors
+/// [`StoreError::NotFound`] where it does not wait for a person, or is none that people settle.
+pub fn settle_by_hand(
+    tx: &mut Tx<'_>,
+    order_no: OrderNo,
+    id: EffectId,
+    verdict: Verdict,
+    actor: &str,
+    now: Timestamp,
+) -> Result<Option<Effect>, StoreError> {
+    let held = tx.pending().open_of(order_no).find(|open| open.id == id).cloned();
+    let held = held.filter(|open| open.state == EffectState::Held && open.kind.is_settled_by_people());
+    let held = held.ok_or(StoreError::NotFound)?;
+    let is_refund = held.kind == EffectKind::RefundOrder;
+    let what = match held.kind {
+        EffectKind::RefundOrder => "The refund",
+        EffectKind::CancelOrder => "The cancellation",
+        _ => "The refund that cannot be read",
+    };
+    let text = match verdict {
+        Verdict::Done => format!("{what} was dealt with on the marketplace, says {actor}."),
+        Verdict::SendAgain => format!("{what} is to be sent again, says {actor}."),
+    };
+    let event = NewEvent::new(EventKind::Person, text.clone());
+    events::add(tx, Some(order_no), None, &event, actor, None, now)?;
+    match verdict {
+        Verdict::Done => {
+            if is_refund {
+                refunds::mark_told(tx, order_no, &held.revision, now)?;
+            }
+            finish(tx, id, EffectOutcome::Done, &text)?;
+            Ok(None)
+        }
+        Verdict::SendAgain => {
+            if is_refund {
+                refunds::clear_called(tx, order_no, &held.revision, Some(now))?;
+            }
+            set_ticket(tx, id, None)?;
+            postpone(tx, id, now, EffectState::Due, None, &text)?;
+            Ok(Some(Effect { state: EffectState::Due, due_at: now, ticket: None, reason: None, ..held }))
+        }
+    }
 }
 
 /// Ends effects that are no longer owed.

@@ -15,7 +15,7 @@ use super::rows::{self, OrderMarks, RowContext};
 use crate::domain::connection::Connection;
 use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, NewEffect};
 use crate::domain::id::{EffectId, EventId, OrderNo, PayloadId};
-use crate::domain::order::{ExportState, OrderFacts, READER};
+use crate::domain::order::{ExportState, OrderFacts, OrderStatus, READER};
 use crate::domain::person;
 use crate::domain::plan::{
     Change, EventKind, HeldOrder, HeldParcel, ImportPlan, NewEvent, ParcelContext, ParcelOrigin, plan_import,
@@ -309,6 +309,9 @@ impl<'b> Run<'b> {
         let has_create = create
             .is_some_and(|new| self.owed.contains(&(OrderNo(order_no), new.kind, new.revision.clone())));
         self.owe(tx, OrderNo(order_no), &plan);
+        if plan.status == OrderStatus::Cancelled {
+            self.settle_cancelled(tx, OrderNo(order_no))?;
+        }
         self.add_events(tx, order_no, &plan.events, payload_id);
         if let Some(work) = self.works.get_mut(place) {
             work.accept((facts, &item.columns), &plan, has_create, payload_id, hash);
@@ -488,6 +491,21 @@ impl<'b> Run<'b> {
         }
         self.outcome.found.extend(held);
         shipments::mark_told(tx, order_no, parcel, self.batch.now, None)
+    }
+
+    /// The marketplace has cancelled the order: where asking it to waited for a person, that is settled.
+    fn settle_cancelled(&mut self, tx: &mut Tx<'_>, order_no: OrderNo) -> Result<(), StoreError> {
+        let held = self.open.extract_if(.., |effect| {
+            effect.order_no == order_no
+                && effect.kind == EffectKind::CancelOrder
+                && effect.state == EffectState::Held
+        });
+        let held: Vec<EffectId> = held.map(|effect| effect.id).collect();
+        for id in &held {
+            effects::finish(tx, *id, EffectOutcome::Found, "The marketplace has cancelled the order.")?;
+        }
+        self.outcome.found.extend(held);
+        Ok(())
     }
 
     /// Keeps a payload that cannot be read, whole, for a better reader.
