@@ -13,7 +13,7 @@ use crate::domain::id::ConnectionId;
 use crate::domain::money::{Currency, Money, allocate};
 use crate::domain::order::{AmountKind, FulfilledBy, OrderFacts, OrderStatus};
 use crate::domain::reason::{Reason, ReasonCode};
-use crate::domain::refund::{HeldRefund, RefundShare, ShopRefund, ShopRefundKind};
+use crate::domain::refund::{HeldRefund, RefundShare, ShopRefund, ShopRefundItem, ShopRefundKind};
 
 /// Whether a marketplace is told of what was done in the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -333,14 +333,12 @@ fn lay(
         ));
     }
     let (mut shipping, mut order) = (0_i64, 0_i64);
-    for (item, minor) in refund.items.iter().zip(amounts(refund)?) {
+    for (item, minor) in refund.items.iter().zip(amounts(facts, line_ids, &places, refund)?) {
         match item.kind {
             ShopRefundKind::Shipping => shipping = shipping.saturating_add(minor),
             ShopRefundKind::Order => order = order.saturating_add(minor),
             ShopRefundKind::Goods => {
-                let id = item.shop_line_id.as_deref().and_then(|id| line_ids.get(id));
-                let line = facts.lines.iter().position(|line| Some(&line.external_id) == id);
-                let place = line.and_then(|line| places.get_mut(line));
+                let place = line_of(facts, line_ids, item).and_then(|line| places.get_mut(line));
                 let place = place.ok_or("a refunded line of the shop order is none of this order")?;
                 place.quantity = place.quantity.saturating_add(item.quantity);
                 if place.take(minor) > 0 {
@@ -396,17 +394,42 @@ fn places(facts: &OrderFacts, held: &[HeldRefund]) -> Result<Vec<Place>, String>
     Ok(paid(facts)?.into_iter().zip(&facts.lines).map(place).collect())
 }
 
-/// What each of a refund's parts comes to, so that they make its total: the shop's amounts may be without tax.
-fn amounts(refund: &ShopRefund) -> Result<Vec<i64>, String> {
-    if refund.items.is_empty() {
-        return Ok(Vec::new());
-    }
-    let weights: Vec<i64> = if refund.items.iter().all(|item| item.minor.is_some()) {
-        refund.items.iter().map(|item| item.minor.unwrap_or(0).max(0)).collect()
-    } else {
-        refund.items.iter().map(|item| item.quantity.max(1)).collect()
+/// The order's line that a part of a refund is of, by its place.
+fn line_of(facts: &OrderFacts, line_ids: &HashMap<String, String>, item: &ShopRefundItem) -> Option<usize> {
+    let id = item.shop_line_id.as_deref().and_then(|id| line_ids.get(id))?;
+    facts.lines.iter().position(|line| line.external_id == *id)
+}
+
+/// What each of a refund's parts comes to, so that they make its total. The shop gives no amount of units that were
+/// refunded at their price: what they were paid stands in for it. The amounts that it gives may be without tax.
+fn amounts(
+    facts: &OrderFacts,
+    line_ids: &HashMap<String, String>,
+    places: &[Place],
+    refund: &ShopRefund,
+) -> Result<Vec<i64>, String> {
+    let estimated = |item: &ShopRefundItem| match item.kind {
+        ShopRefundKind::Shipping => places.iter().map(|place| place.paid.shipping).fold(0, i64::saturating_add),
+        ShopRefundKind::Order => refund.total_minor,
+        ShopRefundKind::Goods => {
+            let line = line_of(facts, line_ids, item);
+            let place = line.and_then(|line| places.get(line)).map_or(0, |place| place.paid.item);
+            let quantity = line.and_then(|line| facts.lines.get(line)).map_or(1, |line| line.quantity.max(1));
+            place.saturating_mul(item.quantity.max(1)).div_euclid(quantity)
+        }
     };
-    allocate(refund.total_minor, &weights).map_err(|error| error.to_string())
+    let split = |total: i64, weights: &[i64]| allocate(total, weights).map_err(|error| error.to_string());
+    let given = refund.items.iter().filter_map(|item| item.minor).fold(0, i64::saturating_add);
+    let weights: Vec<i64> = match refund.total_minor.checked_sub(given).filter(|rest| *rest >= 0) {
+        Some(rest) if refund.items.iter().any(|item| item.minor.is_none()) => {
+            let open: Vec<i64> =
+                refund.items.iter().map(|item| if item.minor.is_none() { estimated(item).max(0) } else { 0 }).collect();
+            let parts = split(rest, &open)?;
+            refund.items.iter().zip(parts).map(|(item, part)| item.minor.unwrap_or(0).saturating_add(part)).collect()
+        }
+        _ => refund.items.iter().map(|item| item.minor.unwrap_or_else(|| estimated(item)).max(0)).collect(),
+    };
+    split(refund.total_minor, &weights)
 }
 
 /// The shares as kept, with what the marketplace is asked for.

@@ -24,6 +24,8 @@ pub struct RefundItem {
     quantity: i64,
     /// Ten-thousandths.
     amount: i64,
+    /// Whether the list says the amount: of units at their price it does not.
+    is_listed: bool,
 }
 
 /// Money that went back.
@@ -52,10 +54,13 @@ impl Shop {
                 "item_type": item.kind,
                 "item_id": item.id,
                 "reason": "",
-                "requested_amount": json_number(item.amount / 100),
             });
-            if let (true, Some(body)) = (item.kind == "PRODUCT", body.as_object_mut()) {
-                body.insert("quantity".to_owned(), json!(item.quantity));
+            let Some(fields) = body.as_object_mut() else { return body };
+            if item.kind == "PRODUCT" {
+                fields.insert("quantity".to_owned(), json!(item.quantity));
+            }
+            if item.is_listed {
+                fields.insert("requested_amount".to_owned(), json_number(item.amount / 100));
             }
             body
         };
@@ -131,7 +136,7 @@ fn order_id(shop: &Shop, index: usize) -> i64 {
 }
 
 fn whole(order: &Order, amount: i64) -> RefundItem {
-    RefundItem { kind: "ORDER".to_owned(), id: order.id, quantity: 0, amount }
+    RefundItem { kind: "ORDER".to_owned(), id: order.id, quantity: 0, amount, is_listed: true }
 }
 
 /// Each position and the shipping; what is left where something went back before is of the order as a whole.
@@ -144,12 +149,14 @@ fn everything(order: &Order, left: i64) -> Vec<RefundItem> {
         id: line.id,
         quantity: line.quantity,
         amount: line.price_inc.saturating_mul(line.quantity),
+        is_listed: false,
     };
     let mut items: Vec<RefundItem> = order.lines.iter().map(line).collect();
     let address = order.addresses.first().map_or(0, |address| address.id);
     let shipping = order.amounts.shipping.inc;
     if shipping > 0 {
-        items.push(RefundItem { kind: "SHIPPING".to_owned(), id: address, quantity: 0, amount: shipping });
+        let (kind, is_listed) = ("SHIPPING".to_owned(), true);
+        items.push(RefundItem { kind, id: address, quantity: 0, amount: shipping, is_listed });
     }
     items
 }
@@ -164,8 +171,9 @@ fn refund_items(order: &Order, lines: &[Value]) -> Result<Vec<RefundItem>, Contr
         let line = order.lines.iter().find(is_meant).ok_or(ControlError::Unknown("no such line"))?;
         let quantity = control::optional_count(entry, "quantity")?.unwrap_or(line.quantity);
         let amount = control::optional_count(entry, "amount_minor")?.map(|minor| minor * 100);
+        let is_listed = amount.is_some();
         let amount = amount.unwrap_or_else(|| line.price_inc.saturating_mul(quantity) / 100 * 100);
-        items.push(RefundItem { kind: "PRODUCT".to_owned(), id: line.id, quantity, amount });
+        items.push(RefundItem { kind: "PRODUCT".to_owned(), id: line.id, quantity, amount, is_listed });
     }
     Ok(items)
 }
