@@ -373,7 +373,11 @@ fn of_ids<T>(
     read.rows(sql, params![first, last, id_list(ids)], map)
 }
 
-fn people(read: &Read<'_>, people: impl Iterator<Item = i64>) -> Result<HashMap<i64, People>, StoreError> {
+/// People by the number of their row, where they are still kept.
+pub(super) fn people(
+    read: &Read<'_>,
+    people: impl Iterator<Item = i64>,
+) -> Result<HashMap<i64, People>, StoreError> {
     let found = of_ids(read, PEOPLE_SQL, people, |row| {
         Ok((get::<i64>(row, 1)?, from_json::<People>(&get::<String>(row, 0)?)?))
     })?;
