@@ -21,7 +21,8 @@ use crate::cli::machine;
 use crate::clock::{Entropy, SharedClock};
 use crate::config::{Config, process_environment};
 use crate::control;
-use crate::domain::id::{ConnectionId, OrderNo, PayloadId, UserId};
+use crate::domain::effect::Verdict;
+use crate::domain::id::{ConnectionId, EffectId, OrderNo, PayloadId, UserId};
 use crate::domain::reason::ReasonCode;
 use crate::http::{CallCounts, CountedTransport, HttpTransport, SharedTransport, Transport, TransportError};
 use crate::secret::Secret;
@@ -391,6 +392,16 @@ impl asked::Engine for Engine {
 
     async fn retry(&self, order: OrderNo, actor: &str) -> Result<String, String> {
         Self::retry(self, order, actor).await
+    }
+
+    async fn settle_by_hand(
+        &self,
+        order: OrderNo,
+        effect: EffectId,
+        verdict: Verdict,
+        actor: &str,
+    ) -> Result<String, String> {
+        Self::settle_by_hand(self, order, effect, verdict, actor).await
     }
 
     async fn retry_reason(&self, reason: ReasonCode, actor: &str) -> Result<usize, String> {

@@ -70,7 +70,7 @@ pub trait Cancellation: Send + Sync {
 pub struct RefundLine {
     /// The platform's id of the line.
     pub external_line_id: String,
-    /// For the goods, in minor units.
+    /// For the goods, in minor units, without tax that the platform withheld: it gives that back by itself.
     pub item_minor: i64,
     /// For their shipping, in minor units.
     pub shipping_minor: i64,
@@ -93,6 +93,15 @@ pub struct RefundDraft {
     pub comment: Option<String>,
 }
 
+/// A refund that the platform lists of an order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedRefund {
+    /// The platform's id, with which [`Refunds::refunded`] is asked for it.
+    pub id: String,
+    /// What went, or goes, back in minor units, without tax that the platform adds by itself.
+    pub minor: i64,
+}
+
 /// Gives money back.
 #[async_trait]
 pub trait Refunds: Send + Sync {
@@ -107,4 +116,18 @@ pub trait Refunds: Send + Sync {
     /// # Errors
     /// See [`ChannelError`].
     async fn refunded(&self, order: &FulfilmentOrder, ticket: &str) -> Result<Progress, ChannelError>;
+
+    /// The refunds that the platform lists of an order, read now, without those that failed. `None` where it lists
+    /// none: a refund in doubt waits for a person there.
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    async fn listed(
+        &self,
+        order: &FulfilmentOrder,
+        currency: Currency,
+    ) -> Result<Option<Vec<ListedRefund>>, ChannelError> {
+        let _ = (order, currency);
+        Ok(None)
+    }
 }

@@ -37,7 +37,9 @@ use crate::domain::connection::ConnectionSettings;
 use crate::domain::draft::ShopOrderDraft;
 use crate::domain::id::ConnectionId;
 use crate::domain::listing::{ListingFacts, ShopVariant};
+use crate::domain::money::Currency;
 use crate::domain::order::{OrderFacts, Origin};
+use crate::domain::refund::{AfterSale, ShopRefund};
 use crate::domain::shipment::{ShipmentDraft, ShipmentFacts};
 use crate::http::Transport;
 use crate::secret::Secret;
@@ -277,6 +279,10 @@ pub struct ShopOrderSummary {
     pub currency: String,
     /// Units shipped.
     pub items_shipped: i64,
+    /// What went back so far, in minor units.
+    pub refunded_minor: i64,
+    /// What became of it after the sale, by its status.
+    pub after_sale: Option<AfterSale>,
 }
 
 /// A page of the shop's changed orders: every one in the mirror's terms, and those that are the shop's own in
@@ -357,6 +363,16 @@ pub trait ShopOrders: Send + Sync {
     /// # Errors
     /// See [`ChannelError`].
     async fn shipments(&self, shop_order_id: &str) -> Result<Vec<ShipmentFacts>, ChannelError>;
+
+    /// The order's refunds, oldest first, in the order's currency.
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    async fn refunds(
+        &self,
+        shop_order_id: &str,
+        currency: Currency,
+    ) -> Result<Vec<ShopRefund>, ChannelError>;
 
     /// Adds a parcel; the shop mails the customer on every call. The answer is the shop's id of it.
     ///

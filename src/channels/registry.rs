@@ -47,6 +47,9 @@ pub struct ChannelInfo {
     pub consent: Option<super::consent::Consent>,
     /// How long credentials stay good.
     pub life: CredentialLife,
+    /// Whether what is cancelled or refunded in the shop goes there unless the merchant says otherwise; none where the
+    /// platform has no such call.
+    pub sends_after_sale: Option<bool>,
     /// Builds a connector.
     pub connect: fn(ConnectorSetup) -> Result<Arc<dyn Connector>, ChannelError>,
 }

@@ -111,6 +111,10 @@ pub struct ConnectionSettings {
     pub carrier_map: BTreeMap<String, String>,
     /// The carrier where the shop names none; without it such a shipment is held (FEATURES D4).
     pub default_carrier: Option<String>,
+    /// Whether the marketplace is asked to cancel what is cancelled in the shop; none for the channel's own default.
+    pub send_cancellations: Option<bool>,
+    /// Whether the marketplace is asked to give back what is refunded in the shop; none for the channel's own default.
+    pub send_refunds: Option<bool>,
     /// The day on which the platform made the app's secret, where such a secret ends (FEATURES A3).
     pub secret_made_on: Option<Date>,
     /// The day on which the account was authorised, where an authorisation ends.
@@ -181,6 +185,8 @@ impl Default for ConnectionSettings {
             customer_email: CustomerEmail::default(),
             carrier_map: BTreeMap::new(),
             default_carrier: None,
+            send_cancellations: None,
+            send_refunds: None,
             secret_made_on: None,
             authorised_on: None,
         }

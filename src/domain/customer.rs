@@ -33,6 +33,34 @@ impl Address {
             || self.country.is_none()
             || (self.city.is_none() && self.postal_code.is_none())
     }
+
+    /// This address with what only `before` knows, where both are the same place. Platforms take names and streets back
+    /// after a time; an address that really changed stays as it is.
+    #[must_use]
+    fn completed(self, before: &Self) -> Self {
+        let agrees = |now: &Option<String>, then: &Option<String>| match (now, then) {
+            (Some(now), Some(then)) => now.trim().eq_ignore_ascii_case(then.trim()),
+            (None, _) | (_, None) => true,
+        };
+        let is_same_place = (self.street.is_empty() || self.street == before.street)
+            && agrees(&self.city, &before.city)
+            && agrees(&self.postal_code, &before.postal_code)
+            && agrees(&self.country, &before.country);
+        if !is_same_place {
+            return self;
+        }
+        let before = before.clone();
+        Self {
+            name: self.name.or(before.name),
+            company: self.company.or(before.company),
+            street: if self.street.is_empty() { before.street } else { self.street },
+            city: self.city.or(before.city),
+            region: self.region.or(before.region),
+            postal_code: self.postal_code.or(before.postal_code),
+            country: self.country.or(before.country),
+            phone: self.phone.or(before.phone),
+        }
+    }
 }
 
 /// The buyer as the platform tells of them.
@@ -67,4 +95,98 @@ pub struct People {
     pub gift_message: Option<String>,
     /// How the buyer wants it delivered.
     pub delivery_instructions: Option<String>,
+}
+
+impl People {
+    /// True where a platform may have taken back what it told before.
+    #[must_use]
+    pub fn has_gaps(&self) -> bool {
+        let lacks = |address: &Option<Address>| {
+            address.as_ref().is_none_or(|address| {
+                address.street.is_empty() || address.name.is_none() || address.phone.is_none()
+            })
+        };
+        self.buyer.name.is_none() || self.buyer.email.is_none() || lacks(&self.ship_to) || lacks(&self.bill_to)
+    }
+
+    /// These people with what only `before` knows: platforms take e-mails, names and streets back after a time, and what
+    /// was read once is kept. What says something else than before replaces it.
+    #[must_use]
+    pub fn completed(self, before: &Self) -> Self {
+        let address = |now: Option<Address>, then: &Option<Address>| match (now, then) {
+            (Some(now), Some(then)) => Some(now.completed(then)),
+            (now, then) => now.or_else(|| then.clone()),
+        };
+        let is_same_buyer = match (&self.buyer.external_id, &before.buyer.external_id) {
+            (Some(now), Some(then)) => now == then,
+            (None, _) | (_, None) => true,
+        };
+        let known = if is_same_buyer { before.buyer.clone() } else { Buyer::default() };
+        Self {
+            buyer: Buyer {
+                external_id: self.buyer.external_id.or(known.external_id),
+                name: self.buyer.name.or(known.name),
+                email: self.buyer.email.or(known.email),
+                company: self.buyer.company.or(known.company),
+                purchase_order_number: self.buyer.purchase_order_number.or(known.purchase_order_number),
+            },
+            ship_to: address(self.ship_to, &before.ship_to),
+            bill_to: address(self.bill_to, &before.bill_to),
+            buyer_note: self.buyer_note.or_else(|| before.buyer_note.clone()),
+            gift_message: self.gift_message.or_else(|| before.gift_message.clone()),
+            delivery_instructions: self
+                .delivery_instructions
+                .or_else(|| before.delivery_instructions.clone()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn people() -> People {
+        People {
+            buyer: Buyer { name: Some("Ada".to_owned()), email: Some("a@b.c".to_owned()), ..Buyer::default() },
+            ship_to: Some(Address {
+                name: Some("Ada".to_owned()),
+                street: vec!["1 Main".to_owned()],
+                city: Some("Austin".to_owned()),
+                postal_code: Some("78701".to_owned()),
+                country: Some("US".to_owned()),
+                phone: Some("1".to_owned()),
+                ..Address::default()
+            }),
+            ..People::default()
+        }
+    }
+
+    #[test]
+    fn what_a_platform_takes_back_stays() {
+        let mut later = people();
+        later.buyer.email = None;
+        assert!(later.has_gaps());
+        assert_eq!(later.completed(&people()), people());
+        let place = Address { country: Some("US".to_owned()), city: Some("AUSTIN".to_owned()), ..Address::default() };
+        let bare = People { ship_to: Some(place), ..People::default() }.completed(&people());
+        assert_eq!(bare.ship_to.unwrap().street, ["1 Main"]);
+    }
+
+    #[test]
+    fn what_changed_replaces_what_was() {
+        let mut moved = people();
+        moved.ship_to = Some(Address {
+            street: vec!["2 Side".to_owned()],
+            city: Some("Dallas".to_owned()),
+            country: Some("US".to_owned()),
+            ..Address::default()
+        });
+        let merged = moved.clone().completed(&people());
+        assert_eq!(merged.ship_to, moved.ship_to, "no name or phone of the old place");
+        let mut other = people();
+        other.buyer = Buyer { external_id: Some("2".to_owned()), ..Buyer::default() };
+        let mut before = people();
+        before.buyer.external_id = Some("1".to_owned());
+        assert_eq!(other.completed(&before).buyer.email, None, "another buyer");
+    }
 }

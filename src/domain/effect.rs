@@ -21,6 +21,13 @@ words! {
         ConfirmShipment = "confirm_shipment",
         /// Read the shop order's shipments, since its status or counts changed. The revision is the shop's change time.
         ReadShopShipments = "read_shop_shipments",
+        /// Read what the shop order was refunded, since it was cancelled or refunded in the shop. The revision is the
+        /// shop's change time.
+        ReadShopAfterSale = "read_shop_after_sale",
+        /// Ask the marketplace to cancel what the shop cancelled. Revision `cancelled`.
+        CancelOrder = "cancel_order",
+        /// Ask the marketplace to give back what the shop refunded. The revision is the shop's refund.
+        RefundOrder = "refund_order",
         /// Fetch the order from the marketplace again. The revision is the moment it was asked for.
         RefreshOrder = "refresh_order",
         /// Fetch what the buyer designed before its link dies. The revision is the marketplace's id of the line.
@@ -53,6 +60,16 @@ words! {
         Dropped = "dropped",
         /// The other side refused it for good.
         Refused = "refused",
+    }
+}
+
+words! {
+    /// What a person who has looked says of work that waits for them.
+    Verdict {
+        /// It was done.
+        Done = "done",
+        /// It was not: send it again.
+        SendAgain = "again",
     }
 }
 
@@ -108,8 +125,18 @@ pub struct Effect {
     pub called_at: Option<Timestamp>,
     /// Since the last call in doubt: when the first probe that found nothing was answered.
     pub first_empty_probe_at: Option<Timestamp>,
+    /// What the platform asked to be asked with, while it takes its time.
+    pub ticket: Option<String>,
     /// Why it waits.
     pub reason: Option<Reason>,
     /// When it was first owed.
     pub created_at: Timestamp,
+}
+
+impl EffectKind {
+    /// True where a person who has looked may say that it was done by hand, or that it is to be sent again.
+    #[must_use]
+    pub fn is_settled_by_people(self) -> bool {
+        matches!(self, Self::CancelOrder | Self::RefundOrder | Self::ReadShopAfterSale)
+    }
 }

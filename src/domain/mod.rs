@@ -14,5 +14,6 @@ pub mod order;
 pub mod person;
 pub mod plan;
 pub mod reason;
+pub mod refund;
 pub mod shipment;
 pub mod user;

@@ -3,6 +3,8 @@
 //! The store calls [`plan_import`] and [`plan_parcels`] inside the write that keeps the facts, so that what we
 //! hold, what we decided and what we now owe become durable together.
 
+pub mod after_sale;
+
 use std::collections::HashSet;
 
 use jiff::Timestamp;
@@ -55,6 +57,14 @@ words! {
         Unparked = "unparked",
         /// A day was compared with the platform and had a gap, or a replay ended.
         Reconciled = "reconciled",
+        /// It was cancelled in the shop.
+        CancelledInShop = "cancelled_in_shop",
+        /// Money was given back in the shop.
+        RefundedInShop = "refunded_in_shop",
+        /// The marketplace cancelled it, since we asked.
+        CancellationSent = "cancellation_sent",
+        /// The marketplace gave money back, since we asked.
+        RefundSent = "refund_sent",
     }
 }
 

@@ -51,6 +51,20 @@ words! {
         CustomisationMissing = "customisation_missing",
         /// A call failed for a while and is tried again by itself.
         Retrying = "retrying",
+        /// A call to the marketplace ended without an answer; it is asked what became of it.
+        AnswerLost = "answer_lost",
+        /// The marketplace takes its time to decide.
+        Undecided = "undecided",
+        /// The marketplace did not cancel what the shop cancelled.
+        CancellationRefused = "cancellation_refused",
+        /// The marketplace did not give back what the shop refunded.
+        RefundRefused = "refund_refused",
+        /// Nobody knows whether the marketplace gave the money back.
+        RefundInDoubt = "refund_in_doubt",
+        /// A refund could not be laid to what the buyer paid.
+        RefundNotLaid = "refund_not_laid",
+        /// The shop says that it refunded, and lists no such refund.
+        RefundUnreadable = "refund_unreadable",
     }
 }
 
@@ -132,6 +146,23 @@ impl Reason {
                 format!("What the buyer designed could not be fetched from the marketplace{said}.")
             }
             ReasonCode::Retrying => format!("The last call failed{said}."),
+            ReasonCode::AnswerLost => {
+                format!("The last call to the marketplace ended without an answer{said}.")
+            }
+            ReasonCode::Undecided => "The marketplace has not decided yet.".to_owned(),
+            ReasonCode::CancellationRefused => {
+                format!("The marketplace did not cancel the order that was cancelled in the shop{said}.")
+            }
+            ReasonCode::RefundRefused => {
+                format!("The marketplace did not give back what was refunded in the shop{said}.")
+            }
+            ReasonCode::RefundInDoubt => {
+                format!("Nobody knows whether the marketplace gave back what was refunded in the shop{said}.")
+            }
+            ReasonCode::RefundNotLaid => {
+                format!("A refund in the shop does not fit what the buyer paid on the marketplace{said}.")
+            }
+            ReasonCode::RefundUnreadable => format!("A refund in the shop cannot be read{said}."),
         }
     }
 
@@ -194,6 +225,27 @@ impl Reason {
                 "Press Retry to ask for a new link, or download it from the order's page on the marketplace."
             }
             ReasonCode::Retrying => "It is tried again by itself. Press Retry to do it now.",
+            ReasonCode::AnswerLost => {
+                "Nothing to do: the order is looked at on the marketplace, so that nothing is done twice."
+            }
+            ReasonCode::Undecided => "Nothing to do: it is asked again by itself.",
+            ReasonCode::CancellationRefused => {
+                "Cancel it on the marketplace's page and press It was done, or set the shop order back and deliver it."
+            }
+            ReasonCode::RefundRefused => {
+                "Mend what the marketplace names and press Send again, or refund it on the marketplace's page and press \
+                 It was done."
+            }
+            ReasonCode::RefundInDoubt => {
+                "Look at the order's refunds on the marketplace's page. Press It was done if this one is there, else Send \
+                 again."
+            }
+            ReasonCode::RefundNotLaid => {
+                "Refund the right amount on the marketplace's page, then press It was done."
+            }
+            ReasonCode::RefundUnreadable => {
+                "Refund it on the marketplace's page if the buyer is to get it there, then press It was done."
+            }
         }
     }
 
@@ -215,6 +267,11 @@ impl Reason {
                 | ReasonCode::LinesUnknown
                 | ReasonCode::MarketplaceRejected
                 | ReasonCode::CustomisationMissing
+                | ReasonCode::CancellationRefused
+                | ReasonCode::RefundRefused
+                | ReasonCode::RefundInDoubt
+                | ReasonCode::RefundNotLaid
+                | ReasonCode::RefundUnreadable
         )
     }
 }

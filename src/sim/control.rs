@@ -88,6 +88,7 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
         (BIGCOMMERCE, "ship") => state.shop.truth_ship(&body, now),
         (BIGCOMMERCE, "cancel") => state.shop.truth_cancel(&body, now),
         (BIGCOMMERCE, "pay") => state.shop.truth_pay(&body, now),
+        (BIGCOMMERCE, "refund") => state.shop.truth_refund(&body, now),
         (BIGCOMMERCE, "stock") => state.shop.truth_stock(&body, now),
         (ETSY, "sell") => state.etsy.truth_sell(&body, now),
         (ETSY, "ship") => state.etsy.truth_ship(&body, now),

@@ -7,18 +7,21 @@ use duckdb::{Connection, Row, params};
 use jiff::Timestamp;
 
 use super::error::StoreError;
+use super::events;
 use super::reader::Read;
+use super::refunds;
 use super::values::{
     get, get_time, get_time_or_null, get_word, get_word_or_null, id_list, time, time_or_null,
 };
 use super::writer::Tx;
-use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, NewEffect};
+use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, NewEffect, Verdict};
 use crate::domain::id::{ConnectionId, EffectId, OrderNo};
+use crate::domain::plan::{EventKind, NewEvent};
 use crate::domain::reason::Reason;
 
 const OPEN_COLUMNS: &str =
     "SELECT effect_id, order_no, kind, revision, connection_id, lane, state, attempts, due_at,
-    called_at, first_empty_probe_at, reason, reason_detail, created_at FROM main.effect_open";
+    called_at, first_empty_probe_at, reason, reason_detail, created_at, ticket FROM main.effect_open";
 /// One step of an effect, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EffectStep {
@@ -116,6 +119,7 @@ pub(super) fn draw(tx: &mut Tx<'_>, order_no: OrderNo, new: &NewEffect) -> Effec
         due_at: new.due_at,
         called_at: None,
         first_empty_probe_at: None,
+        ticket: None,
         reason: new.held.clone(),
         created_at: tx.now(),
     }
@@ -147,6 +151,7 @@ pub(super) fn append_rows<'e>(
             effect.reason.as_ref().map(|reason| reason.code.as_str()),
             effect.reason.as_ref().and_then(|reason| reason.detail.as_deref()),
             time(effect.created_at),
+            effect.ticket,
         ])?;
     }
     Ok(appender.flush()?)
@@ -195,6 +200,15 @@ pub fn set_first_empty_probe(tx: &mut Tx<'_>, id: EffectId, at: Timestamp) -> Re
     tx.pending().change(id, None, |effect| effect.first_empty_probe_at = Some(at))
 }
 
+/// Keeps what the platform wants to be asked with, and when: the call was answered and is in doubt no longer. `None`
+/// forgets it.
+///
+/// # Errors
+/// [`StoreError::NotFound`] where the effect is no longer open.
+pub fn set_ticket(tx: &mut Tx<'_>, id: EffectId, ticket: Option<&str>) -> Result<(), StoreError> {
+    tx.pending().change(id, None, |effect| effect.ticket = ticket.map(str::to_owned))
+}
+
 /// Ends an effect.
 ///
 /// # Errors
@@ -202,6 +216,53 @@ pub fn set_first_empty_probe(tx: &mut Tx<'_>, id: EffectId, at: Timestamp) -> Re
 pub fn finish(tx: &mut Tx<'_>, id: EffectId, outcome: EffectOutcome, text: &str) -> Result<(), StoreError> {
     let now = tx.now();
     tx.pending().end(id, outcome, text, now)
+}
+
+/// Ends an effect that waits for a person, who has looked, or makes it due again. Gives the effect where it is open
+/// from now on.
+///
+/// # Errors
+/// [`StoreError::NotFound`] where it does not wait for a person, or is none that people settle.
+pub fn settle_by_hand(
+    tx: &mut Tx<'_>,
+    order_no: OrderNo,
+    id: EffectId,
+    verdict: Verdict,
+    actor: &str,
+    now: Timestamp,
+) -> Result<Option<Effect>, StoreError> {
+    let held = tx.pending().open_of(order_no).find(|open| open.id == id).cloned();
+    let held = held.filter(|open| open.state == EffectState::Held && open.kind.is_settled_by_people());
+    let held = held.ok_or(StoreError::NotFound)?;
+    let is_refund = held.kind == EffectKind::RefundOrder;
+    let what = match held.kind {
+        EffectKind::RefundOrder => "The refund",
+        EffectKind::CancelOrder => "The cancellation",
+        _ => "The refund that cannot be read",
+    };
+    let text = match verdict {
+        Verdict::Done => format!("{what} was dealt with on the marketplace, says {actor}."),
+        Verdict::SendAgain => format!("{what} is to be sent again, says {actor}."),
+    };
+    let event = NewEvent::new(EventKind::Person, text.clone());
+    events::add(tx, Some(order_no), None, &event, actor, None, now)?;
+    match verdict {
+        Verdict::Done => {
+            if is_refund {
+                refunds::mark_told(tx, order_no, &held.revision, now)?;
+            }
+            finish(tx, id, EffectOutcome::Done, &text)?;
+            Ok(None)
+        }
+        Verdict::SendAgain => {
+            if is_refund {
+                refunds::clear_called(tx, order_no, &held.revision, Some(now))?;
+            }
+            set_ticket(tx, id, None)?;
+            postpone(tx, id, now, EffectState::Due, None, &text)?;
+            Ok(Some(Effect { state: EffectState::Due, due_at: now, ticket: None, reason: None, ..held }))
+        }
+    }
 }
 
 /// Ends effects that are no longer owed.
@@ -238,6 +299,7 @@ fn effect_row(row: &Row<'_>) -> Result<Effect, StoreError> {
         due_at: get_time(row, 8)?,
         called_at: get_time_or_null(row, 9)?,
         first_empty_probe_at: get_time_or_null(row, 10)?,
+        ticket: get(row, 14)?,
         reason,
         created_at: get_time(row, 13)?,
     })

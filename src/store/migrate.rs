@@ -15,6 +15,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_session_agent", include_str!("migrations/0002_session_agent.sql")),
     ("0003_reconciliation", include_str!("migrations/0003_reconciliation.sql")),
     ("0004_customisation", include_str!("migrations/0004_customisation.sql")),
+    ("0005_after_sale", include_str!("migrations/0005_after_sale.sql")),
 ];
 
 const HAS_VERSION_SQL: &str =

@@ -13,11 +13,12 @@ use super::connections;
 use super::effects;
 use super::error::StoreError;
 use super::reader::Read;
-use super::values::{external_key, get, get_time, key_list, time};
+use super::values::{external_key, get, get_time, get_word_or_null, key_list, time};
 use super::writer::Tx;
 use crate::domain::draft::ExternalSource;
 use crate::domain::effect::{Effect, EffectKind, Lane, NewEffect};
 use crate::domain::id::{ConnectionId, OrderNo};
+use crate::domain::refund::AfterSale;
 
 /// A shop order as the shop lists it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,31 @@ pub struct MirrorRow {
     pub currency: String,
     /// Units shipped.
     pub items_shipped: i64,
+    /// What went back so far, in minor units.
+    pub refunded_minor: i64,
+    /// What became of it after the sale.
+    pub after_sale: Option<AfterSale>,
+}
+
+impl MirrorRow {
+    /// True where it was cancelled or refunded in the shop, as a whole or in part.
+    #[must_use]
+    pub fn is_after_sale(&self) -> bool {
+        self.after_sale.is_some() || self.refunded_minor > 0
+    }
+
+    /// True where nothing of it is to be delivered or paid any more.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        let is_paid_back = self.refunded_minor > 0 && self.refunded_minor >= self.total_minor;
+        self.after_sale == Some(AfterSale::Cancelled) || is_paid_back
+    }
+
+    /// True where the shop cancelled or refunded more than `known` says.
+    fn has_after_sale_news(&self, known: &Self) -> bool {
+        self.after_sale.is_some() && self.after_sale != known.after_sale
+            || self.refunded_minor > known.refunded_minor
+    }
 }
 
 /// The shop's answer to a create of ours, on its way into the mirror.
@@ -50,23 +76,25 @@ pub(super) struct Created {
     now: Timestamp,
     /// The reading of its parcels, should it have been shipped meanwhile.
     pub(super) effect: Effect,
+    /// The reading of its refunds, should it have been cancelled or refunded meanwhile.
+    pub(super) after_sale: Effect,
     /// Who is told that this reading is owed.
     pub(super) opened: Opened,
 }
 
-/// Says, once the write is acknowledged, which effect a create's answer opened.
+/// Says, once the write is acknowledged, which effects a create's answer opened.
 #[derive(Debug, Clone, Default)]
-pub struct Opened(Arc<Mutex<Option<Effect>>>);
+pub struct Opened(Arc<Mutex<Vec<Effect>>>);
 
 impl Opened {
-    pub(super) fn set(&self, effect: Effect) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(effect);
+    pub(super) fn add(&self, effect: Effect) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(effect);
     }
 
-    /// The effect, if there is one.
+    /// The effects, if there are any.
     #[must_use]
-    pub fn take(&self) -> Option<Effect> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub fn take(&self) -> Vec<Effect> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -84,10 +112,10 @@ pub struct MirrorOutcome {
 
 const COLUMNS: &str =
     "SELECT shop_order_id, external_order_id, external_source, status_id, created_at, updated_at,
-    total_minor, currency, items_shipped FROM main.shop_mirror";
+    total_minor, currency, items_shipped, coalesce(refunded_minor, 0), after_sale FROM main.shop_mirror";
 const UPDATE_SQL: &str = "UPDATE main.shop_mirror
     SET external_order_id = ?, external_key = ?, external_source = ?, status_id = ?, updated_at = ?, total_minor = ?,
-        currency = ?, items_shipped = ?, seen_at = ?
+        currency = ?, items_shipped = ?, refunded_minor = ?, after_sale = ?, seen_at = ?
     WHERE shop_order_key = ? AND connection_id = ? AND shop_order_id = ?";
 const OURS_SQL: &str = "SELECT order_no, shop_order_id FROM main.orders
     WHERE shop_connection_id = ? AND shop_order_id IN (SELECT unnest(CAST(? AS VARCHAR[])))";
@@ -110,11 +138,15 @@ pub fn apply(
     let mut held = held(tx, shop, page)?;
     let mut new = Vec::new();
     let mut shipped = Vec::new();
+    let mut after_sale = Vec::new();
     for row in newest_of_each(page) {
         match held.get(&row.shop_order_id) {
             Some(known) if row.updated_at < known.updated_at || row == known => continue,
             Some(known) => {
                 update(tx, shop, row, now)?;
+                if row.has_after_sale_news(known) {
+                    after_sale.push(row);
+                }
                 // Any change of an order with parcels may be a change of a parcel: late tracking moves no status.
                 if is_shipped(row.status_id) || row.items_shipped > 0 || known.items_shipped > 0 {
                     shipped.push(row);
@@ -125,13 +157,17 @@ pub fn apply(
                 if is_shipped(row.status_id) || row.items_shipped > 0 {
                     shipped.push(row);
                 }
+                if row.is_after_sale() {
+                    after_sale.push(row);
+                }
             }
         }
         held.insert(row.shop_order_id.clone(), row.clone());
     }
     append(tx, shop, &new, now)?;
-    let mut outcome =
-        MirrorOutcome { effects: read_shipments(tx, shop, &shipped, now)?, ..MirrorOutcome::default() };
+    let mut effects = open_readings(tx, shop, &shipped, now, reading)?;
+    effects.extend(open_readings(tx, shop, &after_sale, now, after_sale_reading)?);
+    let mut outcome = MirrorOutcome { effects, ..MirrorOutcome::default() };
     look_for_others(tx, shop, page, &mut outcome)?;
     Ok(outcome)
 }
@@ -151,22 +187,23 @@ pub fn keep_created(
     drop(opened.take());
     // The number may stay unused: gaps are fine.
     let effect = effects::draw(tx, order_no, &reading(shop, row, now));
-    let created = Created { shop, row: row.clone(), is_shipped, now, effect, opened: opened.clone() };
+    let after_sale = effects::draw(tx, order_no, &after_sale_reading(shop, row, now));
+    let created = Created { shop, row: row.clone(), is_shipped, now, effect, after_sale, opened: opened.clone() };
     tx.pending().add_created(created);
 }
 
-/// Writes the answers into the mirror, unless a page of the shop's list brought them before. What comes back was
-/// shipped, as of the newest that we know.
+/// Writes the answers into the mirror, unless a page of the shop's list brought them before. What comes back are the
+/// readings that are owed, as of the newest that we know.
 pub(super) fn add_created(
     connection: &Connection,
     created: Vec<Created>,
-) -> Result<Vec<Created>, StoreError> {
+) -> Result<Vec<(Effect, Opened)>, StoreError> {
     let read = Read::new(connection, usize::MAX);
     let mut by_shop: BTreeMap<ConnectionId, Vec<Created>> = BTreeMap::new();
     for one in created {
         by_shop.entry(one.shop).or_default().push(one);
     }
-    let mut shipped = Vec::new();
+    let mut owed = Vec::new();
     for (shop, mut answers) in by_shop {
         let rows: Vec<MirrorRow> = answers.iter().map(|one| one.row.clone()).collect();
         let mut held = held(&read, shop, &rows)?;
@@ -183,15 +220,17 @@ pub(super) fn add_created(
         }
         let now = answers.iter().map(|one| one.now).max().unwrap_or_default();
         append(&read, shop, &new.iter().collect::<Vec<_>>(), now)?;
-        shipped.extend(answers.into_iter().filter(|one| {
-            let row = &one.row;
-            (one.is_shipped)(row.status_id) || row.items_shipped > 0
-        }));
+        for one in answers {
+            let revision = one.row.updated_at.to_string();
+            if (one.is_shipped)(one.row.status_id) || one.row.items_shipped > 0 {
+                owed.push((Effect { revision: revision.clone(), ..one.effect }, one.opened.clone()));
+            }
+            if one.row.is_after_sale() {
+                owed.push((Effect { revision, ..one.after_sale }, one.opened));
+            }
+        }
     }
-    for one in &mut shipped {
-        one.effect.revision = reading(one.shop, &one.row, one.now).revision;
-    }
-    Ok(shipped)
+    Ok(owed)
 }
 
 /// The shop's orders that carry one of these marketplace ids, oldest first.
@@ -248,6 +287,8 @@ fn update(read: &Read<'_>, shop: ConnectionId, row: &MirrorRow, now: Timestamp) 
             row.total_minor,
             row.currency,
             row.items_shipped,
+            row.refunded_minor,
+            row.after_sale.map(AfterSale::as_str),
             time(now),
             external_key(shop, &row.shop_order_id),
             shop.0,
@@ -282,22 +323,25 @@ fn append(
             row.currency,
             row.items_shipped,
             time(now),
+            row.refunded_minor,
+            row.after_sale.map(AfterSale::as_str),
         ])?;
     }
     Ok(appender.flush()?)
 }
 
-/// Orders of ours among those that were shipped: their parcels are to be read.
-fn read_shipments(
+/// Orders of ours among these: what their rows ask for is to be read.
+fn open_readings(
     tx: &mut Tx<'_>,
     shop: ConnectionId,
-    shipped: &[&MirrorRow],
+    rows: &[&MirrorRow],
     now: Timestamp,
+    reading: impl Fn(ConnectionId, &MirrorRow, Timestamp) -> NewEffect,
 ) -> Result<Vec<Effect>, StoreError> {
-    if shipped.is_empty() {
+    if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let ids = shipped.iter().map(|row| duckdb::types::Value::Text(row.shop_order_id.clone())).collect();
+    let ids = rows.iter().map(|row| duckdb::types::Value::Text(row.shop_order_id.clone())).collect();
     let ours: HashMap<String, OrderNo> = tx
         .rows(OURS_SQL, params![shop.0, duckdb::types::Value::List(ids)], |row| {
             Ok((get::<String>(row, 1)?, OrderNo(get(row, 0)?)))
@@ -305,7 +349,7 @@ fn read_shipments(
         .into_iter()
         .collect();
     let mut opened = Vec::new();
-    for row in shipped {
+    for row in rows {
         let Some(order_no) = ours.get(&row.shop_order_id) else { continue };
         opened.extend(effects::open(tx, *order_no, &reading(shop, row, now))?);
     }
@@ -323,6 +367,12 @@ pub fn reading(shop: ConnectionId, row: &MirrorRow, now: Timestamp) -> NewEffect
         due_at: now,
         held: None,
     }
+}
+
+/// The reading of a shop order's refunds that its row asks for.
+#[must_use]
+pub fn after_sale_reading(shop: ConnectionId, row: &MirrorRow, now: Timestamp) -> NewEffect {
+    NewEffect { kind: EffectKind::ReadShopAfterSale, ..reading(shop, row, now) }
 }
 
 /// Marketplace ids that the shop holds twice, and rows that another installation made.
@@ -383,5 +433,7 @@ fn mirror_row(row: &Row<'_>) -> Result<MirrorRow, StoreError> {
         total_minor: get(row, 6)?,
         currency: get(row, 7)?,
         items_shipped: get(row, 8)?,
+        refunded_minor: get(row, 9)?,
+        after_sale: get_word_or_null(row, 10)?,
     })
 }

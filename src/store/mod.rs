@@ -21,6 +21,7 @@ mod pending;
 mod query;
 mod reader;
 pub mod reconciliation;
+pub mod refunds;
 pub mod replays;
 pub mod restore;
 pub mod sessions;

@@ -29,11 +29,12 @@ const CHANGE_EFFECTS_SQL: &str = "UPDATE main.effect_open AS e
     SET state = c.state, attempts = c.attempts, due_at = make_timestamp(c.due_at),
         called_at = CASE WHEN c.called_at > -9223372036854775808 THEN make_timestamp(c.called_at) END,
         first_empty_probe_at = CASE WHEN c.probed_at > -9223372036854775808 THEN make_timestamp(c.probed_at) END,
-        reason = nullif(c.reason, ''), reason_detail = nullif(c.detail, '')
+        reason = nullif(c.reason, ''), reason_detail = nullif(c.detail, ''), ticket = nullif(c.ticket, '')
     FROM (SELECT unnest(CAST(? AS BIGINT[])) AS effect_id, unnest(CAST(? AS VARCHAR[])) AS state,
         unnest(CAST(? AS BIGINT[])) AS attempts, unnest(CAST(? AS BIGINT[])) AS due_at,
         unnest(CAST(? AS BIGINT[])) AS called_at, unnest(CAST(? AS BIGINT[])) AS probed_at,
-        unnest(CAST(? AS VARCHAR[])) AS reason, unnest(CAST(? AS VARCHAR[])) AS detail) AS c
+        unnest(CAST(? AS VARCHAR[])) AS reason, unnest(CAST(? AS VARCHAR[])) AS detail,
+        unnest(CAST(? AS VARCHAR[])) AS ticket) AS c
     WHERE e.effect_id = c.effect_id AND e.effect_id BETWEEN ? AND ?";
 const END_EFFECTS_SQL: &str = "DELETE FROM main.effect_open
     WHERE effect_id BETWEEN ? AND ? AND effect_id IN (SELECT unnest(CAST(? AS BIGINT[])))";
@@ -215,16 +216,14 @@ impl Pending {
         Ok(appender.flush()?)
     }
 
-    /// The shop's answers enter the mirror. What was shipped meanwhile has its parcels read.
+    /// The shop's answers enter the mirror. What was shipped, cancelled or refunded meanwhile is read.
     fn write_created(&mut self, connection: &Connection) -> Result<(), StoreError> {
-        for created in mirror::add_created(connection, std::mem::take(&mut self.created))? {
-            let is_same = |effect: &Effect| {
-                effect.kind == created.effect.kind && effect.revision == created.effect.revision
-            };
-            let is_open = self.open_of(created.effect.order_no).any(is_same);
+        for (effect, opened) in mirror::add_created(connection, std::mem::take(&mut self.created))? {
+            let is_same = |open: &Effect| open.kind == effect.kind && open.revision == effect.revision;
+            let is_open = self.open_of(effect.order_no).any(is_same);
             if !is_open {
-                created.opened.set(created.effect.clone());
-                self.add(vec![created.effect]);
+                opened.add(effect.clone());
+                self.add(vec![effect]);
             }
         }
         Ok(())
@@ -254,6 +253,7 @@ impl Pending {
                             .and_then(|reason| reason.detail)
                             .unwrap_or_default())
                     ),
+                    texts(changed.iter().map(|effect| effect.ticket.clone().unwrap_or_default())),
                     first.id.0,
                     last.id.0,
                 ],

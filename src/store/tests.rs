@@ -308,6 +308,42 @@ async fn facts_come_in_new_changed_stale_and_unchanged() {
 }
 
 #[tokio::test]
+async fn what_a_platform_takes_back_of_people_stays_unless_they_were_erased() {
+    let bench = Bench::new().await;
+    let home = |street: &str| Address {
+        name: Some(BUYER.to_owned()),
+        street: vec![street.to_owned()],
+        city: Some("Seattle".to_owned()),
+        country: Some("US".to_owned()),
+        ..Address::default()
+    };
+    let with = |updated, email: Option<&str>, ship_to: Option<Address>| {
+        let mut facts = facts("A", updated);
+        let people = facts.people.as_mut().unwrap();
+        (people.buyer.email, people.ship_to) = (email.map(str::to_owned), ship_to);
+        item(facts)
+    };
+    let no = bench.import(vec![with(10, Some("z@example.com"), Some(home("1 Main")))]).await.orders[0];
+    // After a while the platform gives no e-mail any more, then no street either.
+    let bare = Address { country: Some("US".to_owned()), ..Address::default() };
+    for (updated, ship_to) in [(20, Some(home("1 Main"))), (30, Some(bare)), (40, None)] {
+        bench.import(vec![with(updated, None, ship_to)]).await;
+        let people = bench.detail(no).await.people.unwrap();
+        assert_eq!(people.buyer.email.as_deref(), Some("z@example.com"), "{updated}");
+        assert_eq!(people.ship_to, Some(home("1 Main")), "{updated}");
+    }
+    let found = bench.store.read(|read| read.rows("SELECT search FROM main.person WHERE search LIKE '%z@example.com%'", [], |_| Ok(())));
+    assert!(found.await.unwrap().len() >= 4, "each row finds them");
+    bench.import(vec![with(50, None, Some(home("2 Side")))]).await;
+    assert_eq!(bench.detail(no).await.people.unwrap().ship_to, Some(home("2 Side")), "it really changed");
+    let erase = "UPDATE main.person SET cuts = '[]', people = NULL, search = NULL, erased_at = now()::TIMESTAMP";
+    bench.store.write(WriteLane::Interactive, move |tx| tx.execute(erase, [])).await.unwrap();
+    bench.import(vec![with(60, None, None)]).await;
+    let people = bench.detail(no).await.people.unwrap();
+    assert_eq!((people.buyer.email, people.ship_to), (None, None), "what was erased does not come back");
+}
+
+#[tokio::test]
 async fn an_order_twice_in_a_batch_is_one_order_with_the_newest_facts() {
     let bench = Bench::new().await;
     let mut shipped = facts("A", 20);
@@ -714,6 +750,8 @@ async fn the_mirror_is_not_moved_by_older_rows_and_sees_others() {
         total_minor: 3_300,
         currency: "USD".to_owned(),
         items_shipped: shipped,
+        refunded_minor: 0,
+        after_sale: None,
     };
     let apply = async |rows: Vec<mirror::MirrorRow>| {
         bench
@@ -736,8 +774,28 @@ async fn the_mirror_is_not_moved_by_older_rows_and_sees_others() {
         [EffectKind::ReadShopShipments]
     );
     assert_eq!(apply(vec![row("70", 10, 0, &us)]).await.effects, []);
+    let refunded = |updated, minor, after_sale| mirror::MirrorRow {
+        refunded_minor: minor,
+        after_sale,
+        ..row("70", updated, 0, &us)
+    };
+    // Only what moved is read: a note on the order moves nothing.
+    use crate::domain::refund::AfterSale;
+    let news = [
+        (21, 500, Some(AfterSale::PartRefunded), true),
+        (22, 500, Some(AfterSale::PartRefunded), false),
+        (23, 700, Some(AfterSale::PartRefunded), true),
+        (24, 700, Some(AfterSale::Cancelled), true),
+        (25, 700, None, false),
+    ];
+    for (updated, minor, after_sale, is_news) in news {
+        let effects = apply(vec![refunded(updated, minor, after_sale)]).await.effects;
+        let is_read = effects.iter().any(|effect| effect.kind == EffectKind::ReadShopAfterSale);
+        assert_eq!(is_read, is_news, "{updated}");
+    }
+    apply(vec![row("70", 26, 1, &us)]).await;
     let held = bench.store.read(move |read| mirror::find_all(read, shop, &["A".to_owned()])).await.unwrap();
-    assert_eq!(held, [row("70", 20, 1, &us)]);
+    assert_eq!(held, [row("70", 26, 1, &us)]);
     let older = mirror::MirrorRow { created_at: at(-10), ..row("71", 30, 0, "other") };
     let before_us = apply(vec![older]).await;
     assert_eq!(

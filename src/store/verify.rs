@@ -188,6 +188,25 @@ const CHECKS: &[(&str, &str)] = &[
          GROUP BY order_no, parcel HAVING count(*) > 1",
     ),
     (
+        "an order's refunds are those that the shop made",
+        "SELECT format('order {}: refunds of {} are stamped, the shop made {}', o.order_no, o.refund_minor,
+             coalesce(r.refunded, 0))
+         FROM main.orders AS o
+         LEFT JOIN (SELECT order_no, sum(total_minor) AS refunded FROM main.shop_refund GROUP BY order_no) AS r
+             USING (order_no)
+         WHERE o.refund_minor <> coalesce(r.refunded, 0)",
+    ),
+    (
+        "refunds belong to orders",
+        "SELECT format('refund {} is for order {}, which does not exist', shop_refund_id, order_no)
+         FROM main.shop_refund ANTI JOIN main.orders USING (order_no)",
+    ),
+    (
+        "every refund of the shop is there once",
+        "SELECT format('order {}: refund {} is held {} times', order_no, shop_refund_id, count(*)) FROM main.shop_refund
+         GROUP BY order_no, shop_refund_id HAVING count(*) > 1",
+    ),
+    (
         "everything belongs to connections",
         "SELECT format('{} {} is of connection {}, which does not exist', what, number, connection_id)
          FROM (SELECT 'order' AS what, order_no AS number, connection_id FROM main.orders

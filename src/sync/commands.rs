@@ -15,8 +15,8 @@ use crate::channels::registry::{self, ChannelInfo};
 use crate::channels::{ProbeLine, ProbeReport};
 use crate::domain::connection::{Connection, ConnectionSettings, ConnectionState};
 use crate::domain::draft::ExternalSource;
-use crate::domain::effect::{EffectKind, Lane, NewEffect};
-use crate::domain::id::{ChannelName, ConnectionId, OrderNo};
+use crate::domain::effect::{EffectKind, Lane, NewEffect, Verdict};
+use crate::domain::id::{ChannelName, ConnectionId, EffectId, OrderNo};
 use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::plan::{EventKind, NewEvent};
 use crate::domain::reason::{Reason, ReasonCode};
@@ -210,6 +210,10 @@ impl Engine {
         let now = self.now();
         connection.settings.go_live.get_or_insert(now);
         let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+        if let Some(usual) = info.sends_after_sale {
+            connection.settings.send_cancellations.get_or_insert(usual);
+            connection.settings.send_refunds.get_or_insert(usual);
+        }
         if info.life.secret_days.is_some() {
             connection.settings.secret_made_on.get_or_insert(today);
         }
@@ -354,6 +358,19 @@ impl Engine {
         if info.is_shop && settings.shop.is_some() {
             return Err(Refused::field("shop", "A shop has no shop of its own: leave it empty."));
         }
+        if info.sends_after_sale.is_none() {
+            for (field, switch) in
+                [("send_cancellations", settings.send_cancellations), ("send_refunds", settings.send_refunds)]
+            {
+                if switch == Some(true) {
+                    let message = format!(
+                        "{} takes neither cancellations nor refunds from other programs: leave this off.",
+                        info.title
+                    );
+                    return Err(Refused::field(field, message));
+                }
+            }
+        }
         let Some(shop) = settings.shop else { return Ok(()) };
         let is_shop = self.connection(shop).is_some_and(|connection| {
             registry::channel(&connection.channel).is_some_and(|channel| channel.is_shop)
@@ -461,6 +478,38 @@ impl Engine {
             0 => "Nothing of this order waits.".to_owned(),
             _ => "It is being tried again.".to_owned(),
         })
+    }
+
+    /// A person has looked at what a held cancellation or refund came to. Says what happens next.
+    ///
+    /// # Errors
+    /// Why not.
+    pub async fn settle_by_hand(
+        &self,
+        order_no: OrderNo,
+        effect: EffectId,
+        verdict: Verdict,
+        actor: &str,
+    ) -> Result<String, String> {
+        let (by, now) = (actor.to_owned(), self.now());
+        let settled = self
+            .store()
+            .write(WriteLane::Interactive, move |tx| effects::settle_by_hand(tx, order_no, effect, verdict, &by, now))
+            .await;
+        match settled {
+            Ok(Some(next)) => {
+                self.enqueue(vec![next]);
+                Ok("It is being sent again.".to_owned())
+            }
+            Ok(None) => {
+                self.with_queue(|queue| queue.remove(effect));
+                Ok("It is settled: nothing is sent for it.".to_owned())
+            }
+            Err(StoreError::NotFound) => {
+                Err("This does not wait for anybody any more. Open the order again.".to_owned())
+            }
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     /// Retries every order that waits for this reason; says how many.

@@ -294,6 +294,7 @@ mod tests {
             due_at: Timestamp::from_second(due).unwrap(),
             called_at: None,
             first_empty_probe_at: None,
+            ticket: None,
             reason: None,
             created_at: Timestamp::UNIX_EPOCH,
         }

@@ -1,5 +1,7 @@
 //! The engine against the simulated platforms, in-process and on simulated time.
 
+mod after_sale;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

@@ -11,7 +11,8 @@ use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::domain::id::{ConnectionId, OrderNo, PayloadId};
+use crate::domain::effect::Verdict;
+use crate::domain::id::{ConnectionId, EffectId, OrderNo, PayloadId};
 use crate::domain::reason::ReasonCode;
 use crate::secret::Secret;
 pub use crate::sync::commands::{ConnectionUpdate, Found, NewConnectionRequest, Refused};
@@ -122,6 +123,14 @@ pub trait Engine: Send + Sync {
     async fn export(&self, order: OrderNo, actor: &str) -> Result<String, String>;
     /// Tries now what the order waits for. Says what happens next, or why not.
     async fn retry(&self, order: OrderNo, actor: &str) -> Result<String, String>;
+    /// Takes what a person says of a held cancellation or refund. Says what happens next, or why not.
+    async fn settle_by_hand(
+        &self,
+        order: OrderNo,
+        effect: EffectId,
+        verdict: Verdict,
+        actor: &str,
+    ) -> Result<String, String>;
     /// Retries every order that waits for this reason; says how many.
     async fn retry_reason(&self, reason: ReasonCode, actor: &str) -> Result<usize, String>;
     /// Fetches one order from its platform now and says why it is or is not here.

@@ -9,7 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::auth::Guarded;
 use super::{api, assets, pages};
-use crate::domain::id::{ConnectionId, OrderNo, PayloadId, UserId};
+use crate::domain::id::{ConnectionId, EffectId, OrderNo, PayloadId, UserId};
 
 /// One address.
 pub struct Address {
@@ -62,6 +62,7 @@ fn page_addresses() -> Vec<Address> {
         guarded(Method::GET, "/orders/{no}/files/{sha256}", pages::file::download),
         guarded(Method::POST, "/orders/{no}/export", pages::order::export),
         guarded(Method::POST, "/orders/{no}/retry", pages::order::retry),
+        guarded(Method::POST, "/orders/{no}/effects/{effect}/{verdict}", pages::order::settle),
         guarded(Method::GET, "/connections", pages::connections::list),
         guarded(Method::GET, "/connections/new/{channel}", pages::connection_new::form),
         guarded(Method::POST, "/connections/new/{channel}", pages::connection_new::submit),
@@ -102,6 +103,7 @@ fn api_addresses() -> Vec<Address> {
         guarded(Method::GET, "/api/v1/orders/{no}/events", api::orders::events),
         guarded(Method::POST, "/api/v1/orders/{no}/export", api::orders::export),
         guarded(Method::POST, "/api/v1/orders/{no}/retry", api::orders::retry),
+        guarded(Method::POST, "/api/v1/orders/{no}/effects/{effect}/{verdict}", api::orders::settle),
         guarded(Method::GET, "/api/v1/connections", api::connections::list),
         guarded(Method::POST, "/api/v1/connections", api::connections::add),
         guarded(Method::GET, "/api/v1/connections/{id}", api::connections::get),
@@ -155,6 +157,12 @@ pub fn order(no: OrderNo) -> String {
 #[must_use]
 pub fn order_in_shop(no: OrderNo) -> String {
     format!("/orders/{no}/shop")
+}
+
+/// Work that waits for a person, who has looked.
+#[must_use]
+pub fn effect(no: OrderNo, effect: EffectId) -> String {
+    format!("/orders/{no}/effects/{effect}")
 }
 
 /// One payload of an order.

@@ -195,6 +195,13 @@ pub fn reason(code: ReasonCode) -> &'static str {
         ReasonCode::MarketplaceRejected => "Refused by the marketplace",
         ReasonCode::CustomisationMissing => "Design missing",
         ReasonCode::Retrying => "Retrying",
+        ReasonCode::AnswerLost => "Answer lost",
+        ReasonCode::Undecided => "Marketplace undecided",
+        ReasonCode::CancellationRefused => "Cancellation refused",
+        ReasonCode::RefundRefused => "Refund refused",
+        ReasonCode::RefundInDoubt => "Refund in doubt",
+        ReasonCode::RefundNotLaid => "Refund does not fit",
+        ReasonCode::RefundUnreadable => "Refund unreadable",
     }
 }
 
@@ -226,6 +233,9 @@ pub fn effect(kind: EffectKind) -> &'static str {
         EffectKind::ShipShopOrder => "Tell the shop of a parcel",
         EffectKind::ConfirmShipment => "Tell the marketplace of a parcel",
         EffectKind::ReadShopShipments => "Read the shop's shipments",
+        EffectKind::ReadShopAfterSale => "Read what the shop cancelled or refunded",
+        EffectKind::CancelOrder => "Ask the marketplace to cancel the order",
+        EffectKind::RefundOrder => "Ask the marketplace to refund",
         EffectKind::RefreshOrder => "Fetch the order from the marketplace again",
         EffectKind::KeepCustomisation => "Fetch what the buyer designed",
     }

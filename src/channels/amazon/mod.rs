@@ -62,6 +62,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     // The secret must be rotated every 180 days (*Rotating your app's LWA credentials*); sellers authorise for a
     // year.
     life: CredentialLife { secret_days: Some(180), authorisation_days: Some(365), tokens_rotate: false },
+    sends_after_sale: Some(false),
     connect,
 };
 

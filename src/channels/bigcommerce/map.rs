@@ -14,6 +14,7 @@ use crate::domain::draft::{DraftLine, ExternalSource, ShopOrderDraft};
 use crate::domain::listing::ShopVariant;
 use crate::domain::money::{Currency, decimal_of_minor, minor_rounded, parse_decimal, sum};
 use crate::domain::order::{Amount, AmountKind, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin};
+use crate::domain::refund::{AfterSale, ShopRefund, ShopRefundItem, ShopRefundKind};
 use crate::domain::shipment::{ShipmentDraft, ShipmentFacts, ShippedLine};
 
 /// *Incomplete*: a cart that reached checkout. It is no order yet.
@@ -108,6 +109,58 @@ pub fn summary(order: &wire::Order) -> Result<ShopOrderSummary, Unreadable> {
         total_minor: money("total_inc_tax", order.total_inc_tax.as_deref(), currency)?,
         currency: currency.code().to_owned(),
         items_shipped: order.items_shipped.unwrap_or(0),
+        refunded_minor: money("refunded_amount", order.refunded_amount.as_deref(), currency)?,
+        after_sale: match order.status_id {
+            Some(5) => Some(AfterSale::Cancelled),
+            Some(4) => Some(AfterSale::Refunded),
+            Some(14) => Some(AfterSale::PartRefunded),
+            _ => None,
+        },
+    })
+}
+
+/// The order's refunds, oldest first; without those that the payment provider declined.
+///
+/// # Errors
+/// Where one lies and what is wrong with it.
+pub fn refunds(refunds: &[wire::Refund], currency: Currency) -> Result<Vec<ShopRefund>, Unreadable> {
+    let read = |(index, refund): (usize, &wire::Refund)| {
+        let place = format!("data[{index}]");
+        let missing = |name: &str| unreadable(format!("{place}.{name}"), "it is missing");
+        let total = refund.total_amount.as_deref().ok_or_else(|| missing("total_amount"))?;
+        let total = money(&format!("{place}.total_amount"), Some(total), currency)?;
+        let declined = refund.payments.iter().filter(|payment| payment.is_declined == Some(true));
+        let declined: i64 = declined
+            .map(|payment| money(&format!("{place}.payments"), payment.amount.as_deref(), currency))
+            .sum::<Result<i64, _>>()?;
+        let total_minor = total.saturating_sub(declined);
+        let items = refund.items.iter().map(|item| refund_item(item, currency, &place));
+        Ok((total_minor > 0).then_some(ShopRefund {
+            refund_id: id(refund.id).ok_or_else(|| missing("id"))?,
+            refunded_at: instant(&format!("{place}.created"), refund.created.as_deref())?,
+            total_minor,
+            items: items.collect::<Result<_, _>>()?,
+        }))
+    };
+    refunds.iter().enumerate().filter_map(|one| read(one).transpose()).collect()
+}
+
+/// What a refund is for. A kind that we do not know is the order's.
+fn refund_item(item: &wire::RefundItem, currency: Currency, place: &str) -> Result<ShopRefundItem, Unreadable> {
+    let kind = match item.item_type.as_deref() {
+        Some("PRODUCT" | "GIFT_WRAPPING") => ShopRefundKind::Goods,
+        Some("SHIPPING" | "HANDLING") => ShopRefundKind::Shipping,
+        _ => ShopRefundKind::Order,
+    };
+    let amount = item.requested_amount.as_deref();
+    let is_product = item.item_type.as_deref() == Some("PRODUCT");
+    Ok(ShopRefundItem {
+        kind,
+        shop_line_id: id(item.item_id).filter(|_| kind == ShopRefundKind::Goods),
+        quantity: item.quantity.filter(|_| is_product).unwrap_or(0).max(0),
+        minor: amount
+            .map(|text| money(&format!("{place}.items.requested_amount"), Some(text), currency))
+            .transpose()?,
     })
 }
 

@@ -41,7 +41,9 @@ use super::{
 use crate::domain::connection::CredentialLife;
 use crate::domain::draft::ShopOrderDraft;
 use crate::domain::listing::ShopVariant;
+use crate::domain::money::Currency;
 use crate::domain::order::OrderFacts;
+use crate::domain::refund::ShopRefund;
 use crate::domain::shipment::{ShipmentDraft, ShipmentFacts};
 use client::{Client, Outgoing, corrupt, parse};
 
@@ -57,6 +59,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     consent: None,
     // A store-level API account does not end.
     life: CredentialLife { secret_days: None, authorisation_days: None, tokens_rotate: false },
+    sends_after_sale: None,
     connect,
 };
 
@@ -243,6 +246,19 @@ impl ShopOrders for BigCommerce {
             self.parts("getOrderShipments", shop_order_id, "shipments", Priority::Interactive).await?;
         let shipments: Vec<wire::Shipment> = parts.read()?;
         map::shipments(&shipments).map_err(|error| parts.corrupt(&error))
+    }
+
+    async fn refunds(
+        &self,
+        shop_order_id: &str,
+        currency: Currency,
+    ) -> Result<Vec<ShopRefund>, ChannelError> {
+        let path = format!("/v3/orders/{}/payment_actions/refunds", segment(shop_order_id));
+        let outgoing = self.get("getOrderRefunds", path, Vec::new(), Priority::Interactive);
+        let body = self.client.send(&outgoing).await?;
+        let listed = parse::<wire::PageV3<wire::Refund>>(&outgoing, &body)?.map(|page| page.data);
+        map::refunds(&listed.unwrap_or_default(), currency)
+            .map_err(|error| corrupt(&outgoing, &error.to_string()))
     }
 
     async fn add_shipment(

@@ -64,6 +64,8 @@ pub struct Order {
     pub items_total: Option<i64>,
     #[serde(deserialize_with = "loose::integer")]
     pub items_shipped: Option<i64>,
+    #[serde(deserialize_with = "loose::text")]
+    pub refunded_amount: Option<String>,
     #[serde(deserialize_with = "loose::integer")]
     pub shipping_address_count: Option<i64>,
     #[serde(deserialize_with = "loose::text")]
@@ -307,6 +309,45 @@ pub struct PageV3<T> {
     pub data: Vec<T>,
     #[serde(default)]
     pub meta: Meta,
+}
+
+/// A refund.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Refund {
+    #[serde(deserialize_with = "loose::integer")]
+    pub id: Option<i64>,
+    #[serde(deserialize_with = "loose::text")]
+    pub created: Option<String>,
+    #[serde(deserialize_with = "loose::text")]
+    pub total_amount: Option<String>,
+    #[serde(deserialize_with = "loose::list")]
+    pub items: Vec<RefundItem>,
+    #[serde(deserialize_with = "loose::list")]
+    pub payments: Vec<RefundPayment>,
+}
+
+/// What a refund is for.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RefundItem {
+    #[serde(deserialize_with = "loose::text")]
+    pub item_type: Option<String>,
+    #[serde(deserialize_with = "loose::integer")]
+    pub item_id: Option<i64>,
+    #[serde(deserialize_with = "loose::integer")]
+    pub quantity: Option<i64>,
+    #[serde(deserialize_with = "loose::text")]
+    pub requested_amount: Option<String>,
+}
+
+/// How the money went back.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct RefundPayment {
+    #[serde(deserialize_with = "loose::text")]
+    pub amount: Option<String>,
+    pub is_declined: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]

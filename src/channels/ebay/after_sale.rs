@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::super::FulfilmentOrder;
 use super::super::after_sale::{
-    CancelReason, Cancellation, Progress, RefundDraft, RefundLine, RefundReason, Refunds,
+    CancelReason, Cancellation, ListedRefund, Progress, RefundDraft, RefundLine, RefundReason, Refunds,
 };
 use super::super::error::{ChannelError, RejectKind};
 use super::super::pace::Priority;
@@ -163,10 +163,8 @@ impl Refunds for Ebay {
 
     async fn refunded(&self, order: &FulfilmentOrder, ticket: &str) -> Result<Progress, ChannelError> {
         let found: wire::Order = self.client.fetch(&self.one_order(&order.external_id)).await?;
-        let of_order = found.payment_summary.iter().flat_map(|summary| &summary.refunds);
-        let of_lines = found.line_items.iter().flat_map(|line| &line.refunds);
         let own: Vec<&wire::OrderRefund> =
-            of_order.chain(of_lines).filter(|refund| refund.refund_id.as_deref() == Some(ticket)).collect();
+            refunds(&found).filter(|refund| refund.refund_id.as_deref() == Some(ticket)).collect();
         let has = |word: &str| own.iter().any(|refund| refund.refund_status.as_deref() == Some(word));
         Ok(if has("FAILED") {
             Progress::Refused("eBay did not give the money back".to_owned())
@@ -176,6 +174,32 @@ impl Refunds for Ebay {
             Progress::Pending(ticket.to_owned())
         })
     }
+
+    async fn listed(
+        &self,
+        order: &FulfilmentOrder,
+        currency: Currency,
+    ) -> Result<Option<Vec<ListedRefund>>, ChannelError> {
+        let found: wire::Order = self.client.fetch(&self.one_order(&order.external_id)).await?;
+        let mut listed: Vec<ListedRefund> = Vec::new();
+        // One refund of several positions is listed on each of them, under one id.
+        for refund in refunds(&found).filter(|refund| refund.refund_status.as_deref() != Some("FAILED")) {
+            let Some(id) = refund.refund_id.clone() else { continue };
+            let minor = super::map::amount(refund.amount.as_ref(), currency)
+                .map_err(|error| ChannelError::Corrupt { in_doubt: false, message: error.to_string() })?;
+            match listed.iter_mut().find(|known| known.id == id) {
+                Some(known) => known.minor = known.minor.saturating_add(minor),
+                None => listed.push(ListedRefund { id, minor }),
+            }
+        }
+        Ok(Some(listed))
+    }
+}
+
+/// An order's refunds: of the whole, and of its positions.
+fn refunds(order: &wire::Order) -> impl Iterator<Item = &wire::OrderRefund> {
+    let of_order = order.payment_summary.iter().flat_map(|summary| &summary.refunds);
+    of_order.chain(order.line_items.iter().flat_map(|line| &line.refunds))
 }
 
 /// What `issueRefund` takes.

@@ -68,6 +68,15 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
     })
 }
 
+/// An amount in minor units of the order's currency; nothing where there is none.
+///
+/// # Errors
+/// Where it is no money of that currency.
+pub fn amount(amount: Option<&wire::Amount>, currency: Currency) -> Result<i64, Unreadable> {
+    let Some(decimal) = amounts::decimal(amount, currency, "amount")? else { return Ok(0) };
+    minor_exact(decimal, currency).map_err(|error| unreadable("amount", error))
+}
+
 /// The id of an order that cannot be read, if it can be found.
 #[must_use]
 pub fn order_id(payload: &str) -> Option<String> {

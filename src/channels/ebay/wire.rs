@@ -287,6 +287,8 @@ pub struct OrderRefund {
     /// When the money went back; only on what is through.
     #[serde(deserialize_with = "loose::text")]
     pub refund_date: Option<String>,
+    /// What goes back.
+    pub amount: Option<Amount>,
 }
 
 /// How and where it is delivered.

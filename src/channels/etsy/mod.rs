@@ -57,6 +57,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     consent: Some(Consent { start: consent::start, exchange: consent::exchange }),
     // A refresh token lives for 90 days from its last renewal, and one in use is renewed every hour.
     life: CredentialLife { secret_days: None, authorisation_days: None, tokens_rotate: true },
+    sends_after_sale: None,
     connect,
 };
 

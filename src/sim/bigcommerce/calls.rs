@@ -59,6 +59,7 @@ fn route(request: &Request<Bytes>) -> (&'static str, Vec<i64>) {
         ("GET", ["v2", "orders", "#", "shipments", "#"]) => "getOrderShipment",
         ("PUT", ["v2", "orders", "#", "shipments", "#"]) => "updateOrderShipment",
         ("DELETE", ["v2", "orders", "#", "shipments", "#"]) => "deleteOrderShipment",
+        ("GET", ["v3", "orders", "#", "payment_actions", "refunds"]) => "getOrderRefunds",
         ("GET", ["v2", "order_statuses"]) => "getOrderStatuses",
         ("GET", ["v2", "store"]) => "getStoreInformation",
         ("GET", ["v2", "time"]) => "getSystemTimestamp",
@@ -193,6 +194,7 @@ impl Shop {
                     _ => page(call, found),
                 }
             }
+            "getOrderRefunds" => Ok(ok(&Self::refunds_json(self.seen_order(order_id, call)?))),
             "createOrderShipments" => self.ship(order_id, call),
             "updateOrderShipment" => self.edit_shipment(order_id, part_id, call),
             "deleteOrderShipments" => self.unship(order_id, None, call.now),

@@ -108,6 +108,8 @@ impl Shop {
             has_stock: false,
             mails: 0,
             pays_at: None,
+            refunds: Vec::new(),
+            refunded: 0,
         };
         for line in &mut order.lines {
             line.id = self.new_line_id();

@@ -6,6 +6,7 @@
 mod calls;
 mod create;
 mod hooks;
+mod refunds;
 mod storefront;
 mod truth;
 mod v3;
@@ -26,6 +27,7 @@ use super::recent::Recent;
 
 pub use calls::{Call, operation_of};
 use hooks::Hook;
+use refunds::Refund;
 
 /// The store's hash, part of every path.
 pub const STORE_HASH: &str = "eidersim01";
@@ -202,6 +204,12 @@ pub struct Order {
     mails: i64,
     /// When the buyer pays, for storefront orders that are not paid yet.
     pays_at: Option<Timestamp>,
+    /// What was refunded in the control panel.
+    #[serde(default)]
+    refunds: Vec<Refund>,
+    /// What went back in all, also where no refund says so.
+    #[serde(default)]
+    refunded: i64,
 }
 
 impl Order {
@@ -231,6 +239,9 @@ pub struct Meta {
     shipments: i64,
     storefront_orders: u64,
     authorisation: u64,
+    /// Refunds ever made.
+    #[serde(default)]
+    refunds: i64,
     /// Hooks ever added.
     #[serde(default)]
     hooks: i64,

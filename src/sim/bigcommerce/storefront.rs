@@ -137,6 +137,8 @@ impl Shop {
             has_stock: false,
             mails: 0,
             pays_at: None,
+            refunds: Vec::new(),
+            refunded: 0,
         })
     }
 

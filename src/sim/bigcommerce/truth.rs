@@ -110,12 +110,12 @@ impl Shop {
         Ok(json!({"sku": sku, "quantity": quantity}))
     }
 
-    fn truth_find(&self, body: &Value) -> Result<usize, ControlError> {
+    pub(super) fn truth_find(&self, body: &Value) -> Result<usize, ControlError> {
         let id = control::text(body, "id")?.parse().map_err(|_| ControlError::Unknown("no such order"))?;
         self.place_of(id).ok_or(ControlError::Unknown("no such order"))
     }
 
-    fn truth_at(&self, index: usize) -> Result<Value, ControlError> {
+    pub(super) fn truth_at(&self, index: usize) -> Result<Value, ControlError> {
         let order = self.orders.get(index).ok_or(ControlError::Unknown("no such order"))?;
         Ok(if order.order_source == "www" { truth_own_order(order) } else { truth_shop_order(order) })
     }
@@ -179,6 +179,7 @@ fn truth_shop_order(order: &Order) -> Value {
         "total_minor": minor(order.amounts.total.inc),
         "currency": order.currency,
         "is_deleted": order.is_deleted,
+        "refunded_minor": minor(order.refunded),
         "lines": order.lines.iter().map(line).collect::<Vec<_>>(),
         "shipments": shipments(order),
     })

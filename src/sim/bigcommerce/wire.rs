@@ -90,7 +90,8 @@ pub fn order_json(order: &Order) -> Value {
         put("base_handling_cost", amounts.base_handling);
         put("base_wrapping_cost", amounts.base_wrapping);
         put("discount_amount", amounts.discount);
-        for name in ["coupon_discount", "refunded_amount", "store_credit_amount", "gift_certificate_amount"] {
+        put("refunded_amount", order.refunded);
+        for name in ["coupon_discount", "store_credit_amount", "gift_certificate_amount"] {
             put(name, 0);
         }
         let mut put_taxed = |name: &str, taxed: Taxed| {
@@ -217,8 +218,8 @@ pub fn line_json(order: &Order, line: &Line) -> Value {
         "depth": "0.0000",
         "quantity": line.quantity,
         "quantity_shipped": line.shipped,
-        "is_refunded": false,
-        "quantity_refunded": 0,
+        "is_refunded": order.quantity_refunded(line.id) >= line.quantity,
+        "quantity_refunded": order.quantity_refunded(line.id),
         "return_id": 0,
         "wrapping_id": 0,
         "wrapping_name": line.wrapping_name,

@@ -414,7 +414,10 @@ impl Ebay {
         now: Timestamp,
     ) -> Option<String> {
         let order = self.orders.get(index)?;
-        if order.fulfillment_word() != "NOT_STARTED" || order.cancellation.is_some() {
+        if order.cancellation.is_some() {
+            return None;
+        }
+        if order.fulfillment_word() != "NOT_STARTED" {
             self.change(index, now, |order| order.plan = None);
             return None;
         }

@@ -144,8 +144,14 @@ impl Ebay {
                 parcel.items.iter().map(|(id, count)| json!({"line_id": id, "quantity": count})).collect();
             json!({"carrier": parcel.carrier, "tracking": parcel.tracking, "lines": lines})
         };
+        let refund = |refund: &super::Refund| {
+            json!({"id": refund.id, "line_id": refund.line, "amount_minor": refund.amount})
+        };
         json!({
             "id": order.id,
+            "refunds": order.refunds.iter().map(refund).collect::<Vec<_>>(),
+            "cancellation_id": order.cancellation.as_ref().map(|cancellation| &cancellation.id),
+            "seller_minor": order.net(),
             "channel": super::super::EBAY,
             "status": status,
             "paid": order.is_paid,

@@ -20,6 +20,7 @@ use crate::store::error::StoreError;
 use crate::store::events::{self, EventRow};
 use crate::store::files::{self, FileRow};
 use crate::store::reader::Read;
+use crate::store::refunds::{self, RefundRow};
 use crate::store::shipments::{self, ShipmentRow};
 use crate::store::values::{
     external_key, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, id_list,
@@ -52,6 +53,8 @@ pub struct OrderDetail {
     pub amounts: Vec<Amount>,
     /// Parcels.
     pub shipments: Vec<ShipmentRow>,
+    /// Refunds that were made in the shop.
+    pub refunds: Vec<RefundRow>,
     /// What happened, newest last.
     pub events: Vec<EventRow>,
     /// Work owed.
@@ -143,6 +146,7 @@ pub fn detail(read: &Read<'_>, order_no: OrderNo) -> Result<Option<OrderDetail>,
     detail.lines = lines(read, &[order_no.0])?.remove(&order_no).unwrap_or_default();
     detail.amounts = amounts(read, &[order_no.0])?.remove(&order_no).unwrap_or_default();
     detail.shipments = shipments::of_order(read, order_no)?;
+    detail.refunds = refunds::of_order(read, order_no)?;
     detail.events = events::of_order(read, order_no)?;
     detail.effects = effects::of_orders(read, &[order_no.0])?;
     detail.files = files::of_order(read, order_no)?;
@@ -165,6 +169,8 @@ pub struct OrderParts {
     pub amounts: Vec<Amount>,
     /// Parcels.
     pub shipments: Vec<ShipmentRow>,
+    /// Refunds that were made in the shop.
+    pub refunds: Vec<RefundRow>,
 }
 
 /// The parts of some orders, in as many statements as of one.
@@ -182,6 +188,9 @@ pub fn parts(read: &Read<'_>, orders: &[OrderNo]) -> Result<HashMap<OrderNo, Ord
     }
     for (order_no, shipment) in shipments::of_orders(read, &numbers)? {
         parts.entry(OrderNo(order_no)).or_default().shipments.push(shipment);
+    }
+    for (order_no, refund) in refunds::of_orders(read, &numbers)? {
+        parts.entry(OrderNo(order_no)).or_default().refunds.push(refund);
     }
     Ok(parts)
 }
@@ -203,6 +212,7 @@ fn more_of(row: OrderRow, more: &Row<'_>) -> Result<OrderDetail, StoreError> {
         lines: Vec::new(),
         amounts: Vec::new(),
         shipments: Vec::new(),
+        refunds: Vec::new(),
         events: Vec::new(),
         effects: Vec::new(),
         payloads: Vec::new(),
@@ -381,7 +391,11 @@ fn of_ids<T>(
     read.rows(sql, params![first, last, id_list(ids)], map)
 }
 
-fn people(read: &Read<'_>, people: impl Iterator<Item = i64>) -> Result<HashMap<i64, People>, StoreError> {
+/// People by the number of their row, where they are still kept.
+pub(super) fn people(
+    read: &Read<'_>,
+    people: impl Iterator<Item = i64>,
+) -> Result<HashMap<i64, People>, StoreError> {
     let found = of_ids(read, PEOPLE_SQL, people, |row| {
         Ok((get::<i64>(row, 1)?, from_json::<People>(&get::<String>(row, 0)?)?))
     })?;

@@ -10,12 +10,14 @@ use std::collections::{HashMap, HashSet};
 use duckdb::{Row, params};
 use jiff::Timestamp;
 
-use super::item::{Columns, ImportItem, PeopleColumns};
+use super::detail;
+use super::item::{Columns, ImportItem, PeopleColumns, people_columns};
 use super::rows::{self, OrderMarks, RowContext};
 use crate::domain::connection::Connection;
+use crate::domain::customer::People;
 use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, NewEffect};
 use crate::domain::id::{EffectId, EventId, OrderNo, PayloadId};
-use crate::domain::order::{ExportState, OrderFacts, READER};
+use crate::domain::order::{ExportState, OrderFacts, OrderStatus, READER};
 use crate::domain::person;
 use crate::domain::plan::{
     Change, EventKind, HeldOrder, HeldParcel, ImportPlan, NewEvent, ParcelContext, ParcelOrigin, plan_import,
@@ -174,6 +176,8 @@ struct Working<'b> {
     parcels: Vec<HeldParcel>,
     /// Those of the shop that the marketplace was not told of.
     untold: HashSet<i64>,
+    /// People as held, where the batch tells less of them.
+    people: Option<People>,
     is_new: bool,
     /// What is to be written, once there is anything.
     facts: Option<(&'b OrderFacts, &'b Columns)>,
@@ -191,7 +195,7 @@ struct PersonDraft<'b> {
     person_id: i64,
     order_no: Option<i64>,
     cuts: Cow<'b, str>,
-    people: Option<&'b PeopleColumns>,
+    people: Option<Cow<'b, PeopleColumns>>,
 }
 
 struct ParkedDraft<'b> {
@@ -247,6 +251,7 @@ impl<'b> Run<'b> {
                 work.parcels = rows.into_iter().map(|row| row.parcel).collect();
             }
         }
+        hold_people(tx, batch, &by_id, &mut works)?;
         let mut owed: HashSet<(OrderNo, EffectKind, String)> =
             open.iter().map(|effect| (effect.order_no, effect.kind, effect.revision.clone())).collect();
         let is_customised =
@@ -295,7 +300,12 @@ impl<'b> Run<'b> {
         let order_no = self.works.get(place).map_or(0, |work| work.marks.order_no);
         let payload_id = tx.ids.payload();
         let is_stale = plan.change == Change::Stale;
-        let people = item.columns.people.as_ref().filter(|_| !is_stale);
+        let completed = self.works.get(place).filter(|_| !is_stale).and_then(|work| work.completed(facts));
+        let people = match &completed {
+            Some(people) => Some(Cow::Owned(people_columns(people)?)),
+            None => item.columns.people.as_ref().filter(|_| !is_stale).map(Cow::Borrowed),
+        };
+        let has_people = people.is_some();
         let cuts = (!item.cuts.is_empty()).then_some(item.columns.cuts.as_str());
         let person_id = self.add_person(tx, Some(order_no), cuts.map(Cow::Borrowed), people);
         self.payloads.push(PayloadDraft {
@@ -317,12 +327,18 @@ impl<'b> Run<'b> {
         let has_create = create
             .is_some_and(|new| self.owed.contains(&(OrderNo(order_no), new.kind, new.revision.clone())));
         self.owe(tx, OrderNo(order_no), &plan);
+        if plan.status == OrderStatus::Cancelled {
+            self.settle_cancelled(tx, OrderNo(order_no))?;
+        }
         self.add_events(tx, order_no, &plan.events, payload_id);
         if let Some(work) = self.works.get_mut(place) {
             work.accept((facts, &item.columns), &plan, has_create, payload_id, hash);
             work.arrived_as = item.parked_as.unwrap_or(payload_id);
-            if people.is_some() {
-                work.know_people(tx, facts, person_id);
+            if let Some(people) = completed.as_ref().or(facts.people.as_ref()).filter(|_| has_people) {
+                work.know_people(tx, people, person_id);
+                if !work.is_new {
+                    work.people = Some(people.clone());
+                }
             }
         }
         self.take_parcels(tx, place, facts, payload_id)
@@ -366,6 +382,7 @@ impl<'b> Run<'b> {
             arrived_as: 0,
             parcels: Vec::new(),
             untold: HashSet::new(),
+            people: None,
             is_new: true,
             facts: None,
         });
@@ -377,7 +394,7 @@ impl<'b> Run<'b> {
         tx: &mut Tx<'_>,
         order_no: Option<i64>,
         cuts: Option<Cow<'b, str>>,
-        people: Option<&'b PeopleColumns>,
+        people: Option<Cow<'b, PeopleColumns>>,
     ) -> Option<i64> {
         if cuts.is_none() && people.is_none() {
             return None;
@@ -498,6 +515,21 @@ impl<'b> Run<'b> {
         shipments::mark_told(tx, order_no, parcel, self.batch.now, None)
     }
 
+    /// The marketplace has cancelled the order: where asking it to waited for a person, that is settled.
+    fn settle_cancelled(&mut self, tx: &mut Tx<'_>, order_no: OrderNo) -> Result<(), StoreError> {
+        let held = self.open.extract_if(.., |effect| {
+            effect.order_no == order_no
+                && effect.kind == EffectKind::CancelOrder
+                && effect.state == EffectState::Held
+        });
+        let held: Vec<EffectId> = held.map(|effect| effect.id).collect();
+        for id in &held {
+            effects::finish(tx, *id, EffectOutcome::Found, "The marketplace has cancelled the order.")?;
+        }
+        self.outcome.found.extend(held);
+        Ok(())
+    }
+
     /// Keeps a payload that cannot be read, whole, for a better reader.
     fn park(
         &mut self,
@@ -599,8 +631,8 @@ impl<'b> Run<'b> {
                     order_no,
                     connection,
                     cuts.as_ref(),
-                    people.map(|people| people.people.as_str()),
-                    people.map(|people| people.search.as_str()),
+                    people.as_ref().map(|people| people.people.as_str()),
+                    people.as_ref().map(|people| people.search.as_str()),
                     now,
                     None::<i64>
                 ])?;
@@ -706,8 +738,14 @@ impl<'b> Working<'b> {
             plan.export_reason.as_ref().and_then(|reason: &Reason| reason.detail.clone());
     }
 
-    fn know_people(&mut self, tx: &Tx<'_>, facts: &OrderFacts, person_id: Option<i64>) {
-        let Some(people) = &facts.people else { return };
+    /// What the facts say of people, with what only we still know; none where they leave nothing out that we know.
+    fn completed(&self, facts: &OrderFacts) -> Option<People> {
+        let now = facts.people.as_ref()?;
+        let merged = now.clone().completed(self.people.as_ref()?);
+        (merged != *now).then_some(merged)
+    }
+
+    fn know_people(&mut self, tx: &Tx<'_>, people: &People, person_id: Option<i64>) {
         self.marks.person_id = person_id;
         let address = people.ship_to.as_ref().or(people.bill_to.as_ref());
         self.marks.country = address.and_then(|address| address.country.clone());
@@ -793,10 +831,37 @@ fn held_row<'b>(row: &Row<'_>) -> Result<(Working<'b>, String), StoreError> {
         arrived_as,
         parcels: Vec::new(),
         untold: HashSet::new(),
+        people: None,
         is_new: false,
         facts: None,
     };
     Ok((work, get(row, 1)?))
+}
+
+/// Reads the people of those known orders of which the batch tells less than everything: what a platform has taken back
+/// is kept. Who was erased is not among them.
+fn hold_people(
+    tx: &Tx<'_>,
+    batch: &ImportBatch,
+    by_id: &HashMap<String, usize>,
+    works: &mut [Working<'_>],
+) -> Result<(), StoreError> {
+    let facts = batch.orders.iter().filter_map(|item| item.facts.as_ref().ok());
+    let places: HashSet<usize> = facts
+        .filter(|facts| facts.people.as_ref().is_some_and(People::has_gaps))
+        .filter_map(|facts| by_id.get(&facts.external_id).copied())
+        .collect();
+    let numbers: Vec<i64> =
+        places.iter().filter_map(|place| works.get(*place)?.marks.person_id).collect();
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    let mut held = detail::people(tx, numbers.into_iter())?;
+    for place in places {
+        let Some(work) = works.get_mut(place) else { continue };
+        work.people = work.marks.person_id.and_then(|person_id| held.remove(&person_id));
+    }
+    Ok(())
 }
 
 /// Hashes of the batch's unreadable payloads that lie parked already.

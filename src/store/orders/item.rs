@@ -76,11 +76,14 @@ impl ImportItem {
 
 fn columns(facts: &OrderFacts, cuts: &[String]) -> Result<Columns, StoreError> {
     let (whole, lines) = rows::sums(facts)?;
-    let people = facts.people.as_ref().map(|people| {
-        to_json(people).map(|text| PeopleColumns { people: text, search: people_search(people) })
-    });
+    let people = facts.people.as_ref().map(people_columns);
     let search = rows::search_text(facts);
     Ok(Columns { cuts: to_json(cuts)?, people: people.transpose()?, search, whole, lines })
+}
+
+/// People as they are written.
+pub(super) fn people_columns(people: &People) -> Result<PeopleColumns, StoreError> {
+    Ok(PeopleColumns { people: to_json(people)?, search: people_search(people) })
 }
 
 /// What the search box finds people by.

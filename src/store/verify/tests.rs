@@ -37,7 +37,19 @@ const PLANTED: &[(&str, &str)] = &[
         "INSERT INTO main.order_amount VALUES (1, NULL, 'fee', 5)",
         "an order's stamped sums are those of its amounts",
     ),
-    ("UPDATE main.orders SET refund_minor = 5", "an order's net is its total without tax and refunds"),
+    ("UPDATE main.orders SET net_minor = net_minor + 5", "an order's net is its total without tax and refunds"),
+    (
+        "UPDATE main.orders SET refund_minor = 5, net_minor = net_minor - 5 WHERE order_no = 1",
+        "an order's refunds are those that the shop made",
+    ),
+    (
+        "INSERT INTO main.shop_refund SELECT 1, '9', NULL, 0, '[]', NULL, NULL, NULL, NULL, NULL, now() FROM range(2)",
+        "every refund of the shop is there once",
+    ),
+    (
+        "INSERT INTO main.shop_refund VALUES (77, '9', NULL, 0, '[]', NULL, NULL, NULL, NULL, NULL, now())",
+        "refunds belong to orders",
+    ),
     ("UPDATE main.order_line SET item_minor = 1 WHERE line_no = 1", "an order's lines add up to it"),
     ("UPDATE main.order_amount SET order_no = 77 WHERE order_no = 1", "amounts belong to orders"),
     (
@@ -82,7 +94,7 @@ const PLANTED: &[(&str, &str)] = &[
     ("DELETE FROM main.stock_level", "stock is what its movements and reservations say"),
     ("INSERT INTO main.stock_level SELECT * FROM main.stock_level", "one level per item and location"),
     (
-        "INSERT INTO main.shop_mirror SELECT 1, '5', 5, NULL, NULL, NULL, 9, now(), now(), 1, 'USD', 0, now()
+        "INSERT INTO main.shop_mirror SELECT 1, '5', 5, NULL, NULL, NULL, 9, now(), now(), 1, 'USD', 0, now(), 0, NULL
          FROM range(2)",
         "one row per shop order",
     ),

@@ -110,6 +110,8 @@ pub(in crate::sync) fn mirror_row(order: &ShopOrderSummary) -> MirrorRow {
         total_minor: order.total_minor,
         currency: order.currency.clone(),
         items_shipped: order.items_shipped,
+        refunded_minor: order.refunded_minor,
+        after_sale: order.after_sale,
     }
 }
 

@@ -5,6 +5,7 @@ use crate::channels::error::ChannelError;
 use crate::domain::draft::CANCELLED_STATUS_ID;
 use crate::domain::effect::{EffectOutcome, EffectState};
 use crate::domain::order::ExportState;
+use crate::store::mirror::MirrorRow;
 use crate::store::orders;
 use crate::sync::{Engine, EngineError, retry};
 
@@ -36,6 +37,12 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
             }
         });
     };
+    // The shop came first, and the marketplace heard of it from us: its cancellation is an echo.
+    let own = work.mirrored.rows.iter().find(|row| row.shop_order_id == shop_order_id);
+    if own.is_some_and(MirrorRow::is_off) {
+        let text = format!("Shop order {shop_order_id} was cancelled or refunded there before.");
+        return Ok(Outcome::Finished(EffectOutcome::Found, text));
+    }
     engine.begin_call(&work).await?;
     shop.set_status(&shop_order_id, CANCELLED_STATUS_ID).await?;
     Ok(Outcome::Finished(EffectOutcome::Done, format!("Shop order {shop_order_id} was cancelled.")))

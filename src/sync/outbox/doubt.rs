@@ -113,6 +113,7 @@ mod tests {
             due_at: at(0),
             called_at: Some(at(0)),
             first_empty_probe_at: first_empty.map(at),
+            ticket: None,
             reason: None,
             created_at: at(0),
         }

@@ -55,7 +55,10 @@ struct Question {
 impl Looks {
     /// What is held of an effect's order; `None` where there is no such order.
     pub(super) async fn look(&self, store: &Store, effect: &Effect) -> Answer {
-        let asks_mirror = matches!(effect.kind, EffectKind::CreateShopOrder | EffectKind::CancelShopOrder);
+        let asks_mirror = matches!(
+            effect.kind,
+            EffectKind::CreateShopOrder | EffectKind::CancelShopOrder | EffectKind::ReadShopAfterSale
+        );
         let question = Question { order_no: effect.order_no, shop: asks_mirror.then_some(effect.connection) };
         let (answer, mut answered) = oneshot::channel();
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((question, answer));

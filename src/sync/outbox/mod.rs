@@ -1,14 +1,18 @@
 //! The outbox: each effect is one deed, safe to run twice. What it is about to do is durable before the call
 //! goes out; after any answer that leaves doubt we look before doing it again.
 
+mod after_sale;
+mod cancel_order;
 mod cancel_shop_order;
 mod confirm_shipment;
 mod create_shop_order;
 mod doubt;
 mod keep_customisation;
 mod look;
+mod read_shop_after_sale;
 mod read_shop_shipments;
 mod refresh_order;
+mod refund_order;
 mod ship_shop_order;
 
 use std::time::Duration;
@@ -124,6 +128,9 @@ impl Engine {
             EffectKind::ShipShopOrder => ship_shop_order::run(self, work).await,
             EffectKind::ConfirmShipment => confirm_shipment::run(self, work).await,
             EffectKind::ReadShopShipments => read_shop_shipments::run(self, work).await,
+            EffectKind::ReadShopAfterSale => read_shop_after_sale::run(self, work).await,
+            EffectKind::CancelOrder => cancel_order::run(self, work).await,
+            EffectKind::RefundOrder => refund_order::run(self, work).await,
             EffectKind::RefreshOrder => refresh_order::run(self, work).await,
             EffectKind::KeepCustomisation => keep_customisation::run(self, work).await,
         }
@@ -195,7 +202,7 @@ impl Engine {
                     *after,
                     self.entropy(),
                 );
-                let code = if in_doubt { ReasonCode::InDoubt } else { ReasonCode::Retrying };
+                let code = if in_doubt { doubt_code(effect.kind) } else { ReasonCode::Retrying };
                 let reason = (!throttled || in_doubt).then(|| Reason::with(code, message.clone()));
                 Outcome::Postponed { due_at, state, reason, text: message.clone() }
             }
@@ -212,7 +219,7 @@ impl Engine {
             ChannelError::Corrupt { message, .. } => {
                 let (first, longest) = (retry::BACKOFF_FIRST, retry::BACKOFF_MAX);
                 let due_at = retry::next_try(now, tries(&current, now), first, longest, None, self.entropy());
-                let code = if in_doubt { ReasonCode::InDoubt } else { ReasonCode::Retrying };
+                let code = if in_doubt { doubt_code(effect.kind) } else { ReasonCode::Retrying };
                 let reason = Some(Reason::with(code, message.clone()));
                 Outcome::Postponed { due_at, state, reason, text: message.clone() }
             }
@@ -227,6 +234,8 @@ impl Engine {
                 let code = match effect.kind {
                     EffectKind::ConfirmShipment | EffectKind::RefreshOrder => ReasonCode::MarketplaceRejected,
                     EffectKind::KeepCustomisation => ReasonCode::CustomisationMissing,
+                    EffectKind::CancelOrder => ReasonCode::CancellationRefused,
+                    EffectKind::RefundOrder => ReasonCode::RefundRefused,
                     _ => ReasonCode::ShopRejected,
                 };
                 Outcome::held(Reason::with(code, message.clone()), now)
@@ -279,14 +288,23 @@ fn is_young(effect: &Effect, now: Timestamp) -> bool {
 
 fn unavailable_code(kind: EffectKind) -> ReasonCode {
     match kind {
-        EffectKind::ConfirmShipment | EffectKind::RefreshOrder | EffectKind::KeepCustomisation => {
-            ReasonCode::MarketplaceUnavailable
-        }
+        EffectKind::ConfirmShipment
+        | EffectKind::RefreshOrder
+        | EffectKind::KeepCustomisation
+        | EffectKind::CancelOrder
+        | EffectKind::RefundOrder => ReasonCode::MarketplaceUnavailable,
         EffectKind::CreateShopOrder
         | EffectKind::CancelShopOrder
         | EffectKind::ShipShopOrder
-        | EffectKind::ReadShopShipments => ReasonCode::ShopUnavailable,
+        | EffectKind::ReadShopShipments
+        | EffectKind::ReadShopAfterSale => ReasonCode::ShopUnavailable,
     }
+}
+
+/// The reason of an effect whose call ended in doubt.
+fn doubt_code(kind: EffectKind) -> ReasonCode {
+    let is_after_sale = matches!(kind, EffectKind::CancelOrder | EffectKind::RefundOrder);
+    if is_after_sale { ReasonCode::AnswerLost } else { ReasonCode::InDoubt }
 }
 
 /// True where the other side says that it was done before.

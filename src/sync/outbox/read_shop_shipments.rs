@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{Outcome, Work, fulfilment_target};
 use crate::channels::error::ChannelError;
 use crate::channels::{ShopOrderLine, ShopOrders};
-use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState};
+use crate::domain::effect::{Effect, EffectOutcome, EffectState};
 use crate::domain::order::{LineFacts, OrderFacts, OrderStatus};
 use crate::domain::plan::{ParcelContext, ParcelOrigin, plan_parcels};
 use crate::domain::reason::{Reason, ReasonCode};
@@ -81,24 +81,24 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     Ok(Outcome::Written(again))
 }
 
-/// When the shop's list of shipments can be believed to have the change that asked for this reading: lists may lag
+/// When the shop's lists can be believed to have the change that asked for this reading: lists may lag
 /// behind what the order itself says, and nothing else would ever ask for what they left out.
-fn settled_at(work: &Work) -> Option<Timestamp> {
+pub(super) fn settled_at(work: &Work) -> Option<Timestamp> {
     work.effect.revision.parse().ok().map(|changed_at| retry::later(changed_at, LIST_LAG_MAX))
 }
 
 /// Earlier readings that still wait, for a person perhaps: this one has seen all that they would see.
-fn superseded(engine: &Engine, work: &Work) -> Vec<crate::domain::id::EffectId> {
+pub(super) fn superseded(engine: &Engine, work: &Work) -> Vec<crate::domain::id::EffectId> {
     engine
         .with_queue(|queue| queue.of_order(work.effect.order_no))
         .into_iter()
-        .filter(|open| open.kind == EffectKind::ReadShopShipments && open.id < work.effect.id)
+        .filter(|open| open.kind == work.effect.kind && open.id < work.effect.id)
         .map(|open| open.id)
         .collect()
 }
 
 /// The marketplace's line id by the shop's. Read from the shop once per order, then kept.
-async fn line_ids(
+pub(super) async fn line_ids(
     engine: &Engine,
     work: &Work,
     shop: &dyn ShopOrders,

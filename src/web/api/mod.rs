@@ -94,6 +94,7 @@ pub struct Done {
         orders::events,
         orders::export,
         orders::retry,
+        orders::settle,
         connections::list,
         connections::add,
         connections::get,

@@ -6,9 +6,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Done, ListQuery, Page};
-use crate::domain::id::OrderNo;
+use crate::domain::effect::Verdict;
+use crate::domain::id::{EffectId, OrderNo};
 use crate::store::events::{self, EventRow};
 use crate::store::orders::{self, OrderParts, OrderRow};
+use crate::store::refunds::RefundRow;
 use crate::store::shipments::ShipmentRow;
 use crate::store::{Read, StoreError, connections};
 use crate::web::AppState;
@@ -56,6 +58,36 @@ pub struct OrderBody {
     unit_count: i64,
     lines: Vec<LineBody>,
     shipments: Vec<ShipmentBody>,
+    /// Refunded in the shop so far.
+    refund_minor: i64,
+    /// Refunds that were made in the shop.
+    refunds: Vec<RefundBody>,
+}
+
+/// A refund that was made in the shop.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RefundBody {
+    shop_refund_id: String,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    refunded_at: Option<Timestamp>,
+    /// What went back with tax.
+    total_minor: i64,
+    /// The marketplace's id of it, where it was asked to give it back.
+    marketplace_refund_id: Option<String>,
+    /// When the marketplace had given it back.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    told_at: Option<Timestamp>,
+    lines: Vec<RefundLineBody>,
+}
+
+/// A line's share of a refund.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RefundLineBody {
+    line_id: String,
+    quantity: i64,
+    quantity_cancelled: i64,
+    item_minor: i64,
+    shipping_minor: i64,
 }
 
 /// A position.
@@ -224,6 +256,24 @@ pub async fn retry(
     Ok(error::json(&Done { message }))
 }
 
+/// Says what became of a held cancellation or refund: `done` where it was dealt with on the marketplace, `again` where
+/// it is to be sent again.
+///
+/// # Errors
+/// Where it does not wait for anybody.
+#[utoipa::path(post, path = "/api/v1/orders/{no}/effects/{effect}/{verdict}",
+    params(("no" = i64, Path), ("effect" = i64, Path), ("verdict" = String, Path, description = "done or again")),
+    responses((status = 200, body = Done)))]
+pub async fn settle(
+    who: Signed<CanWorkOrders>,
+    state: web::Data<AppState>,
+    path: web::Path<(OrderNo, EffectId, Verdict)>,
+) -> Result<HttpResponse, WebError> {
+    let (no, effect, verdict) = path.into_inner();
+    let settled = state.engine.settle_by_hand(no, effect, verdict, who.actor()).await;
+    Ok(error::json(&Done { message: settled.map_err(WebError::Refused)? }))
+}
+
 fn bodies(read: &Read<'_>, rows: &[OrderRow]) -> Result<Vec<OrderBody>, StoreError> {
     let numbers: Vec<OrderNo> = rows.iter().map(|row| row.order_no).collect();
     let mut parts = orders::parts(read, &numbers)?;
@@ -255,6 +305,8 @@ fn body(row: &OrderRow, parts: &OrderParts) -> OrderBody {
         unit_count: row.unit_count,
         lines: line_bodies(parts),
         shipments: parts.shipments.iter().map(shipment_body).collect(),
+        refund_minor: parts.refunds.iter().map(|row| row.refund.total_minor).fold(0, i64::saturating_add),
+        refunds: parts.refunds.iter().map(refund_body).collect(),
     }
 }
 
@@ -292,6 +344,26 @@ fn shipment_body(row: &ShipmentRow) -> ShipmentBody {
         gone: row.parcel.is_gone,
         lines: lines
             .map(|line| ShippedLineBody { line_id: line.external_line_id.clone(), quantity: line.quantity })
+            .collect(),
+    }
+}
+
+fn refund_body(row: &RefundRow) -> RefundBody {
+    let lines = row.refund.shares.iter();
+    RefundBody {
+        shop_refund_id: row.refund.shop_refund_id.clone(),
+        refunded_at: row.refund.refunded_at,
+        total_minor: row.refund.total_minor,
+        marketplace_refund_id: row.marketplace_refund_id.clone(),
+        told_at: row.told_at,
+        lines: lines
+            .map(|share| RefundLineBody {
+                line_id: share.external_line_id.clone(),
+                quantity: share.quantity,
+                quantity_cancelled: share.quantity_cancelled,
+                item_minor: share.item_minor,
+                shipping_minor: share.shipping_minor,
+            })
             .collect(),
     }
 }

@@ -144,6 +144,14 @@ pub struct SettingsView {
     pub manage_stock: bool,
     /// Orders go into the shop by themselves.
     pub export_orders: bool,
+    /// What is cancelled in the shop is cancelled on the marketplace.
+    pub send_cancellations: bool,
+    /// What is refunded in the shop is refunded on the marketplace.
+    pub send_refunds: bool,
+    /// Whether the platform has calls for these two.
+    pub has_after_sale: bool,
+    /// What the platform is called.
+    pub title: &'static str,
     /// Which shop.
     pub shops: Vec<Choice>,
     /// Which orders.
@@ -285,7 +293,13 @@ pub fn base_url(fields: &Fields) -> Result<Option<Url>, FieldProblem> {
 /// A connection's present alias, base URL and settings as the form's fields. Credentials are never given back.
 #[must_use]
 pub fn fields_of(connection: &Connection) -> Fields {
-    let mut fields = settings_fields(&connection.settings);
+    let usual = registry::channel(&connection.channel).and_then(|info| info.sends_after_sale);
+    let settings = ConnectionSettings {
+        send_cancellations: connection.settings.send_cancellations.or(usual),
+        send_refunds: connection.settings.send_refunds.or(usual),
+        ..connection.settings.clone()
+    };
+    let mut fields = settings_fields(&settings);
     fields.insert("alias".to_owned(), connection.alias.clone());
     fields.insert("base_url".to_owned(), connection.base_url.clone().unwrap_or_default());
     fields
@@ -333,6 +347,8 @@ pub fn settings_fields(settings: &ConnectionSettings) -> Fields {
         ("import_orders", settings.import_orders),
         ("manage_stock", settings.manage_stock),
         ("export_orders", settings.export_orders),
+        ("send_cancellations", settings.send_cancellations == Some(true)),
+        ("send_refunds", settings.send_refunds == Some(true)),
     ];
     let carriers = settings.carrier_map.iter().enumerate().flat_map(|(number, (shop, code))| {
         [
@@ -411,6 +427,10 @@ fn settings_view(info: &ChannelInfo, fields: &Fields, all: &[Connection], wrong:
         import_orders: fields.contains_key("import_orders"),
         manage_stock: fields.contains_key("manage_stock"),
         export_orders: fields.contains_key("export_orders"),
+        send_cancellations: fields.contains_key("send_cancellations"),
+        send_refunds: fields.contains_key("send_refunds"),
+        has_after_sale: info.sends_after_sale.is_some(),
+        title: info.title,
         shops: std::iter::once(Choice::new("", "None: only keep and report the orders", shop))
             .chain(shops)
             .collect(),
@@ -502,6 +522,10 @@ pub fn settings(
         return Ok(settings);
     }
     settings.export_orders = fields.contains_key("export_orders");
+    if info.sends_after_sale.is_some() {
+        settings.send_cancellations = Some(fields.contains_key("send_cancellations"));
+        settings.send_refunds = Some(fields.contains_key("send_refunds"));
+    }
     settings.shop = match text(fields, "shop") {
         "" => None,
         id => Some(id.parse().map_err(|_| FieldProblem::new("shop", "Choose one of the shops."))?),

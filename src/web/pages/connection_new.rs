@@ -41,7 +41,12 @@ pub async fn form(
 ) -> Result<HttpResponse, WebError> {
     let info = known(&channel)?;
     let all = state.store.read(connections::all).await?;
-    let settings = ConnectionSettings { shop: first_shop(&all), ..ConnectionSettings::default() };
+    let settings = ConnectionSettings {
+        shop: first_shop(&all),
+        send_cancellations: info.sends_after_sale,
+        send_refunds: info.sends_after_sale,
+        ..ConnectionSettings::default()
+    };
     let mut fields = connection_form::settings_fields(&settings);
     fields.insert("alias".to_owned(), info.title.to_owned());
     visit.page(&page(&who, &visit, info, &fields, &all, None, None))

@@ -6,15 +6,17 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::{Shell, Visit, done};
+use crate::channels::registry;
 use crate::domain::customer::Address;
-use crate::domain::effect::Effect;
-use crate::domain::id::OrderNo;
+use crate::domain::effect::{Effect, EffectState, Verdict};
+use crate::domain::id::{EffectId, OrderNo};
 use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy, LineFacts};
 use crate::domain::plan::ParcelOrigin;
 use crate::domain::reason::Reason;
 use crate::store::events::EventRow;
 use crate::store::files::FileRow;
 use crate::store::orders::{self, OrderDetail};
+use crate::store::refunds::RefundRow;
 use crate::store::shipments::ShipmentRow;
 use crate::web::auth::{CanReadOrders, CanWorkOrders, Signed};
 use crate::web::error::{self, WebError};
@@ -61,6 +63,9 @@ struct OrderView {
     total: String,
     difference: Option<String>,
     beside: Vec<AmountView>,
+    refunds: Vec<RefundView>,
+    refunded: Option<String>,
+    after_sale_note: Option<String>,
     tax_collector: Option<String>,
     has_people: bool,
     buyer: Vec<(&'static str, String)>,
@@ -109,7 +114,16 @@ struct ParcelView {
     is_gone: bool,
 }
 
+struct RefundView {
+    shop_refund_id: String,
+    at: Option<Moment>,
+    amount: String,
+    told: String,
+}
+
 struct EffectView {
+    /// Where a person who has looked says what became of it; empty where nobody is asked.
+    address: String,
     label: &'static str,
     state: Badge,
     why: Option<Why>,
@@ -203,6 +217,20 @@ pub async fn retry(
     done(&routes::order(*no), &next)
 }
 
+/// The buttons of work that waits for a person who has looked: *It was done* and *Send again*.
+///
+/// # Errors
+/// Where it does not wait any more.
+pub async fn settle(
+    who: Signed<CanWorkOrders>,
+    state: web::Data<AppState>,
+    path: web::Path<(OrderNo, EffectId, Verdict)>,
+) -> Result<HttpResponse, WebError> {
+    let (no, effect, verdict) = path.into_inner();
+    let settled = state.engine.settle_by_hand(no, effect, verdict, who.actor()).await;
+    done(&routes::order(no), &settled.map_err(WebError::Refused)?)
+}
+
 fn shop_link(detail: &OrderDetail) -> Option<String> {
     let pattern = detail.shop_order_page.as_deref()?;
     let link = pattern.replace("{id}", detail.row.shop_order_id.as_deref()?);
@@ -253,6 +281,9 @@ fn view(detail: OrderDetail, may_work: bool, zone: &TimeZone, now: Timestamp) ->
         difference: (paid != row.total_minor)
             .then(|| shown::money(row.total_minor.saturating_sub(paid), currency)),
         beside: amounts(&detail.amounts, currency, |kind| !kind.is_paid_by_buyer()),
+        refunds: detail.refunds.iter().map(|row| refund_view(row, currency, zone)).collect(),
+        refunded: refunded(&detail.refunds, currency),
+        after_sale_note: after_sale_note(&detail, &channel_title),
         tax_collector: tax_collector(&detail.amounts, &channel_title, currency),
         has_people: detail.people.is_some(),
         buyer: [
@@ -275,7 +306,7 @@ fn view(detail: OrderDetail, may_work: bool, zone: &TimeZone, now: Timestamp) ->
         .filter_map(|(label, value)| Some((label, value?)))
         .collect(),
         parcels: detail.shipments.iter().map(|parcel| parcel_view(parcel, &detail.lines, zone)).collect(),
-        effects: detail.effects.iter().map(|effect| effect_view(effect, now)).collect(),
+        effects: detail.effects.iter().map(|effect| effect_view(effect, may_work, now)).collect(),
         events: detail.events.iter().map(|event| event_view(event, row.order_no, zone)).collect(),
         payloads: detail
             .payloads
@@ -423,9 +454,40 @@ fn parcel_view(parcel: &ShipmentRow, lines: &[LineFacts], zone: &TimeZone) -> Pa
     }
 }
 
-fn effect_view(effect: &Effect, now: Timestamp) -> EffectView {
-    let is_timed = effect.state != crate::domain::effect::EffectState::Held;
+/// What was given back in the shop in all; none where nothing was.
+fn refunded(rows: &[RefundRow], currency: &str) -> Option<String> {
+    let sum = rows.iter().map(|row| row.refund.total_minor).fold(0, i64::saturating_add);
+    (sum > 0).then(|| shown::money(sum.saturating_neg(), currency))
+}
+
+fn refund_view(row: &RefundRow, currency: &str, zone: &TimeZone) -> RefundView {
+    RefundView {
+        shop_refund_id: row.refund.shop_refund_id.clone(),
+        at: row.refund.refunded_at.map(|at| shown::moment(at, zone)),
+        amount: shown::money(row.refund.total_minor, currency),
+        told: match row.told_at {
+            Some(at) => format!("given back on the marketplace {}", shown::moment(at, zone).text),
+            None => "the marketplace has not given it back for us".to_owned(),
+        },
+    }
+}
+
+/// What people must do by hand on a marketplace that takes no cancellations and refunds.
+fn after_sale_note(detail: &OrderDetail, channel_title: &str) -> Option<String> {
+    let info = registry::channel(&detail.row.channel)?;
+    (!info.is_shop && info.sends_after_sale.is_none()).then(|| {
+        format!(
+            "{channel_title} takes no cancellations and refunds from other programs: what is cancelled or refunded in \
+             the shop has to be done on {channel_title}’s own pages, too."
+        )
+    })
+}
+
+fn effect_view(effect: &Effect, may_work: bool, now: Timestamp) -> EffectView {
+    let is_timed = effect.state != EffectState::Held;
+    let is_asked = may_work && !is_timed && effect.kind.is_settled_by_people();
     EffectView {
+        address: if is_asked { routes::effect(effect.order_no, effect.id) } else { String::new() },
         label: shown::effect(effect.kind),
         state: shown::effect_state(effect.state),
         why: effect.reason.as_ref().map(why),

@@ -39,6 +39,8 @@ async fn nothing_answers_without_sign_in_but_what_must() {
             .replace("{no}", "1")
             .replace("{id}", "1")
             .replace("{payload}", "1")
+            .replace("{effect}", "1")
+            .replace("{verdict}", "done")
             .replace("{channel}", "amazon");
         let request = TestRequest::with_uri(&path)
             .method(address.method.clone())

@@ -9,8 +9,9 @@ use crate::domain::effect::{EffectKind, EffectOutcome, Lane, NewEffect};
 use crate::domain::id::ConnectionId;
 use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy};
 use crate::domain::reason::{Reason, ReasonCode};
+use crate::domain::refund::{HeldRefund, RefundShare};
 use crate::domain::user::Role;
-use crate::store::{WriteLane, effects, orders};
+use crate::store::{WriteLane, effects, orders, refunds};
 
 fn drawn_together(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -251,6 +252,63 @@ async fn buttons_ask_the_engine_and_say_what_happens() {
 }
 
 #[actix_web::test]
+async fn a_refund_is_shown_and_what_came_of_it_is_asked_for() {
+    let site = Site::new().await;
+    let no = site.import(vec![order("113-1", 5)]).await[0];
+    let share = RefundShare {
+        external_line_id: "L".to_owned(),
+        item_minor: 1_200,
+        shipping_minor: 34,
+        quantity: 1,
+        ..RefundShare::default()
+    };
+    let refund = HeldRefund {
+        shop_refund_id: "77".to_owned(),
+        refunded_at: Some(now()),
+        total_minor: 1_234,
+        shares: vec![share],
+    };
+    let reason = Reason::of(ReasonCode::RefundInDoubt);
+    let held = NewEffect {
+        kind: EffectKind::RefundOrder,
+        revision: "77".to_owned(),
+        connection: ConnectionId(1),
+        lane: Lane::Orders,
+        due_at: now(),
+        held: Some(reason.clone()),
+    };
+    let write = site.state.store.write(WriteLane::Interactive, move |tx| {
+        refunds::add(tx, no, std::slice::from_ref(&refund), now())?;
+        effects::open(tx, no, &held)
+    });
+    let effect = write.await.unwrap().unwrap().id;
+    let page = site.get(&format!("/orders/{no}")).await;
+    let text = page.texts("main").join(" ");
+    for shown in ["Refunded in the shop", "−12.34 USD", "refund 77", reason.next_step(), "It was done"] {
+        assert!(text.contains(&drawn_together(shown)), "{shown}: {text}");
+    }
+    let path = format!("/orders/{no}/effects/{effect}");
+    for verdict in ["done", "again"] {
+        let answer = site.post(&format!("{path}/{verdict}"), &[]).await;
+        assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+    }
+    assert_eq!(site.post(&format!("{path}/maybe"), &[]).await.status, StatusCode::NOT_FOUND);
+    let staff = site.add_token(Role::Staff);
+    let done = site.api(Method::POST, &format!("/api/v1{path}/done"), &staff, None).await;
+    assert_eq!(done.status, StatusCode::OK, "{}", done.body);
+    let calls = site.engine.calls.lock().unwrap().clone();
+    let said = |verdict: &str, who: &str| format!("effect {effect} of {no}: {verdict} by {who}");
+    assert_eq!(calls[..2], [said("done", "ada"), said("again", "ada")]);
+    assert!(calls[2].starts_with(&format!("effect {effect} of {no}: done by ")), "{calls:?}");
+    let shown = site.api(Method::GET, &format!("/api/v1/orders/{no}"), &staff, None).await.json();
+    assert_eq!((&shown["refund_minor"], &shown["refunds"][0]["shop_refund_id"]), (&1_234.into(), &"77".into()));
+    assert_eq!(shown["refunds"][0]["lines"][0]["shipping_minor"], 34);
+    let packer = site.add_user("paul", Role::Warehouse);
+    let ask = TestRequest::get().uri(&format!("/orders/{no}")).cookie(site.session(packer).await);
+    assert!(!site.send(ask).await.body.contains("It was done<"), "a role that may not settle it is not asked to");
+}
+
+#[actix_web::test]
 async fn the_api_lists_orders_with_stable_fields() {
     let site = Site::new().await;
     let token = site.add_token(Role::Staff);
@@ -279,6 +337,8 @@ async fn the_api_lists_orders_with_stable_fields() {
         "total_minor",
         "lines",
         "shipments",
+        "refund_minor",
+        "refunds",
     ] {
         assert!(order.get(field).is_some(), "{field}");
     }

@@ -17,7 +17,8 @@ use tempfile::TempDir;
 use crate::clock::{Entropy, ManualClock};
 use crate::domain::connection::{Connection, ConnectionSettings};
 use crate::domain::customer::{Address, Buyer, People};
-use crate::domain::id::{ChannelName, ConnectionId, OrderNo, PayloadId, UserId};
+use crate::domain::effect::Verdict;
+use crate::domain::id::{ChannelName, ConnectionId, EffectId, OrderNo, PayloadId, UserId};
 use crate::domain::money::Currency;
 use crate::domain::order::{Amount, AmountKind, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin};
 use crate::domain::reason::ReasonCode;
@@ -99,6 +100,16 @@ impl Engine for Recorder {
     async fn retry(&self, order: OrderNo, actor: &str) -> Result<String, String> {
         self.note(format!("retry {order} by {actor}"));
         Err("Nothing waits.".to_owned())
+    }
+    async fn settle_by_hand(
+        &self,
+        order: OrderNo,
+        effect: EffectId,
+        verdict: Verdict,
+        actor: &str,
+    ) -> Result<String, String> {
+        self.note(format!("effect {effect} of {order}: {verdict} by {actor}"));
+        Ok("It is settled.".to_owned())
     }
     async fn retry_reason(&self, reason: ReasonCode, _: &str) -> Result<usize, String> {
         self.note(format!("retry {reason}"));

@@ -31,7 +31,7 @@ use super::traffic::connector;
 use super::{gate, operations_of};
 
 /// Which specification answers which paths: platform, the paths' beginning, what Prism does not want of it, file.
-const SERVED: [(&str, &str, &str, &str); 9] = [
+const SERVED: [(&str, &str, &str, &str); 10] = [
     ("etsy", "/v3/application/", "", "etsy/3.0.0.json"),
     ("amazon", "/orders/2026-01-01/", "", "amazon/orders_2026-01-01.json"),
     ("amazon", "/orders/v0/", "", "amazon/ordersV0.json"),
@@ -39,6 +39,7 @@ const SERVED: [(&str, &str, &str, &str); 9] = [
     ("amazon", "/sellers/", "", "amazon/sellers.json"),
     ("bigcommerce", "/stores/abc123/v2/orders", "/stores/abc123/v2", "bigcommerce/orders.v2.oas2.yml"),
     ("bigcommerce", "/stores/abc123/v2/", "/stores/abc123/v2", "bigcommerce/store_information.v2.yml"),
+    ("bigcommerce", "/stores/abc123/v3/orders/", "/stores/abc123/v3", "bigcommerce/orders.v3.yml"),
     ("bigcommerce", "/stores/abc123/v3/inventory/", "/stores/abc123/v3", "bigcommerce/inventory.v3.yml"),
     ("bigcommerce", "/stores/abc123/v3/", "/stores/abc123/v3", "bigcommerce/product-variants_catalog.v3.yml"),
 ];
@@ -259,6 +260,7 @@ async fn every_call_of_the_shop(shop: &dyn Connector) {
     orders.create(&draft()).await.unwrap();
     assert!(!orders.lines("218").await.unwrap().is_empty());
     assert!(!orders.shipments("218").await.unwrap().is_empty());
+    orders.refunds("218", "USD".parse().unwrap()).await.unwrap();
     orders.add_shipment("218", "1", &parcel()).await.unwrap();
     orders.set_status("218", 2).await.unwrap();
     orders.variants_by_sku(&["one".to_owned(), "two, with a comma".to_owned()]).await.unwrap();

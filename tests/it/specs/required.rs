@@ -94,7 +94,17 @@ const IN_REQUESTS: [(&str, &[&str]); 12] = [
 ];
 
 /// What an answer must carry for the connector to do its work.
-const IN_ANSWERS: [(&str, &[&str]); 29] = [
+const IN_ANSWERS: [(&str, &[&str]); 30] = [
+    (
+        "getOrderRefunds",
+        &[
+            "data[].id",
+            "data[].items[].item_id",
+            "data[].items[].item_type",
+            "data[].payments[].is_declined",
+            "data[].total_amount",
+        ],
+    ),
     ("getWebhooks", &["data[].destination", "data[].id", "data[].is_active", "data[].scope"]),
     (
         "getShopReceipts",

@@ -34,11 +34,12 @@ use super::gate::Exchange;
 use super::misuse::{self, Misuse};
 
 /// The shop's operations that [`Rig::shop_calls`] leads to.
-const OF_ONE_ORDER: [&str; 9] = [
+const OF_ONE_ORDER: [&str; 10] = [
     "getOrder",
     "getOrders",
     "getOrderProducts",
     "getOrderShipments",
+    "getOrderRefunds",
     "createOrderShipments",
     "updateOrder",
     "getVariants",
@@ -316,6 +317,11 @@ impl Rig {
             self.pass(300).await;
         }
         self.control("amazon", "cancel", &json!({"id": cancelled}));
+        let copy = self.shop_order_of(&unpaid);
+        for body in [json!({"id": copy["id"], "amount_minor": 100}), json!({"id": copy["id"]})] {
+            self.control("bigcommerce", "refund", &body);
+            self.pass(120).await;
+        }
         self.pass(300).await;
         // The answer is lost: the engine asks whether the order is there before it does anything again.
         self.fault("bigcommerce", "createOrder", "timeout_after");
@@ -507,6 +513,7 @@ impl Rig {
         drop(orders.find(id).await);
         drop(orders.lines(id).await);
         drop(orders.shipments(id).await);
+        drop(orders.refunds(id, "USD".parse().unwrap()).await);
         drop(orders.add_shipment(id, "1", &parcel("1")).await);
         drop(orders.set_status(id, 99).await);
         drop(orders.variants_by_sku(&["none".to_owned(), "a,b".to_owned()]).await);

@@ -40,6 +40,7 @@ fn settings_survive_their_own_form() {
     let sent = [
         ("export_orders", "on"),
         ("manage_stock", "on"),
+        ("send_refunds", "on"),
         ("shop", "3"),
         ("insufficient_stock", "hold"),
         ("customer_email", "order_id_at"),
@@ -54,11 +55,21 @@ fn settings_survive_their_own_form() {
     ];
     let settings = parsed(&sent).unwrap();
     assert!(!settings.import_orders);
+    assert_eq!((settings.send_cancellations, settings.send_refunds), (Some(false), Some(true)));
     assert_eq!(settings.carrier_map["UPS"], "UPS");
     assert_eq!(settings.secret_made_on, Some("2026-01-31".parse().unwrap()));
     let shown = settings_fields(&settings);
     let again = super::settings(channel("amazon"), &shown, &ConnectionSettings::default(), today());
     assert_eq!(again.unwrap(), settings);
+}
+
+#[test]
+fn what_a_platform_has_no_call_for_cannot_be_switched_on() {
+    let sent = fields(&[("send_refunds", "on"), ("send_cancellations", "on")]);
+    let etsy = settings(channel("etsy"), &sent, &ConnectionSettings::default(), today()).unwrap();
+    assert_eq!((etsy.send_cancellations, etsy.send_refunds), (None, None));
+    assert!(!FormView::new(channel("etsy"), &sent, &[], true, None).settings.has_after_sale);
+    assert!(FormView::new(channel("ebay"), &sent, &[], true, None).settings.has_after_sale);
 }
 
 #[test]

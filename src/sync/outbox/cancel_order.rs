@@ -1,0 +1,86 @@
+//! Asks the marketplace to cancel an order that was cancelled in the shop. Asking twice is harmless; the order is looked
+//! at before each time, so that what is cancelled already is never asked for.
+
+use std::sync::Arc;
+
+use super::{Outcome, Work, after_sale};
+use crate::channels::Connector;
+use crate::channels::after_sale::{CancelReason, Progress};
+use crate::domain::effect::EffectOutcome;
+use crate::domain::order::{OrderFacts, OrderStatus};
+use crate::domain::plan::EventKind;
+use crate::domain::plan::after_sale::Telling;
+use crate::domain::reason::{Reason, ReasonCode};
+use crate::sync::{Engine, EngineError};
+
+/// The shop does not say why it cancelled. Saying that the buyer asked for it would be untrue.
+const REASON: CancelReason = CancelReason::OutOfStock;
+
+pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineError> {
+    if work.facts.status == OrderStatus::Cancelled {
+        return found(engine, &work).await;
+    }
+    let connector = engine.connector(work.target.id)?;
+    let order = after_sale::order_of(&work);
+    let Some(cancellation) = connector.cancellation() else {
+        return refused(engine, &work, "it takes no cancellations from other programs".to_owned()).await;
+    };
+    let progress = match &work.effect.ticket {
+        Some(ticket) => cancellation.cancellation(&order, ticket).await?,
+        None => {
+            if after_sale::cancellations(&work.owner, Some(&*connector)) != Telling::On {
+                let text = format!("{} was not asked: that was switched off meanwhile.", work.target.alias);
+                return after_sale::over(engine, &work, EffectOutcome::Dropped, EventKind::CancelledInShop, text)
+                    .await;
+            }
+            match look(engine, &work, &connector).await?.map(|facts| facts.status) {
+                Some(OrderStatus::Cancelled) => return found(engine, &work).await,
+                Some(OrderStatus::PartShipped | OrderStatus::Shipped) => {
+                    return refused(engine, &work, "part of it has been shipped".to_owned()).await;
+                }
+                Some(OrderStatus::Open | OrderStatus::Pending) | None => {}
+            }
+            if after_sale::is_shipped(engine, &work).await? {
+                return refused(engine, &work, "part of it has been shipped".to_owned()).await;
+            }
+            engine.begin_call(&work).await?;
+            cancellation.cancel(&order, REASON).await?
+        }
+    };
+    match progress {
+        Progress::Done => {
+            // A refund of the same order must see that the money goes back with this.
+            look(engine, &work, &connector).await?;
+            let text = format!("{} cancelled the order, as the shop did.", work.target.alias);
+            after_sale::over(engine, &work, EffectOutcome::Done, EventKind::CancellationSent, text).await
+        }
+        Progress::Pending(ticket) => after_sale::pending(engine, &work, ticket).await,
+        // What is cancelled already is refused, too.
+        Progress::Refused(words) => match look(engine, &work, &connector).await? {
+            Some(facts) if facts.status == OrderStatus::Cancelled => found(engine, &work).await,
+            _ => refused(engine, &work, words).await,
+        },
+    }
+}
+
+/// The marketplace's order as it is now, kept as news.
+async fn look(
+    engine: &Engine,
+    work: &Work,
+    connector: &Arc<dyn Connector>,
+) -> Result<Option<OrderFacts>, EngineError> {
+    let Some(source) = connector.order_source() else { return Ok(None) };
+    let Some(received) = source.order(&work.facts.external_id).await? else { return Ok(None) };
+    let facts = received.facts.clone().ok();
+    engine.import(&work.target, source, vec![received], None, "eider").await?;
+    Ok(facts)
+}
+
+async fn found(engine: &Engine, work: &Work) -> Result<Outcome, EngineError> {
+    let text = format!("{} has cancelled the order already.", work.target.alias);
+    after_sale::over(engine, work, EffectOutcome::Found, EventKind::CancellationSent, text).await
+}
+
+async fn refused(engine: &Engine, work: &Work, words: String) -> Result<Outcome, EngineError> {
+    after_sale::held(engine, work, Reason::with(ReasonCode::CancellationRefused, words)).await
+}
