@@ -15,12 +15,14 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use thiserror::Error;
 use tokio::sync::watch;
+use url::Url;
 
 use crate::channels::{ProbeReport, pace::QuotaLine};
 use crate::cli::machine;
 use crate::clock::{Entropy, SharedClock};
 use crate::config::{Config, process_environment};
 use crate::control;
+use crate::domain::customer::Address;
 use crate::domain::effect::Verdict;
 use crate::domain::id::{ConnectionId, EffectId, OrderNo, PayloadId, UserId};
 use crate::domain::reason::ReasonCode;
@@ -30,11 +32,12 @@ use crate::store::backup::bucket::Bucket;
 use crate::store::{Store, StoreError, StoreOptions, backup};
 use crate::sync::commands::{ConnectionUpdate, Found, NewConnectionRequest, Refused};
 use crate::sync::parked::ParkedReplay;
+use crate::sync::shop_app::{AppInstalled, AppVisit, ShopAppView};
 use crate::sync::spool::Spool;
-use crate::sync::{ConsentAnswer, ConsentRequest, ConsentStart};
+use crate::sync::{AppGrant, ConsentAnswer, ConsentRequest, ConsentStart};
 use crate::sync::{Engine, EngineParts, EngineSettings, Hooks, Pushed};
 use crate::vault::{KeySource, Vault, VaultError};
-use crate::web::auth::{Network, SignInLimit, SignInLinks};
+use crate::web::auth::{Network, Passes, SignInLimit, SignInLinks};
 use crate::web::engine as asked;
 use crate::web::{self, AppState, WebError};
 
@@ -163,6 +166,7 @@ impl App {
             zone: config.merchant.time_zone.zone().clone(),
             network: Network { public_url, trusted_proxies: config.server.trusted_proxies.clone() },
             links: SignInLinks::default(),
+            passes: Passes::default(),
             consents: web::Consents::default(),
             sign_in_limit: SignInLimit::default(),
         });
@@ -390,6 +394,14 @@ impl asked::Engine for Engine {
         Self::export(self, order, actor).await
     }
 
+    async fn enter_address(&self, order: OrderNo, address: Address, actor: &str) -> Result<String, String> {
+        Self::enter_address(self, order, address, actor).await
+    }
+
+    async fn told_by_hand(&self, order: OrderNo, parcel: i64, actor: &str) -> Result<String, String> {
+        Self::told_by_hand(self, order, parcel, actor).await
+    }
+
     async fn retry(&self, order: OrderNo, actor: &str) -> Result<String, String> {
         Self::retry(self, order, actor).await
     }
@@ -461,6 +473,35 @@ impl asked::Engine for Engine {
         entered: BTreeMap<String, Secret>,
     ) -> Option<NewConnectionRequest> {
         Self::request_of(self, connection, entered)
+    }
+
+    fn shop_app(&self) -> Option<ShopAppView> {
+        Self::shop_app(self)
+    }
+
+    fn set_shop_app(
+        &self,
+        client_id: &str,
+        client_secret: Option<Secret>,
+        base_url: Option<Url>,
+    ) -> Result<(), Refused> {
+        Self::set_shop_app(self, client_id, client_secret, base_url)
+    }
+
+    fn remove_shop_app(&self) -> Result<(), String> {
+        Self::remove_shop_app(self)
+    }
+
+    async fn install_shop_app(&self, grant: AppGrant) -> Result<AppInstalled, String> {
+        Self::install_shop_app(self, grant).await
+    }
+
+    fn read_app_message(&self, signed: &str) -> Option<AppVisit> {
+        Self::read_app_message(self, signed)
+    }
+
+    async fn shop_app_uninstalled(&self, store: &str) -> Result<(), String> {
+        Self::shop_app_uninstalled(self, store).await
     }
 
     async fn pushed(&self, token: &str, headers: BTreeMap<String, String>, body: Bytes) -> Pushed {

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::clock::Entropy;
 
-pub use document::{ApiToken, Document, SetupToken, User, hash_token};
+pub use document::{ApiToken, Document, SetupToken, ShopAppClient, User, hash_token};
 pub use key::{KEY_FILE_VARIABLE, KEY_VARIABLE, KeySource};
 pub use password::{hash_password, is_password};
 

@@ -10,6 +10,7 @@ pub mod error;
 pub mod message_queue;
 pub mod pace;
 pub mod registry;
+pub mod shop_app;
 pub mod standard_webhooks;
 pub mod webhooks;
 

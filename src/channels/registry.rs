@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::ChannelError;
+use super::shop_app::ShopApp;
 use super::{Connector, ConnectorSetup};
 use crate::domain::connection::CredentialLife;
 use crate::domain::id::ChannelName;
@@ -57,6 +58,9 @@ pub struct ChannelInfo {
 /// Every channel.
 pub const CHANNELS: &[ChannelInfo] =
     &[super::amazon::INFO, super::bigcommerce::INFO, super::ebay::INFO, super::etsy::INFO];
+
+/// The app that shops install and open in their control panel.
+pub const SHOP_APP: ShopApp = super::bigcommerce::app::APP;
 
 /// The channel of that name.
 #[must_use]

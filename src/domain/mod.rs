@@ -4,6 +4,7 @@
 //! use of any other part of the program. A platform's own words end in its `map.rs`; ours begin here.
 
 pub mod connection;
+pub mod country;
 pub mod customer;
 pub mod draft;
 pub mod effect;
@@ -11,6 +12,7 @@ pub mod id;
 pub mod listing;
 pub mod money;
 pub mod order;
+pub mod pasted_address;
 pub mod person;
 pub mod plan;
 pub mod reason;

@@ -195,8 +195,8 @@ impl Reason {
                 "Compare the amounts with the marketplace's page of this order, then create it in the shop by hand."
             }
             ReasonCode::AddressMissing => {
-                "Check that the marketplace app has the role for delivery addresses, then press Retry to fetch the \
-                 order again."
+                "Enter the address on the order's page, or check that the marketplace's app may read delivery addresses \
+                 and press Retry to fetch the order again."
             }
             ReasonCode::ShopUnavailable | ReasonCode::MarketplaceUnavailable => {
                 "Open Connections to see what is wrong. It goes on by itself once the connection works."

@@ -116,6 +116,9 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
             state.amazon.revoke();
             Ok(json!({"revoked": true}))
         }
+        (BIGCOMMERCE, "app_install") => Ok(state.shop.install_app(now)),
+        (BIGCOMMERCE, "app_load") => state.shop.signed_message(&body, now),
+        (BIGCOMMERCE, "app_uninstall") => state.shop.uninstall_app(now),
         (BIGCOMMERCE, "hooks_off") => {
             state.shop.switch_hooks_off(now);
             Ok(json!({"off": true}))

@@ -16,6 +16,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0003_reconciliation", include_str!("migrations/0003_reconciliation.sql")),
     ("0004_customisation", include_str!("migrations/0004_customisation.sql")),
     ("0005_after_sale", include_str!("migrations/0005_after_sale.sql")),
+    ("0006_shop_user_and_address", include_str!("migrations/0006_shop_user_and_address.sql")),
 ];
 
 const HAS_VERSION_SQL: &str =

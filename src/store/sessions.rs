@@ -24,22 +24,24 @@ pub struct Session {
     pub expires_at: Timestamp,
     /// The browser and system that it began in, in a few words.
     pub agent: Option<String>,
+    /// The person of a shop's control panel that it began for: it ends with that link.
+    pub shop_user: Option<i64>,
 }
 
-const COLUMNS: &str =
-    "SELECT session_hash, user_id, created_at, last_seen_at, expires_at, agent FROM main.session";
+const COLUMNS: &str = "SELECT session_hash, user_id, created_at, last_seen_at, expires_at, agent, shop_user_id FROM main.session";
 
 /// Begins a session.
 ///
 /// # Errors
 /// What the database says.
 pub fn insert(tx: &mut Tx<'_>, session: &Session) -> Result<(), StoreError> {
-    let sql = "INSERT INTO main.session (session_hash, user_id, created_at, last_seen_at, expires_at, agent)
-        VALUES (?, ?, ?, ?, ?, ?)";
-    let Session { session_hash, user, created_at, last_seen_at, expires_at, agent } = session;
+    let sql = "INSERT INTO main.session (session_hash, user_id, created_at, last_seen_at, expires_at, agent,
+        shop_user_id) VALUES (?, ?, ?, ?, ?, ?, ?)";
+    let Session { session_hash, user, created_at, last_seen_at, expires_at, agent, shop_user } = session;
+    let (created_at, last_seen_at) = (time(*created_at), time(*last_seen_at));
     tx.execute(
         sql,
-        params![session_hash, user.0, time(*created_at), time(*last_seen_at), time(*expires_at), agent],
+        params![session_hash, user.0, created_at, last_seen_at, time(*expires_at), agent, shop_user],
     )?;
     Ok(())
 }
@@ -71,6 +73,7 @@ fn session_row(row: &Row<'_>) -> Result<Session, StoreError> {
         last_seen_at: get_time(row, 3)?,
         expires_at: get_time(row, 4)?,
         agent: get(row, 5)?,
+        shop_user: get(row, 6)?,
     })
 }
 
@@ -114,6 +117,15 @@ pub fn remove_one_of(tx: &mut Tx<'_>, user: UserId, session_hash: &str) -> Resul
 /// What the database says.
 pub fn remove_of_user(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
     tx.execute("DELETE FROM main.session WHERE user_id = ?", params![user.0])?;
+    Ok(())
+}
+
+/// Ends all sessions that began for a person of a shop's control panel.
+///
+/// # Errors
+/// What the database says.
+pub fn remove_of_shop_user(tx: &mut Tx<'_>, shop_user: i64) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM main.session WHERE shop_user_id = ?", params![shop_user])?;
     Ok(())
 }
 

@@ -9,9 +9,9 @@ use super::events;
 use super::reader::Read;
 use super::values::{from_json, get, get_time_or_null, get_word, id_list, time, time_or_null, to_json};
 use super::writer::Tx;
-use crate::domain::effect::Effect;
+use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState};
 use crate::domain::id::OrderNo;
-use crate::domain::plan::{HeldParcel, ParcelPlan};
+use crate::domain::plan::{EventKind, HeldParcel, NewEvent, ParcelPlan};
 
 /// Who is written as the actor of what a plan decided.
 const PLAN_ACTOR: &str = "eider";
@@ -107,6 +107,39 @@ pub fn mark_told(
         0 => Err(StoreError::NotFound),
         _ => Ok(()),
     }
+}
+
+/// The marketplace was told of a parcel by hand, on its own pages: nothing is owed for it any more.
+///
+/// # Errors
+/// [`StoreError::NotFound`]; [`StoreError::Invalid`] where nothing waits for that.
+pub fn told_by_hand(
+    tx: &mut Tx<'_>,
+    order_no: OrderNo,
+    parcel: i64,
+    by: &str,
+) -> Result<Vec<Effect>, StoreError> {
+    let now = tx.now();
+    let is_it = |effect: &&Effect| {
+        effect.kind == EffectKind::ConfirmShipment
+            && matches!(effect.state, EffectState::Held | EffectState::Due)
+            && effect.revision.split('.').next().is_some_and(|number| number.parse() == Ok(parcel))
+    };
+    let waiting: Vec<Effect> = tx.pending().open_of(order_no).filter(is_it).cloned().collect();
+    if waiting.is_empty() {
+        return Err(StoreError::Invalid(
+            "Nothing waits to be told of this parcel, or the marketplace is being told at this moment."
+                .to_owned(),
+        ));
+    }
+    for effect in &waiting {
+        let text = format!("{by} told the marketplace by hand.");
+        effects::finish(tx, effect.id, EffectOutcome::Done, &text)?;
+    }
+    mark_told(tx, order_no, parcel, now, None)?;
+    let text = format!("Parcel {parcel}: {by} told the marketplace by hand.");
+    events::add(tx, Some(order_no), None, &NewEvent::new(EventKind::Person, text), by, None, now)?;
+    Ok(waiting)
 }
 
 /// Writes a parcel that we hold already. When it was told of stays as it is.

@@ -5,6 +5,7 @@
 //! the engine knows lies in the store: its queue is loaded at start and a restart continues where it stopped.
 //! It must never call a platform inside a store write, and never forget an effect that it did not finish.
 
+mod by_hand;
 pub mod catch_up;
 pub mod commands;
 mod connectors;
@@ -17,6 +18,7 @@ mod planted;
 mod push;
 pub mod queue;
 pub mod retry;
+pub mod shop_app;
 mod skew;
 pub mod spool;
 mod worker;
@@ -32,6 +34,7 @@ use tokio::sync::Notify;
 use crate::channels::Connector;
 pub use crate::channels::consent::{ConsentAnswer, ConsentRequest, ConsentStart};
 use crate::channels::error::ChannelError;
+pub use crate::channels::shop_app::{AppGrant, AppMessage, ShopPerson};
 use crate::clock::{Entropy, SharedClock};
 use crate::domain::connection::{Connection, ConnectionState};
 use crate::domain::effect::Effect;

@@ -1,6 +1,7 @@
 //! The engine against the simulated platforms, in-process and on simulated time.
 
 mod after_sale;
+mod by_hand;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

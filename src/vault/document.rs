@@ -3,7 +3,7 @@
 //! Of what people and scripts present to us (passwords, API tokens, setup links) only hashes are kept. Of what
 //! we present to platforms the text itself is kept, since they ask for it. Nothing here may be printed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use jiff::Timestamp;
@@ -35,8 +35,25 @@ pub struct Document {
     /// Links by which a person gets in for the first time or after losing the password.
     #[serde(default)]
     pub setup_tokens: Vec<SetupToken>,
+    /// The merchant's own app in the shop's control panel, where there is one.
+    #[serde(default)]
+    pub shop_app: Option<ShopAppClient>,
     /// Key of the hashes that stand for buyers in reports.
     pub report_key: [u8; 32],
+}
+
+/// The merchant's own app in the shop's control panel.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ShopAppClient {
+    /// Its public half.
+    pub client_id: String,
+    /// What the platform signs with.
+    pub client_secret: String,
+    /// Replaces scheme and host of every call, where set.
+    pub base_url: Option<String>,
+    /// Stores that have installed it: their control panels may show our pages.
+    #[serde(default)]
+    pub stores: BTreeSet<String>,
 }
 
 /// A token that may call the API.
@@ -91,6 +108,7 @@ impl Document {
             api_tokens: Vec::new(),
             users: Vec::new(),
             setup_tokens: Vec::new(),
+            shop_app: None,
             report_key,
         }
     }

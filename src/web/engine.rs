@@ -10,14 +10,17 @@ use bytes::Bytes;
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use url::Url;
 
+use crate::domain::customer::Address;
 use crate::domain::effect::Verdict;
 use crate::domain::id::{ConnectionId, EffectId, OrderNo, PayloadId};
 use crate::domain::reason::ReasonCode;
 use crate::secret::Secret;
 pub use crate::sync::commands::{ConnectionUpdate, Found, NewConnectionRequest, Refused};
 pub use crate::sync::parked::ParkedReplay;
-pub use crate::sync::{ConsentAnswer, ConsentRequest, ConsentStart};
+pub use crate::sync::shop_app::{AppInstalled, AppVisit, ShopAppView};
+pub use crate::sync::{AppGrant, ConsentAnswer, ConsentRequest, ConsentStart, ShopPerson};
 pub use crate::sync::{PushStatus, Pushed};
 
 /// One line of a connection's test.
@@ -121,6 +124,10 @@ pub trait Engine: Send + Sync {
     async fn resume(&self, connection: ConnectionId, actor: &str) -> Result<(), String>;
     /// Sends the order to the shop although it would not go by itself. Says what happens next, or why not.
     async fn export(&self, order: OrderNo, actor: &str) -> Result<String, String>;
+    /// Keeps a delivery address that a person entered, and lets the order go on. Says what happens next, or why not.
+    async fn enter_address(&self, order: OrderNo, address: Address, actor: &str) -> Result<String, String>;
+    /// The marketplace was told of a parcel by hand. Says so, or why that cannot be.
+    async fn told_by_hand(&self, order: OrderNo, parcel: i64, actor: &str) -> Result<String, String>;
     /// Tries now what the order waits for. Says what happens next, or why not.
     async fn retry(&self, order: OrderNo, actor: &str) -> Result<String, String>;
     /// Takes what a person says of a held cancellation or refund. Says what happens next, or why not.
@@ -174,6 +181,29 @@ pub trait Engine: Send + Sync {
         connection: ConnectionId,
         entered: BTreeMap<String, Secret>,
     ) -> Option<NewConnectionRequest>;
+
+    /// The merchant's own app in the shop's control panel, where there is one.
+    fn shop_app(&self) -> Option<ShopAppView>;
+
+    /// Keeps the app; without a secret the one that is held stays.
+    fn set_shop_app(
+        &self,
+        client_id: &str,
+        client_secret: Option<Secret>,
+        base_url: Option<Url>,
+    ) -> Result<(), Refused>;
+
+    /// Forgets the app. Connections stay.
+    fn remove_shop_app(&self) -> Result<(), String>;
+
+    /// A store installs the app: its connection is made, or gets new credentials and keeps its settings.
+    async fn install_shop_app(&self, grant: AppGrant) -> Result<AppInstalled, String>;
+
+    /// What a signed message of the app's platform says; none where it is not the platform's own.
+    fn read_app_message(&self, signed: &str) -> Option<AppVisit>;
+
+    /// A store has removed the app: its connection waits for a new installation.
+    async fn shop_app_uninstalled(&self, store: &str) -> Result<(), String>;
 
     /// Keeps what a platform pushed to the address that ends in `token`; nothing of it is read yet.
     async fn pushed(&self, token: &str, headers: BTreeMap<String, String>, body: Bytes) -> Pushed;

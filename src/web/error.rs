@@ -350,6 +350,15 @@ pub fn metrics(text: String) -> HttpResponse {
         .body(text)
 }
 
+/// A file of rows to be saved.
+#[must_use]
+pub fn csv(name: &str, content: &'static str) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")))
+        .content_type("text/csv; charset=utf-8")
+        .body(content)
+}
+
 /// Plain text.
 #[must_use]
 pub fn text(content: &'static str) -> HttpResponse {

@@ -28,7 +28,7 @@ use crate::domain::id::UserId;
 use crate::http::CallCounts;
 use crate::store::Store;
 use crate::vault::Vault;
-use auth::{Network, SignInLimit, SignInLinks};
+use auth::{Network, Passes, SignInLimit, SignInLinks};
 use engine::Engine;
 pub use error::WebError;
 pub use pages::consent::Consents;
@@ -40,9 +40,9 @@ const BODY_BYTES_MAX: usize = 256 * 1024;
 /// Seconds that running requests get when the server stops.
 const DRAIN_SECONDS_MAX: u64 = 5;
 
-/// Scripts and styles come from here alone, and none stands in the page itself.
+/// Scripts and styles come from here alone, and none stands in the page itself. Who may show a page in a frame follows.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors ";
 
 /// What the handlers share.
 pub struct AppState {
@@ -64,6 +64,8 @@ pub struct AppState {
     pub network: Network,
     /// Single-use links.
     pub links: SignInLinks,
+    /// What lets somebody in who comes from a shop's control panel.
+    pub passes: Passes,
     /// Connections that are being added on a platform's own page.
     pub consents: Consents,
     /// How often somebody may try to sign in.
@@ -79,9 +81,7 @@ impl std::fmt::Debug for AppState {
 /// Adds every route. The app data must hold a `web::Data<AppState>`.
 pub fn configure(config: &mut ServiceConfig) {
     let headers = DefaultHeaders::new()
-        .add(("Content-Security-Policy", CONTENT_SECURITY_POLICY))
         .add(("X-Content-Type-Options", "nosniff"))
-        .add(("X-Frame-Options", "DENY"))
         .add(("Referrer-Policy", "same-origin"))
         .add(("Cross-Origin-Opener-Policy", "same-origin"));
     config.app_data(web::FormConfig::default().limit(BODY_BYTES_MAX));
@@ -94,6 +94,7 @@ pub fn configure(config: &mut ServiceConfig) {
         web::scope("")
             .wrap(from_fn(auth::guard))
             .wrap(from_fn(error::render))
+            .wrap(from_fn(auth::frame))
             .wrap(headers)
             .wrap(Compress::default())
             .configure(routes::configure),

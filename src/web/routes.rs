@@ -42,6 +42,13 @@ pub fn all() -> Vec<Address> {
         public(Method::GET, "/login/{token}", pages::login::link),
         public(Method::GET, "/setup/{token}", pages::setup::form),
         public(Method::POST, "/setup/{token}", pages::setup::submit),
+        public(Method::GET, PANEL_AUTH, pages::panel::install),
+        public(Method::GET, PANEL_LOAD, pages::panel::load),
+        public(Method::GET, PANEL_UNINSTALL, pages::panel::uninstall),
+        public(Method::GET, PANEL_REMOVE_USER, pages::panel::remove_user),
+        public(Method::GET, PANEL_OPENED, pages::panel::opened),
+        public(Method::GET, "/bigcommerce/tab/{token}", pages::panel::tab),
+        public(Method::POST, PANEL_LINK, pages::panel::link),
     ];
     all.extend(page_addresses());
     all.extend(api_addresses());
@@ -56,7 +63,13 @@ fn page_addresses() -> Vec<Address> {
         guarded(Method::GET, "/orders", pages::orders::list),
         guarded(Method::POST, "/orders/find", pages::orders::find),
         guarded(Method::POST, "/orders/retry", pages::orders::retry_reason),
+        guarded(Method::GET, ADDRESSES, pages::addresses::form),
+        guarded(Method::POST, ADDRESSES, pages::addresses::submit),
+        guarded(Method::GET, ADDRESSES_TEMPLATE, pages::addresses::template),
         guarded(Method::GET, "/orders/{no}", pages::order::show),
+        guarded(Method::GET, "/orders/{no}/address", pages::address::form),
+        guarded(Method::POST, "/orders/{no}/address", pages::address::submit),
+        guarded(Method::POST, "/orders/{no}/parcels/{parcel}/told", pages::address::told_by_hand),
         guarded(Method::GET, "/orders/{no}/shop", pages::order::shop),
         guarded(Method::GET, "/orders/{no}/payloads/{payload}", pages::payload::show),
         guarded(Method::GET, "/orders/{no}/files/{sha256}", pages::file::download),
@@ -90,6 +103,12 @@ fn page_addresses() -> Vec<Address> {
         guarded(Method::POST, "/settings/users/{id}/role", pages::settings::set_role),
         guarded(Method::POST, "/settings/users/{id}/password", pages::settings::reset_password),
         guarded(Method::POST, "/settings/users/{id}/remove", pages::settings::remove_user),
+        guarded(Method::POST, "/settings/shop-users", pages::shop_app::link_new),
+        guarded(Method::POST, "/settings/shop-users/{id}/link", pages::shop_app::link),
+        guarded(Method::POST, "/settings/shop-users/{id}/unlink", pages::shop_app::unlink),
+        guarded(Method::GET, SHOP_APP, pages::shop_app::show),
+        guarded(Method::POST, SHOP_APP, pages::shop_app::save),
+        guarded(Method::POST, "/settings/bigcommerce-app/remove", pages::shop_app::remove),
         guarded(Method::POST, "/settings/sessions/end", pages::settings::end_session),
         guarded(Method::POST, "/settings/sign-out-everywhere", pages::settings::sign_out_everywhere),
     ]
@@ -104,6 +123,8 @@ fn api_addresses() -> Vec<Address> {
         guarded(Method::POST, "/api/v1/orders/{no}/export", api::orders::export),
         guarded(Method::POST, "/api/v1/orders/{no}/retry", api::orders::retry),
         guarded(Method::POST, "/api/v1/orders/{no}/effects/{effect}/{verdict}", api::orders::settle),
+        guarded(Method::POST, "/api/v1/orders/{no}/address", api::orders::enter_address),
+        guarded(Method::POST, "/api/v1/orders/{no}/parcels/{parcel}/told", api::orders::told_by_hand),
         guarded(Method::GET, "/api/v1/connections", api::connections::list),
         guarded(Method::POST, "/api/v1/connections", api::connections::add),
         guarded(Method::GET, "/api/v1/connections/{id}", api::connections::get),
@@ -138,6 +159,10 @@ pub fn takes_tokens(path: &str) -> bool {
 pub const METRICS: &str = "/metrics";
 /// The list of orders.
 pub const ORDERS: &str = "/orders";
+/// Addresses of several orders.
+pub const ADDRESSES: &str = "/orders/addresses";
+/// The file that shows how they are written.
+pub const ADDRESSES_TEMPLATE: &str = "/orders/addresses/template.csv";
 /// The list of connections.
 pub const CONNECTIONS: &str = "/connections";
 /// Where browsers come back to from a platform's own page.
@@ -147,10 +172,57 @@ pub const PARKED: &str = "/parked";
 /// Users, tokens, this installation.
 pub const SETTINGS: &str = "/settings";
 
+/// The merchant's own app in BigCommerce's control panel.
+pub const SHOP_APP: &str = "/settings/bigcommerce-app";
+/// Everything that a shop's control panel asks for.
+pub const PANEL: &str = "/bigcommerce/";
+/// A store installs the app.
+pub const PANEL_AUTH: &str = "/bigcommerce/auth";
+/// Somebody opens it.
+pub const PANEL_LOAD: &str = "/bigcommerce/load";
+/// A store removes it.
+pub const PANEL_UNINSTALL: &str = "/bigcommerce/uninstall";
+/// A store takes it away from somebody.
+pub const PANEL_REMOVE_USER: &str = "/bigcommerce/remove_user";
+/// Whether the frame's cookie comes back.
+pub const PANEL_OPENED: &str = "/bigcommerce/opened";
+/// Somebody says who they are here.
+pub const PANEL_LINK: &str = "/bigcommerce/link";
+
+/// Whether the frame's cookie comes back, and what to do if not.
+#[must_use]
+pub fn panel_opened(pass: &str) -> String {
+    format!("{PANEL_OPENED}?pass={pass}")
+}
+
+/// The way from a frame into a tab, once.
+#[must_use]
+pub fn panel_tab(pass: &str) -> String {
+    format!("/bigcommerce/tab/{pass}")
+}
+
+/// Somebody of a shop's control panel.
+#[must_use]
+pub fn shop_user(id: i64) -> String {
+    format!("/settings/shop-users/{id}")
+}
+
 /// One order's page.
 #[must_use]
 pub fn order(no: OrderNo) -> String {
     format!("/orders/{no}")
+}
+
+/// Where an order's address is entered.
+#[must_use]
+pub fn order_address(no: OrderNo) -> String {
+    format!("/orders/{no}/address")
+}
+
+/// Where a parcel is marked that the marketplace was told of by hand.
+#[must_use]
+pub fn parcel_told(no: OrderNo, parcel: i64) -> String {
+    format!("/orders/{no}/parcels/{parcel}/told")
 }
 
 /// The way to the order in the shop's own pages.

@@ -100,7 +100,7 @@ def pages(browser, base):
     named |= {f"connection-{path.rsplit('/', 1)[1]}": path for path in connections}
     named |= {f"new-{path.rsplit('/', 1)[1]}": path for path in new}
     named |= {f"reconciliation-{path.rsplit('/', 1)[1]}": f"{path}/reconciliation" for path in connections}
-    named |= {"parked": "/parked"}
+    named |= {"parked": "/parked", "app": "/settings/bigcommerce-app", "addresses": "/orders/addresses"}
     named |= {"missing": "/orders/999999999", "login": "/login"}
     return {name: path for name, path in named.items() if path}
 

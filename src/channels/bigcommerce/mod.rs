@@ -11,6 +11,7 @@
 //!
 //! Where this differs from the published specification, and why, is listed in `tests/it/specs/deviations.rs`.
 
+pub mod app;
 mod client;
 mod config;
 mod map;

@@ -67,6 +67,7 @@ pub async fn let_in(filled: &Filled, config: &Config) -> Result<Visitor, CliErro
         created_at: now,
         last_seen_at: now,
         expires_at: shifted(now, SignedDuration::from_hours(24)),
+        shop_user: None,
         agent: None,
     };
     let begun = filled.store.write(WriteLane::Interactive, move |tx| sessions::insert(tx, &session)).await;

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::super::faults::STALE_SECONDS;
 use super::super::money::parse_four_decimals;
 use super::super::reply;
+use super::app::is_exchange;
 use super::create::{STATUS_MAX, contact, integer, optional};
 use super::wire::{self, STATUSES};
 use super::{Order, STORE_HASH, Shipment, Shop, whole_second};
@@ -78,7 +79,7 @@ fn route(request: &Request<Bytes>) -> (&'static str, Vec<i64>) {
 
 /// The operation's name in the specification; `unknown` for what is none.
 pub fn operation_of(request: &Request<Bytes>) -> &'static str {
-    route(request).0
+    if is_exchange(request) { "token" } else { route(request).0 }
 }
 
 /// A refusal: status and text.
@@ -96,6 +97,9 @@ pub type Answer = Result<Response<Bytes>, Refusal>;
 impl Shop {
     /// Answers one call.
     pub fn serve(&mut self, call: &Call<'_>) -> Response<Bytes> {
+        if is_exchange(call.request) {
+            return self.exchange_code(call);
+        }
         let (operation, numbers) = route(call.request);
         let answer = self.admit(call).and_then(|()| self.answer(operation, &numbers, call));
         let mut response = answer.unwrap_or_else(|refusal| self.refused(call.request, &refusal));

@@ -3,6 +3,7 @@
 //! The state changes only here and in `create`; `calls` checks requests and `wire` writes answers. Amounts are in
 //! ten-thousandths of the currency's unit, as V2 writes them; instants are whole seconds, as V2 shows them.
 
+mod app;
 mod calls;
 mod create;
 mod hooks;
@@ -248,6 +249,12 @@ pub struct Meta {
     /// Messages ever sent.
     #[serde(default)]
     messages: u64,
+    /// Codes of installations ever given.
+    #[serde(default)]
+    codes_issued: u64,
+    /// Codes that are good, and the second when each dies.
+    #[serde(default)]
+    codes: BTreeMap<String, i64>,
 }
 
 /// A record of the journal.

@@ -15,7 +15,9 @@ use crate::domain::money::Currency;
 use crate::domain::order::{Amount, LineFacts, OrderFacts, Origin};
 use crate::domain::person;
 use crate::domain::plan::HeldOrder;
+use crate::store::connections;
 use crate::store::effects;
+use crate::store::entered_addresses;
 use crate::store::error::StoreError;
 use crate::store::events::{self, EventRow};
 use crate::store::files::{self, FileRow};
@@ -23,7 +25,7 @@ use crate::store::reader::Read;
 use crate::store::refunds::{self, RefundRow};
 use crate::store::shipments::{self, ShipmentRow};
 use crate::store::values::{
-    external_key, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, id_list,
+    external_key, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, id_list, key_list,
 };
 
 /// Payloads of one order that are shown.
@@ -47,6 +49,8 @@ pub struct OrderDetail {
     pub row: OrderRow,
     /// People, where they are still kept.
     pub people: Option<People>,
+    /// Who entered the delivery address, and when; none where the platform gave it.
+    pub address_entered: Option<(String, Timestamp)>,
     /// Positions.
     pub lines: Vec<LineFacts>,
     /// What the total is made of.
@@ -122,6 +126,8 @@ const PAYLOAD_SQL: &str = "SELECT p.payload, h.cuts, h.erased_at FROM raw.payloa
     WHERE p.payload_id = ?";
 const FIND_SQL: &str =
     "SELECT order_no FROM main.orders WHERE external_key = ? AND connection_id = ? AND external_id = ?";
+const FIND_EVERYWHERE_SQL: &str = "SELECT external_id, order_no FROM main.orders
+    WHERE external_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) ORDER BY order_no";
 const SHOP_LINES_SQL: &str = "SELECT external_line_id, shop_line_id FROM main.shop_line WHERE order_no = ?
     ORDER BY external_line_id, shop_line_id";
 
@@ -142,6 +148,12 @@ pub fn detail(read: &Read<'_>, order_no: OrderNo) -> Result<Option<OrderDetail>,
     })?;
     let Some((mut detail, person_id)) = found else { return Ok(None) };
     detail.people = people(read, person_id.into_iter())?.into_values().next();
+    if entered_addresses::is_needed(detail.people.as_ref())
+        && let Some(entered) = entered_addresses::of_orders(read, [order_no])?.remove(&order_no)
+    {
+        detail.people.get_or_insert_default().ship_to = Some(entered.address.clone());
+        detail.address_entered = Some((entered.by, entered.at));
+    }
     detail.row.buyer_name = detail.people.clone().and_then(buyer_name);
     detail.lines = lines(read, &[order_no.0])?.remove(&order_no).unwrap_or_default();
     detail.amounts = amounts(read, &[order_no.0])?.remove(&order_no).unwrap_or_default();
@@ -209,6 +221,7 @@ fn more_of(row: OrderRow, more: &Row<'_>) -> Result<OrderDetail, StoreError> {
     Ok(OrderDetail {
         row,
         people: None,
+        address_entered: None,
         lines: Vec::new(),
         amounts: Vec::new(),
         shipments: Vec::new(),
@@ -295,7 +308,14 @@ pub fn facts_of(read: &Read<'_>, orders: &[OrderNo]) -> Result<HashMap<OrderNo, 
         facts.people = person_id.and_then(|person_id| people.get(&person_id).cloned());
         (held.order_no, (facts, held, connection))
     };
-    Ok(found.into_iter().map(whole).collect())
+    let mut all: HashMap<OrderNo, HeldFacts> = found.into_iter().map(whole).collect();
+    let needy = all.iter().filter(|(_, (facts, ..))| entered_addresses::is_needed(facts.people.as_ref()));
+    for (order_no, entered) in entered_addresses::of_orders(read, needy.map(|(order_no, _)| *order_no))? {
+        if let Some((facts, ..)) = all.get_mut(&order_no) {
+            facts.people.get_or_insert_default().ship_to = Some(entered.address);
+        }
+    }
+    Ok(all)
 }
 
 /// The order without its lines, amounts and people, and whose it is.
@@ -346,6 +366,28 @@ pub fn find(
 ) -> Result<Option<OrderNo>, StoreError> {
     let key = external_key(connection, external_id);
     read.first(FIND_SQL, params![key, connection.0, external_id], |row| Ok(OrderNo(get(row, 0)?)))
+}
+
+/// Our numbers of orders by the platforms' ids, on every connection, with one scan.
+///
+/// # Errors
+/// What the database says.
+pub fn find_everywhere(
+    read: &Read<'_>,
+    external_ids: &[&str],
+) -> Result<HashMap<String, Vec<OrderNo>>, StoreError> {
+    let all = connections::all(read)?;
+    let keys =
+        external_ids.iter().flat_map(|id| all.iter().map(|connection| external_key(connection.id, id)));
+    let found = read.rows(FIND_EVERYWHERE_SQL, params![key_list(keys)], |row| {
+        Ok((get::<String>(row, 0)?, OrderNo(get(row, 1)?)))
+    })?;
+    let mut known: HashMap<String, Vec<OrderNo>> = HashMap::new();
+    // Two ids can share a key: the text decides.
+    for (id, order_no) in found.into_iter().filter(|(id, _)| external_ids.contains(&id.as_str())) {
+        known.entry(id).or_default().push(order_no);
+    }
+    Ok(known)
 }
 
 /// The shop's id of an order; `None` where it is not there.

@@ -748,8 +748,11 @@ impl<'b> Working<'b> {
     fn know_people(&mut self, tx: &Tx<'_>, people: &People, person_id: Option<i64>) {
         self.marks.person_id = person_id;
         let address = people.ship_to.as_ref().or(people.bill_to.as_ref());
-        self.marks.country = address.and_then(|address| address.country.clone());
-        self.marks.region = address.and_then(|address| address.region.clone());
+        // An address without a country says nothing: what was known, or entered by hand, stays.
+        if let Some(address) = address.filter(|address| address.country.is_some()) {
+            self.marks.country.clone_from(&address.country);
+            self.marks.region.clone_from(&address.region);
+        }
         let buyer =
             people.buyer.external_id.clone().or_else(|| people.buyer.email.as_deref().map(normalised_email));
         self.marks.buyer_key = buyer

@@ -87,7 +87,7 @@ pub(super) fn people_columns(people: &People) -> Result<PeopleColumns, StoreErro
 }
 
 /// What the search box finds people by.
-fn people_search(people: &People) -> String {
+pub(in crate::store) fn people_search(people: &People) -> String {
     let mut parts: Vec<&str> = Vec::new();
     let buyer = &people.buyer;
     parts.extend(

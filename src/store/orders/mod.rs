@@ -14,14 +14,16 @@ mod state;
 pub use crate::store::connections::StreamUpdate;
 pub use detail::{
     HeldFacts, OrderDetail, OrderParts, PayloadRow, ShopLines, believed_payload, detail, facts, facts_of,
-    find, parts, payload, row, shop_lines, shop_order_id,
+    find, find_everywhere, parts, payload, row, shop_lines, shop_order_id,
 };
 pub use import::{ImportBatch, ImportOutcome, import};
 pub use item::ImportItem;
+pub(in crate::store) use item::people_search;
 pub use page::{OrderCursor, OrderFilter, OrderPage, OrderRow, page};
 pub use parked::{
     ParkedChoice, ParkedPayload, Reread, StillParked, keep_parked, mark_replayed, numbers, parked,
     parked_batch, parked_ids, parked_of, parked_one,
 };
 pub use rows::append_bare;
+pub(in crate::store) use state::go_on;
 pub use state::{pick, retry, set_created, set_export, set_shop_lines};

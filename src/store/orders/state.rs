@@ -100,6 +100,24 @@ pub fn retry(tx: &mut Tx<'_>, order_no: OrderNo, actor: &str) -> Result<Vec<Effe
     Ok(open_of(tx, order_no))
 }
 
+/// What kept an order from the shop is mended: its export is tried now. The answer is what is open now.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub(in crate::store) fn go_on(tx: &mut Tx<'_>, order_no: OrderNo) -> Result<Vec<Effect>, StoreError> {
+    let (_, held, connection) = facts(tx, order_no)?.ok_or(StoreError::NotFound)?;
+    let now = tx.now();
+    due_now(tx, order_no, &[EffectKind::CreateShopOrder], now)?;
+    let shop = connections::get(tx, connection)?.and_then(|connection| connection.settings.shop);
+    if held.export_state == ExportState::Failed
+        && let Some(shop) = shop
+    {
+        set_export(tx, order_no, ExportState::Waiting, None)?;
+        effects::open(tx, order_no, &create_effect(shop, now))?;
+    }
+    Ok(open_of(tx, order_no))
+}
+
 /// Keeps which of the shop's lines stands for which of the marketplace's, and the shop's address on the order.
 ///
 /// # Errors

@@ -33,6 +33,7 @@ impl Scene {
         vault.update(|document| document.connections.insert(amazon.0, credentials)).unwrap();
         let session = Session {
             session_hash: "h".to_owned(),
+            shop_user: None,
             user: UserId(1),
             created_at: at(0),
             last_seen_at: at(0),

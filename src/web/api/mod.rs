@@ -95,6 +95,8 @@ pub struct Done {
         orders::export,
         orders::retry,
         orders::settle,
+        orders::enter_address,
+        orders::told_by_hand,
         connections::list,
         connections::add,
         connections::get,

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Done, ListQuery, Page};
@@ -16,6 +16,7 @@ use crate::store::{Read, StoreError, connections};
 use crate::web::AppState;
 use crate::web::auth::{CanReadOrders, CanWorkOrders, Signed};
 use crate::web::error::{self, WebError};
+use crate::web::pages::address::{address, fields_of};
 use crate::web::pages::orders::OrdersQuery;
 
 /// Why an order waits.
@@ -272,6 +273,70 @@ pub async fn settle(
     let (no, effect, verdict) = path.into_inner();
     let settled = state.engine.settle_by_hand(no, effect, verdict, who.actor()).await;
     Ok(error::json(&Done { message: settled.map_err(WebError::Refused)? }))
+}
+
+/// A delivery address that the marketplace withholds.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct AddressBody {
+    name: String,
+    #[serde(default)]
+    company: String,
+    /// Lines, first to last.
+    street: Vec<String>,
+    city: String,
+    #[serde(default)]
+    region: String,
+    #[serde(default)]
+    postal_code: String,
+    /// ISO 3166-1 alpha-2 code, or the English name.
+    country: String,
+    #[serde(default)]
+    phone: String,
+}
+
+/// Keeps the delivery address of an order whose marketplace gives none, and lets the order go on.
+///
+/// # Errors
+/// Where a part is missing, or the order needs no address.
+#[utoipa::path(post, path = "/api/v1/orders/{no}/address", params(("no" = i64, Path)),
+    request_body = AddressBody, responses((status = 200, body = Done)))]
+pub async fn enter_address(
+    who: Signed<CanWorkOrders>,
+    state: web::Data<AppState>,
+    no: web::Path<OrderNo>,
+    body: web::Json<AddressBody>,
+) -> Result<HttpResponse, WebError> {
+    let body = body.into_inner();
+    let fields = fields_of(|part| match part {
+        "name" => body.name.clone(),
+        "company" => body.company.clone(),
+        "street" => body.street.join("\n"),
+        "city" => body.city.clone(),
+        "region" => body.region.clone(),
+        "postal code" => body.postal_code.clone(),
+        "country" => body.country.clone(),
+        "phone" => body.phone.clone(),
+        _ => String::new(),
+    });
+    let address = address(&fields).map_err(|(_, problem)| WebError::invalid("invalid_address", problem))?;
+    let message = state.engine.enter_address(*no, address, who.actor()).await.map_err(WebError::Refused)?;
+    Ok(error::json(&Done { message }))
+}
+
+/// Notes that the marketplace was told of a parcel by hand: nothing more is sent for it.
+///
+/// # Errors
+/// Where nothing waits for that.
+#[utoipa::path(post, path = "/api/v1/orders/{no}/parcels/{parcel}/told",
+    params(("no" = i64, Path), ("parcel" = i64, Path)), responses((status = 200, body = Done)))]
+pub async fn told_by_hand(
+    who: Signed<CanWorkOrders>,
+    state: web::Data<AppState>,
+    path: web::Path<(OrderNo, i64)>,
+) -> Result<HttpResponse, WebError> {
+    let (no, parcel) = path.into_inner();
+    let message = state.engine.told_by_hand(no, parcel, who.actor()).await.map_err(WebError::Refused)?;
+    Ok(error::json(&Done { message }))
 }
 
 fn bodies(read: &Read<'_>, rows: &[OrderRow]) -> Result<Vec<OrderBody>, StoreError> {

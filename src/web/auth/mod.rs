@@ -7,16 +7,19 @@ mod accounts;
 mod limit;
 mod links;
 mod origin;
+mod panel;
 mod session;
 
 pub use accounts::{Account, PasswordLink, SetupFor, TokenRow, TokenText, UserRow};
 pub use accounts::{
     add_user, create_token, has_owner, issue_setup, password_link, remove_user, revoke_token,
 };
-pub use accounts::{set_role, set_up, setup_for, tokens, user_by_password, users};
+pub use accounts::{set_role, set_up, setup_for, tokens, user, user_by_password, users};
 pub use limit::SignInLimit;
 pub use links::SignInLinks;
 pub use origin::{Network, guard};
+pub use panel::{Pass, Passes, TAB_SECONDS_MAX, frame, is_framed, sign_in_panel, sign_in_tab};
+pub use session::account as session_account;
 pub use session::{SESSION_COOKIE, end_session, sessions_of, sign_in, sign_out, sign_out_everywhere};
 
 use std::future::Future;

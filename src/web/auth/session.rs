@@ -11,6 +11,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use jiff::{SignedDuration, Timestamp};
 
 use super::accounts::{self, Account};
+use super::panel::{self, PANEL_COOKIE};
 use crate::clock::shifted;
 use crate::domain::id::UserId;
 use crate::store::WriteLane;
@@ -26,14 +27,15 @@ const IDLE_MAX: SignedDuration = SignedDuration::from_hours(24 * 7);
 /// A use is written down when the last one is so long ago.
 const TOUCH_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 /// How long browsers keep the cookie: the longest that they allow.
-const COOKIE_DAYS: i64 = 400;
+pub(super) const COOKIE_DAYS: i64 = 400;
 
 /// The account of the request's session, if it has a living one.
 ///
 /// # Errors
 /// Where the store does not answer.
 pub async fn account(state: &AppState, request: &HttpRequest) -> Result<Option<Account>, WebError> {
-    let Some(cookie) = request.cookie(SESSION_COOKIE) else { return Ok(None) };
+    let cookie = request.cookie(SESSION_COOKIE).or_else(|| request.cookie(PANEL_COOKIE));
+    let Some(cookie) = cookie else { return Ok(None) };
     let hash = hash_token(cookie.value());
     let now = state.clock.now();
     let wanted = hash.clone();
@@ -69,6 +71,17 @@ pub async fn sign_in(
     user: UserId,
     to: &str,
 ) -> Result<HttpResponse, WebError> {
+    let token = begin(state, request, user, None).await?;
+    with_cookie(state, token, to)
+}
+
+/// Begins a session, for a person of a shop's control panel where there is one, and gives its token.
+pub(super) async fn begin(
+    state: &AppState,
+    request: &HttpRequest,
+    user: UserId,
+    shop_user: Option<i64>,
+) -> Result<String, WebError> {
     let token = state.entropy.token(32);
     let now = state.clock.now();
     let session = Session {
@@ -82,12 +95,18 @@ pub async fn sign_in(
             .get(header::USER_AGENT)
             .and_then(|value| value.to_str().ok())
             .map(agent_in_words),
+        shop_user,
     };
     let begin = move |tx: &mut crate::store::Tx<'_>| {
         sessions::remove_expired(tx, now)?;
         sessions::insert(tx, &session)
     };
     state.store.write(WriteLane::Interactive, begin).await?;
+    Ok(token)
+}
+
+/// On to `to`, with the session's cookie.
+pub(super) fn with_cookie(state: &AppState, token: String, to: &str) -> Result<HttpResponse, WebError> {
     let mut answer = error::see_other(to);
     let cookie = Cookie::build(SESSION_COOKIE, token)
         .path("/")
@@ -112,6 +131,7 @@ pub async fn sign_out(state: &AppState, account: &Account, to: &str) -> Result<H
     let mut cookie = Cookie::build(SESSION_COOKIE, "").path("/").finish();
     cookie.make_removal();
     answer.add_cookie(&cookie).map_err(|error| WebError::Internal(error.to_string()))?;
+    panel::forget_cookie(state, &mut answer)?;
     Ok(answer)
 }
 

@@ -26,6 +26,8 @@ struct ConnectionNewPage {
     history_from: String,
     go_live: String,
     has_shop: bool,
+    /// Where the merchant's own app is set up instead, for owners.
+    app: Option<&'static str>,
     report: Option<TestReport>,
 }
 
@@ -149,6 +151,7 @@ fn page(
         history_from: text("history_from"),
         go_live: text("go_live"),
         has_shop: first_shop(all).is_some(),
+        app: (info.name == registry::SHOP_APP.channel && who.role().is_owner()).then_some(routes::SHOP_APP),
         report,
     }
 }

@@ -21,6 +21,8 @@ struct LoginPage<'a> {
     name: &'a str,
     problem: Option<&'a str>,
     has_owner: bool,
+    /// True inside a shop's control panel, where the cookie of a sign-in would not come back.
+    is_framed: bool,
 }
 
 /// Where to go on.
@@ -41,8 +43,13 @@ pub struct Credentials {
 ///
 /// # Errors
 /// Where the template fails.
-pub async fn form(state: web::Data<AppState>, query: web::Query<Next>) -> Result<HttpResponse, WebError> {
-    error::html(&page(&state, routes::local_or_home(query.next.as_deref()), "", None))
+pub async fn form(
+    state: web::Data<AppState>,
+    request: HttpRequest,
+    query: web::Query<Next>,
+) -> Result<HttpResponse, WebError> {
+    let page = page(&state, routes::local_or_home(query.next.as_deref()), "", None);
+    error::html(&LoginPage { is_framed: auth::is_framed(&request), ..page })
 }
 
 /// Checks name and password.
@@ -109,5 +116,6 @@ fn page<'a>(state: &AppState, next: &'a str, name: &'a str, problem: Option<&'a 
         name,
         problem,
         has_owner: auth::has_owner(state),
+        is_framed: false,
     }
 }

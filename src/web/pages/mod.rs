@@ -1,5 +1,7 @@
 //! The pages: one file each, with a template of the same name.
 
+pub mod address;
+pub mod addresses;
 pub mod connection;
 pub mod connection_form;
 pub mod connection_new;
@@ -11,11 +13,13 @@ pub mod login;
 pub mod metrics;
 pub mod order;
 pub mod orders;
+pub mod panel;
 pub mod parked;
 pub mod payload;
 pub mod reconciliation;
 pub mod settings;
 pub mod setup;
+pub mod shop_app;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};

@@ -8,11 +8,12 @@ use jiff::tz::TimeZone;
 use super::{Shell, Visit, done};
 use crate::channels::registry;
 use crate::domain::customer::Address;
-use crate::domain::effect::{Effect, EffectState, Verdict};
+use crate::domain::effect::{Effect, EffectKind, EffectState, Verdict};
 use crate::domain::id::{EffectId, OrderNo};
-use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy, LineFacts};
+use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy, LineFacts, OrderStatus};
 use crate::domain::plan::ParcelOrigin;
 use crate::domain::reason::Reason;
+use crate::store::entered_addresses;
 use crate::store::events::EventRow;
 use crate::store::files::FileRow;
 use crate::store::orders::{self, OrderDetail};
@@ -77,6 +78,10 @@ struct OrderView {
     events: Vec<EventView>,
     payloads: Vec<PayloadView>,
     files: Vec<FileView>,
+    /// Where the address is entered, while it can be.
+    enter_address: Option<String>,
+    /// Who entered the address, and when.
+    address_entered: Option<(String, Moment)>,
     may_export: bool,
     may_retry: bool,
     is_busy: bool,
@@ -112,6 +117,8 @@ struct ParcelView {
     content: String,
     told: String,
     is_gone: bool,
+    /// Where it is marked that the marketplace was told by hand, while that is owed and waits for a person.
+    tell: Option<String>,
 }
 
 struct RefundView {
@@ -305,7 +312,7 @@ fn view(detail: OrderDetail, may_work: bool, zone: &TimeZone, now: Timestamp) ->
         .into_iter()
         .filter_map(|(label, value)| Some((label, value?)))
         .collect(),
-        parcels: detail.shipments.iter().map(|parcel| parcel_view(parcel, &detail.lines, zone)).collect(),
+        parcels: detail.shipments.iter().map(|parcel| parcel_view(parcel, &detail, may_work, zone)).collect(),
         effects: detail.effects.iter().map(|effect| effect_view(effect, may_work, now)).collect(),
         events: detail.events.iter().map(|event| event_view(event, row.order_no, zone)).collect(),
         payloads: detail
@@ -318,6 +325,8 @@ fn view(detail: OrderDetail, may_work: bool, zone: &TimeZone, now: Timestamp) ->
             })
             .collect(),
         files: detail.files.iter().map(|file| file_view(file, &detail, zone)).collect(),
+        enter_address: wants_address(&detail).filter(|_| may_work),
+        address_entered: detail.address_entered.as_ref().map(|(by, at)| (by.clone(), moment(*at))),
         may_export: may_work && row.export_state != ExportState::Created,
         may_retry: may_work && (!detail.effects.is_empty() || row.export_state == ExportState::Failed),
         is_busy: !detail.effects.is_empty() || row.export_state == ExportState::Creating,
@@ -418,8 +427,14 @@ fn address(address: &Address) -> Vec<String> {
         .collect()
 }
 
-fn parcel_view(parcel: &ShipmentRow, lines: &[LineFacts], zone: &TimeZone) -> ParcelView {
+fn parcel_view(parcel: &ShipmentRow, detail: &OrderDetail, may_work: bool, zone: &TimeZone) -> ParcelView {
     let held = &parcel.parcel;
+    let lines = &detail.lines;
+    let is_waiting = detail.effects.iter().any(|effect| {
+        effect.kind == EffectKind::ConfirmShipment
+            && effect.state == EffectState::Held
+            && effect.revision.split('.').next().is_some_and(|number| number.parse() == Ok(held.parcel))
+    });
     let content: Vec<String> = held
         .lines
         .iter()
@@ -451,6 +466,8 @@ fn parcel_view(parcel: &ShipmentRow, lines: &[LineFacts], zone: &TimeZone) -> Pa
             None => format!("{other} has not been told"),
         },
         is_gone: held.is_gone,
+        tell: (is_waiting && may_work && parcel.told_at.is_none())
+            .then(|| routes::parcel_told(detail.row.order_no, held.parcel)),
     }
 }
 
@@ -481,6 +498,16 @@ fn after_sale_note(detail: &OrderDetail, channel_title: &str) -> Option<String> 
              the shop has to be done on {channel_title}’s own pages, too."
         )
     })
+}
+
+/// Where the address is entered: while the marketplace gives none that a parcel could go to.
+fn wants_address(detail: &OrderDetail) -> Option<String> {
+    let is_open = !matches!(detail.row.export_state, ExportState::Created | ExportState::Creating)
+        && !matches!(detail.row.status, OrderStatus::Cancelled | OrderStatus::Shipped)
+        && detail.row.fulfilled_by == FulfilledBy::Seller;
+    let is_shops_own = registry::channel(&detail.row.channel).is_some_and(|info| info.is_shop);
+    let is_needed = detail.address_entered.is_some() || entered_addresses::is_needed(detail.people.as_ref());
+    (is_open && is_needed && !is_shops_own).then(|| routes::order_address(detail.row.order_no))
 }
 
 fn effect_view(effect: &Effect, may_work: bool, now: Timestamp) -> EffectView {

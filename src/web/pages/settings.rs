@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::orders::word;
 use super::setup::NAME_CHARS_MAX;
+use super::shop_app::{self, ShopUsersView};
 use super::{Choice, Shell, Visit, done};
 use crate::domain::id::UserId;
 use crate::domain::user::Role;
@@ -28,6 +29,7 @@ struct SettingsPage {
     tokens: Vec<TokenView>,
     news: Option<News>,
     sessions: Vec<SessionView>,
+    shop_users: Option<ShopUsersView>,
     installation: String,
     epoch: i64,
     epoch_since: String,
@@ -252,6 +254,7 @@ async fn page<A: auth::Access>(
         Some(user) => auth::sessions_of(state, user).await?,
         None => Vec::new(),
     };
+    let shop_users = if is_owner { shop_app::people(state, &users).await? } else { None };
     Ok(SettingsPage {
         shell: visit.shell(who, "Settings", "settings"),
         is_owner,
@@ -263,6 +266,7 @@ async fn page<A: auth::Access>(
             .into_iter()
             .map(|session| session_view(session, who.account.session_hash.as_deref(), state))
             .collect(),
+        shop_users,
         installation: installation.id,
         epoch: installation.epoch,
         epoch_since: shown::moment(installation.epoch_since, &state.zone).text,

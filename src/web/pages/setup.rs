@@ -62,7 +62,7 @@ pub async fn submit(
         SetupFor::FirstOwner => input.name.trim().to_owned(),
         SetupFor::User { name, .. } => name.clone(),
     };
-    if let Some(problem) = problem(&name, &input) {
+    if let Some(problem) = problem(&name, &input.password, &input.repeated) {
         return error::form_again(&page(&token, &whom, &name, Some(problem)));
     }
     let user = auth::set_up(&state, token.into_inner(), name, Secret::new(input.password)).await?;
@@ -81,14 +81,15 @@ fn known(state: &AppState, token: &str) -> Result<SetupFor, WebError> {
     })
 }
 
-fn problem(name: &str, input: &Chosen) -> Option<&'static str> {
+/// What is wrong with a name and a password that somebody chose.
+pub(super) fn problem(name: &str, password: &str, repeated: &str) -> Option<&'static str> {
     if name.is_empty() || name.chars().count() > NAME_CHARS_MAX {
         return Some("Choose a name of 1 to 80 characters.");
     }
-    if input.password.chars().count() < PASSWORD_CHARS_MIN || input.password.len() > PASSWORD_BYTES_MAX {
+    if password.chars().count() < PASSWORD_CHARS_MIN || password.len() > PASSWORD_BYTES_MAX {
         return Some("Choose a password of at least 10 characters. A few words in a row are good.");
     }
-    (input.password != input.repeated).then_some("The two passwords differ. Type both again.")
+    (password != repeated).then_some("The two passwords differ. Type both again.")
 }
 
 fn page<'a>(token: &str, whom: &SetupFor, name: &'a str, problem: Option<&'a str>) -> SetupPage<'a> {

@@ -11,7 +11,7 @@ use crate::domain::user::Role;
 use crate::web::{assets, routes};
 
 /// Everything that answers somebody who is not signed in.
-const OPEN: [(&str, &str); 8] = [
+const OPEN: [(&str, &str); 15] = [
     ("GET", "/healthz"),
     ("GET", "/readyz"),
     ("GET", "/assets/{hash}/{name:.*}"),
@@ -20,6 +20,13 @@ const OPEN: [(&str, &str); 8] = [
     ("GET", "/login/{token}"),
     ("GET", "/setup/{token}"),
     ("POST", "/setup/{token}"),
+    ("GET", "/bigcommerce/auth"),
+    ("GET", "/bigcommerce/load"),
+    ("GET", "/bigcommerce/uninstall"),
+    ("GET", "/bigcommerce/remove_user"),
+    ("GET", "/bigcommerce/opened"),
+    ("GET", "/bigcommerce/tab/{token}"),
+    ("POST", "/bigcommerce/link"),
 ];
 
 #[actix_web::test]
@@ -41,6 +48,7 @@ async fn nothing_answers_without_sign_in_but_what_must() {
             .replace("{payload}", "1")
             .replace("{effect}", "1")
             .replace("{verdict}", "done")
+            .replace("{parcel}", "1")
             .replace("{channel}", "amazon");
         let request = TestRequest::with_uri(&path)
             .method(address.method.clone())

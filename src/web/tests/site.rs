@@ -28,16 +28,18 @@ use crate::store::connections::{self, NewConnection};
 use crate::store::orders::{self, ImportBatch, ImportItem};
 use crate::store::{Store, StoreOptions, WriteLane};
 use crate::vault::{KeySource, Vault, hash_password};
-use crate::web::auth::{Network, SignInLimit, SignInLinks};
+use crate::web::auth::{Network, Passes, SignInLimit, SignInLinks};
 use crate::web::engine::*;
 use crate::web::{AppState, configure, sign_in_link};
 
 /// What the engine was asked for.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Recorder {
     pub calls: Mutex<Vec<String>>,
     pub requests: Mutex<Vec<NewConnectionRequest>>,
     pub updates: Mutex<Vec<ConnectionUpdate>>,
+    /// The engine behind what is about the app of a shop's control panel, where a test has one.
+    pub real: std::sync::OnceLock<crate::sync::Engine>,
 }
 
 impl Recorder {
@@ -96,6 +98,19 @@ impl Engine for Recorder {
     async fn export(&self, order: OrderNo, actor: &str) -> Result<String, String> {
         self.note(format!("export {order} by {actor}"));
         Ok("It goes into the shop now.".to_owned())
+    }
+    async fn enter_address(&self, order: OrderNo, address: Address, actor: &str) -> Result<String, String> {
+        let street = Some(address.street.join(";"));
+        let line = [address.name, street, address.city, address.region, address.postal_code]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>();
+        self.note(format!("address of {order} by {actor}: {}", line.join("|")));
+        Ok("The order goes on.".to_owned())
+    }
+    async fn told_by_hand(&self, order: OrderNo, parcel: i64, actor: &str) -> Result<String, String> {
+        self.note(format!("parcel {parcel} of {order} told by {actor}"));
+        Ok("Noted.".to_owned())
     }
     async fn retry(&self, order: OrderNo, actor: &str) -> Result<String, String> {
         self.note(format!("retry {order} by {actor}"));
@@ -179,6 +194,29 @@ impl Engine for Recorder {
         let alias = "Amazon US".to_owned();
         Some(NewConnectionRequest { channel, alias, base_url: None, credentials, settings })
     }
+    fn shop_app(&self) -> Option<ShopAppView> {
+        self.real.get()?.shop_app()
+    }
+    fn set_shop_app(
+        &self,
+        client_id: &str,
+        client_secret: Option<Secret>,
+        base_url: Option<url::Url>,
+    ) -> Result<(), Refused> {
+        self.real.get().unwrap().set_shop_app(client_id, client_secret, base_url)
+    }
+    fn remove_shop_app(&self) -> Result<(), String> {
+        self.real.get().unwrap().remove_shop_app()
+    }
+    async fn install_shop_app(&self, grant: AppGrant) -> Result<AppInstalled, String> {
+        self.real.get().unwrap().install_shop_app(grant).await
+    }
+    fn read_app_message(&self, signed: &str) -> Option<AppVisit> {
+        self.real.get()?.read_app_message(signed)
+    }
+    async fn shop_app_uninstalled(&self, store: &str) -> Result<(), String> {
+        self.real.get().unwrap().shop_app_uninstalled(store).await
+    }
     async fn pushed(
         &self,
         token: &str,
@@ -220,7 +258,7 @@ pub struct Site {
     pub engine: Arc<Recorder>,
     pub clock: Arc<ManualClock>,
     pub connection: Connection,
-    _dir: TempDir,
+    pub dir: TempDir,
 }
 
 /// An answer, read.
@@ -262,6 +300,11 @@ pub fn now() -> Timestamp {
 impl Site {
     /// One Amazon connection, no orders, an owner `ada`.
     pub async fn new() -> Self {
+        Self::at(None).await
+    }
+
+    /// The same, with a public address.
+    pub async fn at(public_url: Option<&str>) -> Self {
         let dir = TempDir::new().unwrap();
         let clock = Arc::new(ManualClock::new(now()));
         let entropy = Arc::new(Entropy::seeded(1));
@@ -291,12 +334,13 @@ impl Site {
             entropy,
             calls: crate::http::CallCounts::default(),
             zone,
-            network: Network::default(),
+            network: Network { public_url: public_url.map(|url| url.parse().unwrap()), ..Network::default() },
             links: SignInLinks::default(),
+            passes: Passes::default(),
             consents: crate::web::Consents::default(),
             sign_in_limit: SignInLimit::default(),
         });
-        let site = Self { state, engine, clock, connection, _dir: dir };
+        let site = Self { state, engine, clock, connection, dir };
         site.add_user("ada", Role::Owner);
         site
     }
