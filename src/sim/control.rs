@@ -95,6 +95,7 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
         (ETSY, "cancel") => state.etsy.truth_cancel(&body, now),
         (ETSY, "pay") => state.etsy.truth_pay(&body, now),
         (ETSY, "refund") => state.etsy.truth_refund(&body, now),
+        (ETSY, "hook") => state.etsy.truth_hook(&body),
         (ETSY, "wall") => {
             let is_walled = optional_flag(&body, "on").unwrap_or(true);
             state.etsy.set_wall(is_walled);

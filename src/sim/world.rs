@@ -540,7 +540,9 @@ impl State {
 
     fn take_messages(&mut self) -> Vec<Message> {
         let mut sent = Vec::new();
-        for message in self.shop.take_messages() {
+        let waiting = self.shop.take_messages().into_iter();
+        let waiting = waiting.chain(self.ebay.take_messages()).chain(self.etsy.take_messages());
+        for message in waiting {
             let fault = self.planned.get_mut(message.platform).and_then(faults::take_of_messages);
             match fault {
                 Some(Fault::LostWebhook) => {}

@@ -87,12 +87,13 @@ impl Ebay {
     }
 
     fn place(&mut self, order: Order) -> usize {
-        let index = order.index;
+        let (index, placed) = (order.index, order.placed);
         let units: Vec<_> = order.lines.iter().map(|line| (line.listing, line.quantity)).collect();
         self.add(order);
         for (listing, quantity) in units {
             self.change_stock(listing, -quantity);
         }
+        self.announce(index, placed);
         index
     }
 

@@ -7,6 +7,7 @@
 
 mod calls;
 mod generate;
+mod hooks;
 mod truth;
 mod wire;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::Good;
 use super::draw::Draw;
+use super::push::Message;
 use super::recent::Recent;
 use crate::clock::shifted;
 
@@ -319,6 +321,7 @@ pub struct Ebay {
     /// What changed orders looked like before, for reads that lag behind.
     previous: Recent<Order>,
     changes: Changes,
+    messages: Vec<Message>,
 }
 
 impl Ebay {
@@ -336,6 +339,7 @@ impl Ebay {
             agenda: BTreeSet::new(),
             previous: Recent::default(),
             changes: Changes::default(),
+            messages: Vec::new(),
         }
     }
 
@@ -397,6 +401,7 @@ impl Ebay {
             order.is_paid = true;
             order.plan = plan;
         });
+        self.announce(index, now);
     }
 
     /// Cancels an order of which nothing has shipped, at once. Does nothing to others.

@@ -6,6 +6,7 @@
 
 mod calls;
 mod generate;
+mod hooks;
 mod tokens;
 mod truth;
 mod wire;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::catalogue::Good;
 use super::draw::Draw;
+use super::push::Message;
 use super::quota::Window;
 use super::recent::Recent;
 
@@ -214,6 +216,11 @@ pub struct Meta {
     is_walled: bool,
     /// Calls by hour since 1970: the quota is of a rolling day.
     calls_by_hour: BTreeMap<i64, i64>,
+    /// What was entered in Etsy's webhook portal.
+    #[serde(default)]
+    hook: Option<hooks::Hook>,
+    #[serde(default)]
+    messages_sent: u64,
 }
 
 /// A record of the journal.
@@ -262,6 +269,7 @@ pub struct Etsy {
     previous: Recent<Receipt>,
     second: Window,
     changes: Changes,
+    messages: Vec<Message>,
 }
 
 /// Calls a second.
@@ -282,6 +290,7 @@ impl Etsy {
             previous: Recent::default(),
             second: Window::new(CALLS_PER_SECOND, 1_000),
             changes: Changes::default(),
+            messages: Vec::new(),
         }
     }
 
@@ -363,6 +372,7 @@ impl Etsy {
             receipt.is_paid = true;
             receipt.plan = plan;
         });
+        self.announce("order.paid", index, now);
     }
 
     /// Cancels a receipt that has not shipped: everything goes back, and Etsy's time of change stands still. True where
@@ -385,6 +395,7 @@ impl Etsy {
         for (listing, product, quantity) in units {
             self.change_stock(listing, product, quantity, now);
         }
+        self.announce("order.canceled", index, now);
         true
     }
 
@@ -416,6 +427,7 @@ impl Etsy {
                 told: now,
             }));
         });
+        self.announce("order.shipped", index, now);
     }
 
     /// Whether the app sees addresses and may tell tracking.

@@ -1,0 +1,80 @@
+//! Notifications of the simulated eBay: signed with a key of its own, sent to the destinations that are subscribed.
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use p256::ecdsa::signature::hazmat::PrehashSigner as _;
+use p256::ecdsa::{Signature, SigningKey};
+use p256::pkcs8::EncodePublicKey as _;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::super::EBAY;
+use super::super::push::Message;
+use super::Ebay;
+
+/// The id of the key that notifications are signed with.
+const KEY_ID: &str = "9936261a-7d7b-4621-a0f1-964d3ea2b6ba";
+
+/// That key. It is nobody's secret.
+fn key() -> Option<SigningKey> {
+    SigningKey::from_slice(&Sha256::digest(b"simulated eBay signs with this")).ok()
+}
+
+/// The public key of that id, as eBay writes it: PEM without its line breaks.
+pub(super) fn public_key(id: &str) -> Option<Value> {
+    let der = key().filter(|_| id == KEY_ID)?.verifying_key().to_public_key_der().ok()?;
+    let text = format!("-----BEGIN PUBLIC KEY-----{}-----END PUBLIC KEY-----", STANDARD.encode(der.as_bytes()));
+    Some(json!({"key": text, "algorithm": "ECDSA", "digest": "SHA1"}))
+}
+
+fn signature(body: &str) -> Option<String> {
+    let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, body.as_bytes());
+    let signature: Signature = key()?.sign_prehash(hash.as_ref()).ok()?;
+    let said = json!({
+        "alg": "ecdsa",
+        "kid": KEY_ID,
+        "signature": STANDARD.encode(signature.to_der().as_bytes()),
+        "digest": "SHA1",
+    });
+    Some(STANDARD.encode(said.to_string()))
+}
+
+impl Ebay {
+    /// A buyer paid: who subscribed to confirmations hears of it.
+    pub(super) fn announce(&mut self, index: usize, now: Timestamp) {
+        let Some(order) = self.orders.get(index).filter(|order| order.is_paid) else { return };
+        let topic = "ORDER_CONFIRMATION";
+        let is_sent = |body: &Value| body["topicId"] == topic && body["status"] == "ENABLED";
+        let subscribed = self.meta.subscriptions.iter().filter(|one| is_sent(&one.body));
+        let urls: Vec<String> = subscribed
+            .filter_map(|one| {
+                let known = self.meta.destinations.iter().find(|known| one.body["destinationId"] == known.id);
+                known?.body.pointer("/deliveryConfig/endpoint").and_then(Value::as_str).map(str::to_owned)
+            })
+            .collect();
+        let data = json!({"order": {"orderId": order.id}});
+        for url in urls {
+            let id = self.new_number(18);
+            let body = json!({
+                "metadata": {"topic": topic, "schemaVersion": "1.0", "deprecated": false},
+                "notification": {
+                    "notificationId": id,
+                    "eventDate": now.to_string(),
+                    "publishDate": now.to_string(),
+                    "publishAttemptCount": 1,
+                    "data": data,
+                },
+            })
+            .to_string();
+            let headers = signature(&body).map(|signature| ("x-ebay-signature", signature));
+            self.messages.push(Message { platform: EBAY, url, headers: headers.into_iter().collect(), body });
+        }
+    }
+
+    /// Takes the messages that are on their way.
+    pub fn take_messages(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.messages)
+    }
+}
