@@ -9,6 +9,7 @@ use http::{Method, Request, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::super::control;
 use super::super::faults::STALE_SECONDS;
 use super::super::money::parse_four_decimals;
 use super::super::reply;
