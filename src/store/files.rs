@@ -40,7 +40,8 @@ const KNOWN_SQL: &str = "SELECT DISTINCT sha256 FROM main.file";
 const ADD_SQL: &str = "INSERT INTO main.file
     (sha256, size_bytes, media_type, name, order_no, has_person_data, created_at, external_line_id)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-const OF_ORDER_SQL: &str = "SELECT sha256, size_bytes, media_type, name, created_at, external_line_id FROM main.file
+const OF_ORDER_SQL: &str =
+    "SELECT sha256, size_bytes, media_type, name, created_at, external_line_id FROM main.file
     WHERE order_no = ? ORDER BY created_at, name, sha256";
 const KEPT_SQL: &str = "SELECT order_no, external_line_id FROM main.file
     WHERE order_no IN (SELECT unnest(CAST(? AS BIGINT[]))) AND external_line_id IS NOT NULL";
@@ -171,10 +172,7 @@ pub fn of_order(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<FileRow>, Stor
 }
 
 /// The lines of these orders whose file is kept.
-pub(super) fn kept_of_orders(
-    read: &Read<'_>,
-    orders: &[i64],
-) -> Result<Vec<(OrderNo, String)>, StoreError> {
+pub(super) fn kept_of_orders(read: &Read<'_>, orders: &[i64]) -> Result<Vec<(OrderNo, String)>, StoreError> {
     if orders.is_empty() {
         return Ok(Vec::new());
     }

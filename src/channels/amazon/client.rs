@@ -154,10 +154,7 @@ impl Client {
             operation: outgoing.operation,
             connection: Some(self.connection.0),
         };
-        self.transport
-            .send(call)
-            .await
-            .map_err(|error| lost(outgoing.operation, outgoing.effect, &error))
+        self.transport.send(call).await.map_err(|error| lost(outgoing.operation, outgoing.effect, &error))
     }
 
     /// Puts a file where Amazon said. The address carries its own permission, so that no token goes with it, and the

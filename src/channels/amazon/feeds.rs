@@ -163,9 +163,10 @@ impl Amazon {
         file: Vec<u8>,
     ) -> Result<String, ChannelError> {
         let own = &self.client.config.marketplace_ids;
-        let site = order.site.as_ref().or_else(|| own.first()).ok_or_else(|| ChannelError::Fatal {
-            message: "the connection has no marketplace".to_owned(),
-        })?;
+        let site =
+            order.site.as_ref().or_else(|| own.first()).ok_or_else(|| ChannelError::Fatal {
+                message: "the connection has no marketplace".to_owned(),
+            })?;
         let asked = wire::CreateFeedDocument { content_type: CONTENT_TYPE };
         let call = feed_call("createFeedDocument", Method::POST, DOCUMENTS_PATH.to_owned());
         let body = Some(serde_json::to_vec(&asked).map_err(broken)?);
@@ -253,7 +254,8 @@ impl Amazon {
         let answer = self.client.send(&feed_call("getFeedDocument", Method::GET, path)).await?;
         let document: wire::FeedDocument = parse("getFeedDocument", &answer)?;
         let corrupt = |message: &str| ChannelError::Corrupt { in_doubt: true, message: message.to_owned() };
-        let url = document.url.ok_or_else(|| corrupt("getFeedDocument: Amazon answered without an address"))?;
+        let url =
+            document.url.ok_or_else(|| corrupt("getFeedDocument: Amazon answered without an address"))?;
         let packed = self.client.download("downloadFeedDocument", &url, REPORT_BYTES_MAX).await?;
         // Its address dies after minutes; the next try asks for a new one.
         let packed = packed.ok_or_else(|| ChannelError::Retry {
@@ -264,8 +266,9 @@ impl Amazon {
         })?;
         let bytes = match document.compression_algorithm.as_deref() {
             None => packed.to_vec(),
-            Some("GZIP") => unpacked(&packed)
-                .ok_or_else(|| corrupt("downloadFeedDocument: the report cannot be unpacked, or is too long"))?,
+            Some("GZIP") => unpacked(&packed).ok_or_else(|| {
+                corrupt("downloadFeedDocument: the report cannot be unpacked, or is too long")
+            })?,
             Some(other) => {
                 let text = format!("downloadFeedDocument: Amazon packs the report as {other}, which is new");
                 return Err(corrupt(&text));
@@ -345,11 +348,7 @@ fn rejected(message: &str) -> ChannelError {
 }
 
 /// A file of values separated by tabs.
-fn file(
-    template: Option<&[&str]>,
-    columns: &[&str],
-    rows: &[Vec<String>],
-) -> Result<Vec<u8>, ChannelError> {
+fn file(template: Option<&[&str]>, columns: &[&str], rows: &[Vec<String>]) -> Result<Vec<u8>, ChannelError> {
     let mut writer = csv::WriterBuilder::new()
         .delimiter(b'\t')
         .terminator(csv::Terminator::CRLF)
@@ -476,7 +475,8 @@ fn report_lines(table: &str) -> Option<Vec<ReportLine>> {
     let names: Vec<String> = reader.headers().ok()?.iter().map(|name| name.trim().to_lowercase()).collect();
     let column = |wanted: &[&str]| names.iter().position(|name| wanted.contains(&name.as_str()));
     let order = column(&["order-id", "amazon-order-id"]);
-    let item = column(&["order-item-id", "amazon-order-item-code", "amazon-order-item-id", "order-item-code"]);
+    let item =
+        column(&["order-item-id", "amazon-order-item-code", "amazon-order-item-id", "order-item-code"]);
     let (code, kind) = (column(&["error-code"]), column(&["error-type"]));
     let message = column(&["error-message"]);
     if !names.is_empty() && message.is_none() {

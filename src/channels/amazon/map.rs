@@ -255,7 +255,8 @@ fn is_customised(item: &wire::OrderItem) -> bool {
 #[must_use]
 pub fn customisation_link(payload: &str, external_line_id: &str) -> Option<String> {
     let order: wire::CustomisedOrder = serde_json::from_str(payload).ok()?;
-    let item = order.order_items.into_iter().find(|item| item.order_item_id.as_deref() == Some(external_line_id));
+    let item =
+        order.order_items.into_iter().find(|item| item.order_item_id.as_deref() == Some(external_line_id));
     item?.product?.customization?.customized_url
 }
 

@@ -436,8 +436,7 @@ impl Customisations for Amazon {
     }
 
     async fn archive(&self, link: &Secret) -> Result<Option<Archive>, ChannelError> {
-        let bytes =
-            self.client.download("downloadCustomization", link.expose(), ARCHIVE_BYTES_MAX).await?;
+        let bytes = self.client.download("downloadCustomization", link.expose(), ARCHIVE_BYTES_MAX).await?;
         let Some(bytes) = bytes else { return Ok(None) };
         if !bytes.starts_with(ZIP_MAGIC) {
             return Err(ChannelError::Corrupt {

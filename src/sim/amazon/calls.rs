@@ -219,7 +219,8 @@ impl Amazon {
         let page: Vec<_> = found.by_ref().take(size).collect();
         let next = found.next().map(|(place, _)| place);
         let bound = if filter.is_by_update { "lastUpdatedBefore" } else { "createdBefore" };
-        let orders: Vec<_> = page.iter().map(|(_, order)| self.order_json(order, &included, call.now)).collect();
+        let orders: Vec<_> =
+            page.iter().map(|(_, order)| self.order_json(order, &included, call.now)).collect();
         let mut body = json!({"orders": orders, bound: instant(upper)});
         if let (Some(place), Some(body)) = (next, body.as_object_mut()) {
             let token = Place { place, upper, issued: call.now, filter }.write();

@@ -255,8 +255,7 @@ impl Amazon {
                 feed.due = None;
             }
             (Stage::Queued, _) => {
-                let mut draw =
-                    Draw::new(self.seed, "amazon.feed-work", u64::try_from(place).unwrap_or(0));
+                let mut draw = Draw::new(self.seed, "amazon.feed-work", u64::try_from(place).unwrap_or(0));
                 feed.stage = Stage::Working;
                 feed.started = Some(now);
                 feed.due = Some(shifted(now, SignedDuration::from_secs(draw.between(10, 60))));

@@ -20,7 +20,8 @@ pub(in crate::store) async fn keep_file(bench: &Bench, content: &[u8]) -> PathBu
     fs::create_dir_all(full.parent().unwrap()).unwrap();
     fs::write(&full, content).unwrap();
     let size = i64::try_from(content.len()).unwrap();
-    let sql = "INSERT INTO main.file VALUES (?, ?, 'image/png', 'logo', NULL, false, TIMESTAMP '2026-01-01', NULL)";
+    let sql =
+        "INSERT INTO main.file VALUES (?, ?, 'image/png', 'logo', NULL, false, TIMESTAMP '2026-01-01', NULL)";
     bench
         .store
         .write(WriteLane::Interactive, move |tx| tx.execute(sql, duckdb::params![sha256, size]).map(drop))

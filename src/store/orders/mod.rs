@@ -13,8 +13,8 @@ mod state;
 
 pub use crate::store::connections::StreamUpdate;
 pub use detail::{
-    HeldFacts, OrderDetail, OrderParts, PayloadRow, ShopLines, believed_payload, detail, facts, facts_of, find,
-    parts, payload, row, shop_lines, shop_order_id,
+    HeldFacts, OrderDetail, OrderParts, PayloadRow, ShopLines, believed_payload, detail, facts, facts_of,
+    find, parts, payload, row, shop_lines, shop_order_id,
 };
 pub use import::{ImportBatch, ImportOutcome, import};
 pub use item::ImportItem;

@@ -58,10 +58,7 @@ async fn keep(engine: &Engine, work: &Work, archive: Archive) -> Result<Outcome,
     let line = work.facts.lines.iter().find(|line| line.external_id == external_line_id);
     let of = line.map_or(external_line_id.as_str(), |line| line.sku.as_deref().unwrap_or(&line.title));
     let text = format!("What the buyer designed for {of} is kept with the order.");
-    let name = format!(
-        "customisation-{}-{external_line_id}.{}",
-        work.facts.external_id, archive.extension
-    );
+    let name = format!("customisation-{}-{external_line_id}.{}", work.facts.external_id, archive.extension);
     let new = NewFile {
         media_type: archive.media_type.to_owned(),
         name,

@@ -439,7 +439,8 @@ fn effect_view(effect: &Effect, now: Timestamp) -> EffectView {
 fn file_view(file: &FileRow, detail: &OrderDetail, zone: &TimeZone) -> FileView {
     let of = |line: &&LineFacts| Some(line.external_id.as_str()) == file.external_line_id.as_deref();
     let line = detail.lines.iter().find(of);
-    let about = line.map(|line| format!("designed by the buyer for {}", line.sku.as_deref().unwrap_or(&line.title)));
+    let about =
+        line.map(|line| format!("designed by the buyer for {}", line.sku.as_deref().unwrap_or(&line.title)));
     FileView {
         address: routes::file(detail.row.order_no, &file.sha256),
         name: file.name.clone().unwrap_or_else(|| file.sha256.clone()),

@@ -39,6 +39,7 @@ async fn nothing_answers_without_sign_in_but_what_must() {
             .replace("{no}", "1")
             .replace("{id}", "1")
             .replace("{payload}", "1")
+            .replace("{sha256}", "aa")
             .replace("{channel}", "amazon");
         let request = TestRequest::with_uri(&path)
             .method(address.method.clone())

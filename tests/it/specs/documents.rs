@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use super::schema::followed;
 
 /// The specifications of the operations that connectors use or simulators answer: platform and file.
-const FILES: [(&str, &str); 14] = [
+const FILES: [(&str, &str); 15] = [
     ("amazon", "amazon/orders_2026-01-01.json"),
     ("amazon", "amazon/ordersV0.json"),
     ("amazon", "amazon/listingsItems_2021-08-01.json"),
     ("amazon", "amazon/sellers.json"),
+    ("amazon", "amazon/feeds_2021-06-30.json"),
     ("bigcommerce", "bigcommerce/orders.v2.oas2.yml"),
     ("bigcommerce", "bigcommerce/store_information.v2.yml"),
     ("bigcommerce", "bigcommerce/product-variants_catalog.v3.yml"),
