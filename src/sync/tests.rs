@@ -1561,7 +1561,7 @@ async fn a_crash_between_a_file_and_its_row_leaves_nothing_behind() {
     rig.fault("amazon", "downloadCustomization", "500", 3);
     let id = rig.sell_designed();
     let order_no = rig.wait_for_order(&id).await;
-    let laid = rig.engine.store().lay_file(bytes::Bytes::from_static(b"PK half an effect")).await.unwrap();
+    rig.engine.store().lay_file(bytes::Bytes::from_static(b"PK half an effect")).await.unwrap();
     let lying = || {
         let mut open = vec![rig.dir.path().join("files")];
         let mut count = 0;
@@ -1575,7 +1575,6 @@ async fn a_crash_between_a_file_and_its_row_leaves_nothing_behind() {
     };
     assert_eq!(lying(), 1);
     rig.assert_sound().await;
-    drop(laid);
     rig.restart().await;
     let lying = || std::fs::read_dir(rig.dir.path().join("files.part")).unwrap().count();
     assert_eq!(lying(), 0);

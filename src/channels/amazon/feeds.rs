@@ -23,6 +23,7 @@ use super::client::{Effect, Limits, Outgoing, shortened};
 use super::{Amazon, broken, parse, wire};
 use crate::domain::money::{Currency, decimal_of_minor};
 use crate::domain::order::{FulfilledBy, OrderFacts, OrderStatus};
+use crate::http::TIMEOUT_DEFAULT;
 
 /// The path of feeds.
 const FEEDS_PATH: &str = "/feeds/2021-06-30/feeds";
@@ -256,7 +257,8 @@ impl Amazon {
         let corrupt = |message: &str| ChannelError::Corrupt { in_doubt: true, message: message.to_owned() };
         let url =
             document.url.ok_or_else(|| corrupt("getFeedDocument: Amazon answered without an address"))?;
-        let packed = self.client.download("downloadFeedDocument", &url, REPORT_BYTES_MAX).await?;
+        let packed =
+            self.client.download("downloadFeedDocument", &url, (REPORT_BYTES_MAX, TIMEOUT_DEFAULT)).await?;
         // Its address dies after minutes; the next try asks for a new one.
         let packed = packed.ok_or_else(|| ChannelError::Retry {
             after: None,

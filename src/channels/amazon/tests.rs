@@ -23,7 +23,7 @@ const TOKEN: &str = r#"{"access_token":"Atza|1","token_type":"bearer","expires_i
 fn amazon() -> (Amazon, Arc<Script>, Arc<ManualClock>) {
     let script = Arc::new(Script::default());
     let (setup, clock) = script::setup(script.clone(), CREDENTIALS);
-    (Amazon { client: Client::new(&setup).unwrap() }, script, clock)
+    (Amazon::new(&setup).unwrap(), script, clock)
 }
 
 fn money(amount: &str) -> Value {
@@ -813,7 +813,7 @@ async fn a_design_is_found_in_the_payload_and_fetched_where_its_link_still_works
 
     let (mut setup, _) = script::setup(script.clone(), CREDENTIALS);
     setup.base_url = Some("http://127.0.0.1:9400/amazon".parse().unwrap());
-    let elsewhere = Amazon { client: Client::new(&setup).unwrap() };
+    let elsewhere = Amazon::new(&setup).unwrap();
     script.answer(403, "").answer(403, "");
     elsewhere.archive(&found).await.unwrap();
     elsewhere.archive(&Secret::new("http://127.0.0.1:9400/amazon/x")).await.unwrap();
