@@ -403,7 +403,7 @@ struct ReportLine {
 }
 
 impl Report {
-    /// Reads a report's text: two counts, whose words depend on the marketplace's language, an empty line, and a table.
+    /// Reads a report's text: counts, whose words depend on the marketplace's language, an empty line, and a table.
     fn read(text: &str) -> Option<Self> {
         let mut counts = Vec::new();
         let mut table_at = text.len();
@@ -420,7 +420,7 @@ impl Report {
                 counts.push(number);
             }
         }
-        let [processed, successful] = counts.as_slice() else { return None };
+        let [processed, successful, ..] = counts.as_slice() else { return None };
         let lines = report_lines(text.get(table_at..)?)?;
         Some(Self { processed: *processed, successful: *successful, lines })
     }
