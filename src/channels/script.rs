@@ -69,6 +69,17 @@ impl Script {
         self
     }
 
+    /// The same with a body that is no text.
+    pub fn answer_bytes(&self, status: u16, body: Vec<u8>) -> &Self {
+        self.answers.lock().unwrap().push_back(Ok(Answer {
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: http::HeaderMap::new(),
+            body: Bytes::from(body),
+            duration: Duration::ZERO,
+        }));
+        self
+    }
+
     /// Loses the next call.
     pub fn lose(&self, error: TransportError) -> &Self {
         self.answers.lock().unwrap().push_back(Err(error));

@@ -1586,4 +1586,131 @@ async fn what_ebay_and_etsy_push_is_read_at_once_and_believed_only_if_it_is_thei
 fn reads_of(other: &Other) -> u64 {
     let operation = if other.name == "ebay" { "getOrder" } else { "getShopReceipt" };
     other.rig.calls(other.name)[operation]["200"].as_u64().unwrap_or(0)
+
+impl Rig {
+    fn sell_designed(&self) -> String {
+        let wish = json!({"sku": self.sku(), "quantity": 1, "paid": true, "customised": true});
+        self.control("amazon", "sell", &wish)["id"].as_str().unwrap().to_owned()
+    }
+
+    async fn files(&self, order_no: OrderNo) -> Vec<crate::store::files::FileRow> {
+        self.engine.store().read(move |read| crate::store::files::of_order(read, order_no)).await.unwrap()
+    }
+
+    async fn assert_sound(&self) {
+        assert_eq!(self.engine.store().verify().await.unwrap().findings, []);
+    }
+
+    fn design_effects(&self, order_no: OrderNo) -> Vec<Effect> {
+        let open = self.engine.with_queue(|queue| queue.of_order(order_no));
+        open.into_iter().filter(|effect| effect.kind == EffectKind::KeepCustomisation).collect()
+    }
+}
+
+use crate::domain::effect::{Effect, EffectKind};
+
+#[tokio::test]
+async fn what_a_buyer_designed_is_kept_once_and_its_link_is_nowhere_else() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let id = rig.sell_designed();
+    let order_no = rig.wait_for_order(&id).await;
+    rig.pass(30).await;
+    let kept = rig.files(order_no).await;
+    assert_eq!(kept.len(), 1);
+    let order = rig.amazon_order(&id);
+    assert_eq!(kept[0].external_line_id.as_deref(), order["lines"][0]["line_id"].as_str());
+    let (file, size) = rig.engine.store().open_file(&kept[0].sha256).await.unwrap().unwrap();
+    let mut content = Vec::new();
+    std::io::Read::read_to_end(&mut &file, &mut content).unwrap();
+    assert_eq!((content.len() as u64, &content[..2]), (size, b"PK".as_slice()));
+    rig.assert_sound().await;
+    // The order changes: what is kept is not fetched again.
+    rig.pass(600).await;
+    let copy = rig.shop_orders_of(&id).remove(0);
+    rig.control("bigcommerce", "ship", &json!({"id": copy["id"], "carrier": "UPS", "tracking": "1Z1"}));
+    rig.pass(1800).await;
+    assert_eq!(rig.amazon_order(&id)["status"], "shipped");
+    assert_eq!(rig.calls("amazon")["downloadCustomization"], json!({"200": 1}));
+    let held = rig.engine.store().read(|read| {
+        let texts = "SELECT string_agg(text, ' ') FROM (SELECT options AS text FROM main.order_line
+            UNION ALL SELECT text FROM main.event UNION ALL SELECT text FROM main.effect_log
+            UNION ALL SELECT payload FROM raw.payload UNION ALL SELECT people FROM main.person)";
+        read.first(texts, [], |row| Ok(row.get::<_, String>(0).unwrap()))
+    });
+    let held = held.await.unwrap().unwrap();
+    assert!(held.contains("Customised by the buyer") && !held.contains("signature="), "{held}");
+}
+
+#[tokio::test]
+async fn a_design_whose_link_has_died_is_fetched_by_the_orders_new_one() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.fault("amazon", "downloadCustomization", "500", 14);
+    let id = rig.sell_designed();
+    let order_no = rig.wait_for_order(&id).await;
+    rig.pass(600).await;
+    assert!(rig.files(order_no).await.is_empty());
+    assert_eq!(rig.shop_orders_of(&id).len(), 1, "the order itself waits for nothing");
+    rig.pass(10_000).await;
+    assert_eq!(rig.files(order_no).await.len(), 1);
+    assert!(rig.design_effects(order_no).is_empty());
+    let calls = rig.calls("amazon");
+    assert_eq!(calls["downloadCustomization"], json!({"200": 1, "403": 1, "500": 14}));
+    assert_eq!(calls["getOrder"], json!({"200": 1}), "read again once");
+    rig.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_design_that_is_gone_waits_for_a_person() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.fault("amazon", "downloadCustomization", "401", 2);
+    let id = rig.sell_designed();
+    let order_no = rig.wait_for_order(&id).await;
+    rig.pass(1800).await;
+    let open = rig.design_effects(order_no);
+    let reason = open[0].reason.as_ref().unwrap();
+    assert_eq!(
+        (open.len(), open[0].state, reason.code),
+        (1, EffectState::Held, ReasonCode::CustomisationMissing)
+    );
+    assert!(!reason.what().contains("http"), "{}", reason.what());
+    assert_eq!(rig.calls("amazon")["downloadCustomization"], json!({"403": 2}), "once each");
+    rig.engine.retry(order_no, "ann").await.unwrap();
+    rig.pass(60).await;
+    assert_eq!(rig.files(order_no).await.len(), 1);
+    assert!(rig.design_effects(order_no).is_empty());
+}
+
+#[tokio::test]
+async fn a_crash_between_a_file_and_its_row_leaves_nothing_behind() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.fault("amazon", "downloadCustomization", "500", 3);
+    let id = rig.sell_designed();
+    let order_no = rig.wait_for_order(&id).await;
+    rig.engine.store().lay_file(bytes::Bytes::from_static(b"PK half an effect")).await.unwrap();
+    let lying = || {
+        let mut open = vec![rig.dir.path().join("files")];
+        let mut count = 0;
+        while let Some(folder) = open.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { open.push(path) } else { count += 1 }
+            }
+        }
+        count
+    };
+    assert_eq!(lying(), 1);
+    rig.assert_sound().await;
+    rig.restart().await;
+    let lying = || std::fs::read_dir(rig.dir.path().join("files.part")).unwrap().count();
+    assert_eq!(lying(), 0);
+    rig.assert_sound().await;
+    rig.pass(600).await;
+    assert_eq!(rig.files(order_no).await.len(), 1, "fetched again");
+    rig.assert_sound().await;
+    // And one whose row is in, while its note was not taken away yet, stays.
+    let sha256 = rig.files(order_no).await[0].sha256.clone();
+    std::fs::write(rig.dir.path().join("files.part").join(&sha256), "").unwrap();
+    rig.restart().await;
+    rig.assert_sound().await;
+    assert!(rig.engine.store().open_file(&sha256).await.unwrap().is_some());
 }

@@ -196,7 +196,8 @@ impl Client {
             .uri(self.address(operation, url)?)
             .header(CONTENT_TYPE, content_type)
             .body(Bytes::from(file));
-        let answer = self.exchange_presigned(operation, request, BODY_BYTES_MAX_DEFAULT).await?;
+        let answer =
+            self.exchange_presigned(operation, request, (BODY_BYTES_MAX_DEFAULT, TIMEOUT_DEFAULT)).await?;
         if answer.status.is_success() {
             return Ok(());
         }
@@ -212,13 +213,13 @@ impl Client {
         &self,
         operation: &'static str,
         url: &str,
-        bytes_max: usize,
+        (bytes_max, timeout): (usize, Duration),
     ) -> Result<Option<Bytes>, ChannelError> {
         let request = http::Request::builder()
             .method(Method::GET)
             .uri(self.address(operation, url)?)
             .body(Bytes::new());
-        let answer = self.exchange_presigned(operation, request, bytes_max).await?;
+        let answer = self.exchange_presigned(operation, request, (bytes_max, timeout)).await?;
         match answer.status {
             status if status.is_success() => Ok(Some(answer.body)),
             // Storage says so of an address whose time is over, and of one that it never gave.
@@ -240,11 +241,15 @@ impl Client {
         &self,
         operation: &'static str,
         request: Result<http::Request<Bytes>, http::Error>,
-        body_bytes_max: usize,
+        (body_bytes_max, timeout): (usize, Duration),
     ) -> Result<Answer, ChannelError> {
         let request = request.map_err(|_| unusable(operation))?;
-        let call =
-            Call { body_bytes_max, connection: Some(self.connection.0), ..Call::new(operation, request) };
+        let call = Call {
+            body_bytes_max,
+            timeout,
+            connection: Some(self.connection.0),
+            ..Call::new(operation, request)
+        };
         self.transport.send(call).await.map_err(|error| match error {
             TransportError::BodyTooLarge { limit } => ChannelError::Reject {
                 kind: RejectKind::Other,

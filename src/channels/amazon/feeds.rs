@@ -23,6 +23,7 @@ use super::client::{Effect, Limits, Outgoing, shortened};
 use super::{Amazon, broken, parse, wire};
 use crate::domain::money::{Currency, decimal_of_minor};
 use crate::domain::order::{FulfilledBy, OrderFacts, OrderStatus};
+use crate::http::TIMEOUT_DEFAULT;
 
 /// The path of feeds.
 const FEEDS_PATH: &str = "/feeds/2021-06-30/feeds";
@@ -256,7 +257,8 @@ impl Amazon {
         let corrupt = |message: &str| ChannelError::Corrupt { in_doubt: true, message: message.to_owned() };
         let url =
             document.url.ok_or_else(|| corrupt("getFeedDocument: Amazon answered without an address"))?;
-        let packed = self.client.download("downloadFeedDocument", &url, REPORT_BYTES_MAX).await?;
+        let packed =
+            self.client.download("downloadFeedDocument", &url, (REPORT_BYTES_MAX, TIMEOUT_DEFAULT)).await?;
         // Its address dies after minutes; the next try asks for a new one.
         let packed = packed.ok_or_else(|| ChannelError::Retry {
             after: None,
@@ -401,7 +403,7 @@ struct ReportLine {
 }
 
 impl Report {
-    /// Reads a report's text: two counts, whose words depend on the marketplace's language, an empty line, and a table.
+    /// Reads a report's text: counts, whose words depend on the marketplace's language, an empty line, and a table.
     fn read(text: &str) -> Option<Self> {
         let mut counts = Vec::new();
         let mut table_at = text.len();
@@ -418,7 +420,7 @@ impl Report {
                 counts.push(number);
             }
         }
-        let [processed, successful] = counts.as_slice() else { return None };
+        let [processed, successful, ..] = counts.as_slice() else { return None };
         let lines = report_lines(text.get(table_at..)?)?;
         Some(Self { processed: *processed, successful: *successful, lines })
     }

@@ -29,6 +29,7 @@ use async_trait::async_trait;
 use http::Method;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use super::after_sale::{Cancellation, Refunds};
 use super::error::{ChannelError, RejectKind, Unreadable};
@@ -136,6 +137,12 @@ const PERSON_PATHS: &[&str] = &[
 /// An archive with a buyer's pictures stays below this.
 const ARCHIVE_BYTES_MAX: usize = 50_000_000;
 
+/// Archives that are fetched at a time: each is held whole until it lies on the disk.
+const ARCHIVES_AT_ONCE_MAX: usize = 3;
+
+/// How long an archive may take: on a slow line the longest takes most of it.
+const ARCHIVE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What every ZIP archive begins with.
 const ZIP_MAGIC: &[u8] = b"PK";
 
@@ -145,10 +152,12 @@ pub struct Amazon {
     client: Client,
     /// Where Amazon writes its notifications, where the merchant has a queue.
     queue: Option<Queue>,
+    /// Whoever fetches an archive holds one of these.
+    archives: Semaphore,
 }
 
 fn connect(setup: ConnectorSetup) -> Result<Arc<dyn Connector>, ChannelError> {
-    Ok(Arc::new(Amazon { client: Client::new(&setup)?, queue: Queue::new(&setup)? }))
+    Ok(Arc::new(Amazon::new(&setup)?))
 }
 
 impl Connector for Amazon {
@@ -446,7 +455,11 @@ impl Customisations for Amazon {
     }
 
     async fn archive(&self, link: &Secret) -> Result<Option<Archive>, ChannelError> {
-        let bytes = self.client.download("downloadCustomization", link.expose(), ARCHIVE_BYTES_MAX).await?;
+        // It is never closed, so that there always is a turn.
+        let turn = self.archives.acquire().await;
+        let limits = (ARCHIVE_BYTES_MAX, ARCHIVE_TIMEOUT);
+        let bytes = self.client.download("downloadCustomization", link.expose(), limits).await?;
+        drop(turn);
         let Some(bytes) = bytes else { return Ok(None) };
         if !bytes.starts_with(ZIP_MAGIC) {
             return Err(ChannelError::Corrupt {
@@ -520,6 +533,15 @@ impl Probe for Amazon {
 }
 
 impl Amazon {
+    /// A connector for what was entered. Makes no call.
+    fn new(setup: &ConnectorSetup) -> Result<Self, ChannelError> {
+        Ok(Self {
+            client: Client::new(setup)?,
+            queue: Queue::new(setup)?,
+            archives: Semaphore::new(ARCHIVES_AT_ONCE_MAX),
+        })
+    }
+
     async fn read(
         &self,
         operation: &'static str,

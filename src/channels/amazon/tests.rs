@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::super::after_sale::{CancelReason, Progress, RefundDraft, RefundLine, RefundReason};
 use super::super::script::{self, Asked, NOW, Script};
 use super::*;
 use crate::clock::ManualClock;
@@ -22,7 +23,7 @@ const TOKEN: &str = r#"{"access_token":"Atza|1","token_type":"bearer","expires_i
 fn amazon() -> (Amazon, Arc<Script>, Arc<ManualClock>) {
     let script = Arc::new(Script::default());
     let (setup, clock) = script::setup(script.clone(), CREDENTIALS);
-    (Amazon { client: Client::new(&setup).unwrap(), queue: None }, script, clock)
+    (Amazon::new(&setup).unwrap(), script, clock)
 }
 
 fn money(amount: &str) -> Value {
@@ -496,4 +497,325 @@ async fn the_orders_of_a_time_are_listed_by_their_ids_alone() {
     let asked = "createdAfter=2026-11-19T23:00:00Z&createdBefore=2026-11-20T23:00:00Z";
     assert!(lines[1].contains(asked) && !lines[1].contains("includedData"), "{lines:?}");
     assert!(lines[2].contains(asked) && lines[2].contains("paginationToken=t"), "{lines:?}");
+}
+
+/// An order of one item that waits for shipment, or not any more.
+fn order_in(status: &str) -> String {
+    let mut order = paid(json!([{"type": "ITEM", "subtotal": money("12.00")}]), Some("12.00"), Some("12.00"));
+    order["fulfillment"] = json!({"fulfillmentStatus": status, "fulfilledBy": "MERCHANT"});
+    json!({"order": order}).to_string()
+}
+
+fn feed_order() -> FulfilmentOrder {
+    FulfilmentOrder { external_id: "111-0000000-0000001".to_owned(), site: None }
+}
+
+const DOCUMENT: &str = r#"{"feedDocumentId":"d1","url":"https://files.test/up?signature=s3cret"}"#;
+const DONE: &str = r#"{"feedId":"f1","processingStatus":"DONE","resultFeedDocumentId":"r1"}"#;
+const REPORT_AT: &str = r#"{"feedDocumentId":"r1","url":"https://files.test/down?signature=s3cret"}"#;
+
+fn report(processed: u32, successful: u32, lines: &[&str]) -> String {
+    format!(
+        "Feed Processing Summary:\n\tNumber of records processed\t\t{processed}\n\tNumber of records successful\t\t\
+         {successful}\n\noriginal-record-number\torder-id\torder-item-id\terror-code\terror-type\terror-message\n{}",
+        lines.iter().map(|line| format!("{line}\n")).collect::<String>()
+    )
+}
+
+fn gzipped(text: &str) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn refund_of(currency: &str, line: RefundLine) -> RefundDraft {
+    RefundDraft {
+        key: "7".to_owned(),
+        currency: currency.parse().unwrap(),
+        lines: vec![line],
+        reason: RefundReason::Returned,
+        comment: None,
+    }
+}
+
+fn refund_line(item_minor: i64, shipping_minor: i64, quantity_cancelled: i64) -> RefundLine {
+    RefundLine { external_line_id: "1".to_owned(), item_minor, shipping_minor, quantity_cancelled }
+}
+
+/// What comes of asking after a refund's feed whose report is this.
+async fn told(report: Vec<u8>, document: &str) -> Result<Progress, ChannelError> {
+    let (amazon, script, _) = amazon();
+    script.answer(200, TOKEN).answer(200, DONE).answer(200, document).answer_bytes(200, report);
+    amazon.refunded(&feed_order(), "f1").await
+}
+
+#[tokio::test]
+async fn a_cancellation_is_a_feed_that_is_followed_to_its_report() {
+    let (amazon, script, _) = amazon();
+    script.answer(200, TOKEN).answer(200, order_in("UNSHIPPED")).answer(201, DOCUMENT).answer(200, "");
+    script.answer(202, r#"{"feedId":"f1"}"#);
+    let asked_for = amazon.cancel(&feed_order(), CancelReason::OutOfStock).await;
+    assert_eq!(asked_for, Ok(Progress::Pending("f1".to_owned())));
+    let asked = script.asked();
+    assert_eq!(asked[2].json(), json!({"contentType": "text/tab-separated-values; charset=UTF-8"}));
+    let upload = &asked[3];
+    assert_eq!(upload.line, "PUT /up?signature=s3cret");
+    assert_eq!(upload.headers["content-type"], "text/tab-separated-values; charset=UTF-8");
+    assert!(!upload.headers.contains_key("x-amz-access-token"), "storage refuses what was not signed");
+    assert_eq!(
+        upload.body,
+        "TemplateType=OrderCancellation\tVersion=1.0/1.0.3\tThis row for Amazon.com use only.  Do not modify or \
+         delete.\r\norder-id\tcancellation-reason-code\tamazon-order-item-code\r\n\
+         111-0000000-0000001\tNoInventory\t1\r\n"
+    );
+    assert_eq!(
+        asked[4].json(),
+        json!({"feedType": "POST_FLAT_FILE_ORDER_ACKNOWLEDGEMENT_DATA", "marketplaceIds": ["ATVPDKIKX0DER"],
+            "inputFeedDocumentId": "d1"})
+    );
+    for word in ["IN_QUEUE", "IN_PROGRESS", "A_NEW_WORD"] {
+        script.answer(200, format!(r#"{{"feedId":"f1","processingStatus":"{word}"}}"#));
+        let progress = Cancellation::cancellation(&amazon, &feed_order(), "f1").await;
+        assert_eq!(progress, Ok(Progress::Pending("f1".to_owned())), "{word}");
+    }
+    script.answer(200, DONE).answer(200, REPORT_AT).answer(200, report(1, 1, &[]));
+    assert_eq!(Cancellation::cancellation(&amazon, &feed_order(), "f1").await, Ok(Progress::Done));
+    let asked = script.asked();
+    assert_eq!(asked[4].line, "GET /feeds/2021-06-30/documents/r1");
+    assert_eq!(asked[5].line, "GET /down?signature=s3cret");
+    assert!(!asked[5].headers.contains_key("x-amz-access-token"));
+}
+
+#[tokio::test]
+async fn a_cancellation_is_only_of_what_has_not_been_shipped_and_may_be_repeated() {
+    let cancel = async |status: &str| {
+        let (amazon, script, _) = amazon();
+        script.answer(200, TOKEN).answer(200, order_in(status));
+        let progress = amazon.cancel(&feed_order(), CancelReason::BuyerAsked).await;
+        assert_eq!(script.lines().len(), 2, "nothing is sent");
+        progress
+    };
+    assert_eq!(cancel("CANCELLED").await, Ok(Progress::Done));
+    for status in ["SHIPPED", "PARTIALLY_SHIPPED"] {
+        assert!(matches!(cancel(status).await, Ok(Progress::Refused(_))), "{status}");
+    }
+
+    let (amazon, script, _) = amazon();
+    script.answer(200, TOKEN).answer(200, order_in("UNSHIPPED")).answer(201, DOCUMENT).answer(200, "");
+    script.lose(TransportError::ResetMidway("gone".to_owned()));
+    let lost = amazon.cancel(&feed_order(), CancelReason::BuyerAsked).await.unwrap_err();
+    assert!(lost.is_in_doubt(), "{lost:?}");
+    script.answer(200, order_in("UNSHIPPED")).answer(201, DOCUMENT).answer(200, "");
+    script.answer(202, r#"{"feedId":"f2"}"#);
+    let again = amazon.cancel(&feed_order(), CancelReason::BuyerAsked).await;
+    assert_eq!(again, Ok(Progress::Pending("f2".to_owned())));
+    // The first feed did it: the second's report is no refusal.
+    let late = report(1, 0, &["1\t111-0000000-0000001\t1\t25007\tError\tAlready cancelled."]);
+    script.answer(200, DONE).answer(200, REPORT_AT).answer(200, late.clone());
+    script.answer(200, order_in("CANCELLED"));
+    assert_eq!(Cancellation::cancellation(&amazon, &feed_order(), "f2").await, Ok(Progress::Done));
+    script.answer(200, DONE).answer(200, REPORT_AT).answer(200, late).answer(200, order_in("SHIPPED"));
+    let refused = Cancellation::cancellation(&amazon, &feed_order(), "f2").await;
+    assert_eq!(
+        refused,
+        Ok(Progress::Refused("Amazon refused: Already cancelled. (25007)".to_owned())),
+        "in Amazon's words"
+    );
+}
+
+#[tokio::test]
+async fn a_refund_is_written_in_the_currencys_own_digits() {
+    let file = async |draft: RefundDraft| {
+        let (amazon, script, _) = amazon();
+        script.answer(200, TOKEN).answer(201, DOCUMENT).answer(200, "").answer(202, r#"{"feedId":"f1"}"#);
+        let asked_for = amazon.refund(&feed_order(), &draft).await;
+        assert_eq!(asked_for, Ok(Progress::Pending("f1".to_owned())));
+        let asked = script.asked();
+        assert_eq!(asked[3].json()["feedType"], "POST_FLAT_FILE_PAYMENT_ADJUSTMENT_DATA");
+        asked[2].body.split("\r\n").nth(1).unwrap().to_owned()
+    };
+    assert_eq!(
+        file(refund_of("USD", refund_line(1999, 5, 0))).await,
+        "111-0000000-0000001\t1\tCustomerReturn\tUSD\t19.99\t\t0.05\t\t\t\t\t\t\t\t"
+    );
+    assert_eq!(
+        file(refund_of("JPY", refund_line(1999, 0, 2))).await,
+        "111-0000000-0000001\t1\tCustomerReturn\tJPY\t1999\t\t\t\t\t\t\t\t\t\t2"
+    );
+    for nothing in [refund_line(0, 0, 0), refund_line(-1, 5, 0)] {
+        let (amazon, script, _) = amazon();
+        let refused = amazon.refund(&feed_order(), &refund_of("USD", nothing)).await;
+        assert!(matches!(refused, Err(ChannelError::Reject { .. })), "{refused:?}");
+        assert!(script.lines().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_refund_is_in_doubt_only_where_the_feed_itself_may_have_been_made() {
+    let gone = || TransportError::ResetMidway("gone".to_owned());
+    let draft = refund_of("USD", refund_line(100, 0, 0));
+    for lost_at in 1..=3 {
+        let (amazon, script, _) = amazon();
+        script.answer(200, TOKEN);
+        let answers = [(201, DOCUMENT), (200, ""), (202, r#"{"feedId":"f1"}"#)];
+        for (status, body) in &answers[..lost_at - 1] {
+            script.answer(*status, *body);
+        }
+        script.lose(gone());
+        let error = amazon.refund(&feed_order(), &draft).await.unwrap_err();
+        assert_eq!(error.is_in_doubt(), lost_at == 3, "call {lost_at}: {error:?}");
+        assert_eq!(script.lines().len(), lost_at + 1, "nothing is sent twice");
+    }
+    for (status, body) in [(202, "{}"), (202, "<html>"), (500, ""), (200, "{\"feedId\":")] {
+        let (amazon, script, _) = amazon();
+        script.answer(200, TOKEN).answer(201, DOCUMENT).answer(200, "").answer(status, body);
+        let error = amazon.refund(&feed_order(), &draft).await.unwrap_err();
+        assert!(error.is_in_doubt(), "{status} {body}: {error:?}");
+        assert_eq!(script.lines().len(), 4);
+    }
+    let (amazon, script, _) = amazon();
+    let refused = r#"{"errors":[{"code":"InvalidInput","message":"no"}]}"#;
+    script.answer(200, TOKEN).answer(201, DOCUMENT).answer(200, "").answer(400, refused);
+    let error = amazon.refund(&feed_order(), &draft).await.unwrap_err();
+    assert!(matches!(error, ChannelError::Reject { .. }), "{error:?}");
+    let (amazon, script, _) = self::amazon();
+    script.answer(200, TOKEN).answer(201, DOCUMENT).answer(403, "<Error>expired</Error>");
+    let error = amazon.refund(&feed_order(), &draft).await.unwrap_err();
+    assert!(matches!(error, ChannelError::Retry { in_doubt: false, .. }), "{error:?}");
+    assert!(!error.to_string().contains("s3cret"));
+}
+
+#[tokio::test]
+async fn a_report_decides_and_is_packed_or_not() {
+    let packed = REPORT_AT.replace("\"url\"", "\"compressionAlgorithm\":\"GZIP\",\"url\"");
+    let plain = |text: String| told(text.into_bytes(), REPORT_AT);
+    assert_eq!(told(gzipped(&report(1, 1, &[])), &packed).await, Ok(Progress::Done));
+    let warned = "1\t111-0000000-0000001\t1\t5000\tWarning\tIt was so already.";
+    assert_eq!(plain(report(1, 1, &[warned])).await, Ok(Progress::Done));
+    let refused = ["1\t111-0000000-0000001\t1\t25106\tError\tMore than was paid", warned];
+    assert_eq!(
+        plain(report(1, 0, &refused)).await,
+        Ok(Progress::Refused("Amazon refused: More than was paid (25106)".to_owned()))
+    );
+    assert_eq!(
+        plain(report(2, 1, &refused)).await,
+        Ok(Progress::Refused(
+            "Amazon refused (1 of 2 items were done): More than was paid (25106)".to_owned()
+        ))
+    );
+    // French, in ISO-8859-1.
+    let french = "R\u{e9}sum\u{e9} :\n\tNombre d'enregistrements trait\u{e9}s\t\t1\n\tNombre r\u{e9}ussis\t\t0\n\n\
+        original-record-number\torder-id\torder-item-id\terror-code\terror-type\terror-message\n\
+        1\t111-0000000-0000001\t1\t9\tErreur\tMontant trop \u{e9}lev\u{e9}\n";
+    let latin: Vec<u8> = french.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    assert_eq!(
+        told(latin, REPORT_AT).await,
+        Ok(Progress::Refused("Amazon refused: Montant trop élevé (9)".to_owned()))
+    );
+    for (text, why) in [
+        ("Service unavailable".to_owned(), "no report"),
+        (report(0, 0, &[]), "of no row"),
+        (report(1, 0, &[]), "says nothing of what failed"),
+        (report(1, 0, &["1\t222-0000000-0000002\t1\t9\tError\tno"]), "another order"),
+        (report(1, 1, &["1\t222-0000000-0000002\t1\t9\tWarning\tno"]), "another order, and yet well"),
+    ] {
+        let unclear = plain(text).await;
+        assert!(
+            matches!(unclear, Err(ChannelError::Corrupt { in_doubt: true, .. })),
+            "{why}: {unclear:?}, nobody says that it was not done"
+        );
+    }
+    let torn = gzipped(&report(1, 1, &[]));
+    assert!(told(torn[..torn.len() / 2].to_vec(), &packed).await.unwrap_err().is_in_doubt());
+}
+
+#[tokio::test]
+async fn a_report_that_names_only_items_is_held_against_the_orders_own() {
+    let lines = |item: &str| {
+        format!(
+            "Feed Processing Summary:\n\tNumber of records processed\t\t1\n\tNumber of records successful\t\t0\n\n\
+             original-record-number\torder-item-id\terror-code\terror-type\terror-message\n1\t{item}\t9\tError\tno\n"
+        )
+    };
+    for (item, is_own) in [("1", true), ("2", false)] {
+        let (amazon, script, _) = amazon();
+        script.answer(200, TOKEN).answer(200, DONE).answer(200, REPORT_AT).answer(200, lines(item));
+        script.answer(200, order_in("SHIPPED"));
+        let told = amazon.refunded(&feed_order(), "f1").await;
+        match told {
+            Ok(Progress::Refused(text)) => assert!(is_own && text.contains("no (9)"), "{item}: {text}"),
+            Err(error) => assert!(!is_own && error.is_in_doubt(), "{item}: {error}"),
+            other => panic!("{item}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_feed_that_amazon_gave_up_or_took_back_is_refused() {
+    for (word, part) in [("CANCELLED", "was cancelled"), ("FATAL", "gave up")] {
+        let (amazon, script, _) = amazon();
+        script.answer(200, TOKEN).answer(200, format!(r#"{{"feedId":"f1","processingStatus":"{word}"}}"#));
+        match amazon.refunded(&feed_order(), "f1").await {
+            Ok(Progress::Refused(text)) => assert!(text.contains(part), "{text}"),
+            other => panic!("{word}: {other:?}"),
+        }
+    }
+    // Part of a feed may have been done before it was given up.
+    let (amazon, script, _) = amazon();
+    script.answer(200, TOKEN).answer(200, DONE.replace("DONE", "FATAL")).answer(200, REPORT_AT);
+    script.answer(200, report(1, 1, &[]));
+    assert_eq!(amazon.refunded(&feed_order(), "f1").await, Ok(Progress::Done));
+    let (amazon, script, _) = self::amazon();
+    script.answer(200, TOKEN).answer(200, r#"{"feedId":"f1","processingStatus":"DONE"}"#);
+    assert!(amazon.refunded(&feed_order(), "f1").await.unwrap_err().is_in_doubt());
+    script.answer(200, DONE).answer(200, REPORT_AT).answer(403, "<Error>expired</Error>");
+    let expired = amazon.refunded(&feed_order(), "f1").await;
+    assert!(matches!(expired, Err(ChannelError::Retry { in_doubt: false, .. })), "{expired:?}");
+    script.answer(404, r#"{"errors":[{"code":"NotFound","message":"gone"}]}"#);
+    let gone = amazon.refunded(&feed_order(), "f1").await;
+    assert!(matches!(gone, Err(ChannelError::Reject { kind: RejectKind::NotFound, .. })), "{gone:?}");
+}
+
+#[tokio::test]
+async fn a_design_is_found_in_the_payload_and_fetched_where_its_link_still_works() {
+    let link = "https://zme.test/t/abc?signature=s3cret";
+    let payload = json!({"orderId": "1", "orderItems": [
+        {"orderItemId": "1", "product": {"customization": {"customizedUrl": link}}},
+        {"orderItemId": "2", "product": {}},
+    ]});
+    let (amazon, script, _) = amazon();
+    let found = amazon.link(&payload.to_string(), "1").unwrap();
+    assert_eq!(found.expose(), link);
+    assert!(amazon.link(&payload.to_string(), "2").is_none() && amazon.link("{}", "1").is_none());
+    script.answer_bytes(200, b"PK\x03\x04rest".to_vec());
+    let archive = amazon.archive(&found).await.unwrap().unwrap();
+    assert_eq!((archive.bytes.len(), archive.media_type, archive.extension), (8, "application/zip", "zip"));
+    let asked = script.asked();
+    assert_eq!(asked[0].line, "GET /t/abc?signature=s3cret");
+    assert!(!asked[0].headers.contains_key("x-amz-access-token"), "it is not the API's");
+    for status in [400, 401, 403, 404, 410] {
+        script.answer(status, "<Error/>");
+        assert_eq!(amazon.archive(&found).await, Ok(None), "{status}");
+    }
+    script.answer(200, "<html>").answer(302, "").answer(503, "");
+    script.lose(TransportError::BodyTooLarge { limit: 50_000_000 });
+    let mut errors = Vec::new();
+    for _ in 0..4 {
+        let error = amazon.archive(&found).await.unwrap_err();
+        assert!(!error.to_string().contains("s3cret") && !error.is_in_doubt(), "{error}");
+        errors.push(format!("{error:?}").split(' ').next().unwrap().to_owned());
+    }
+    assert_eq!(errors, ["Corrupt", "Fatal", "Retry", "Reject"]);
+    let plain = Secret::new("http://zme.test/t/abc");
+    assert!(matches!(amazon.archive(&plain).await, Err(ChannelError::Corrupt { .. })), "never unencrypted");
+    script.asked();
+
+    let (mut setup, _) = script::setup(script.clone(), CREDENTIALS);
+    setup.base_url = Some("http://127.0.0.1:9400/amazon".parse().unwrap());
+    let elsewhere = Amazon::new(&setup).unwrap();
+    script.answer(403, "").answer(403, "");
+    elsewhere.archive(&found).await.unwrap();
+    elsewhere.archive(&Secret::new("http://127.0.0.1:9400/amazon/x")).await.unwrap();
+    assert_eq!(script.lines(), ["GET /amazon/t/abc?signature=s3cret", "GET /amazon/x"]);
 }

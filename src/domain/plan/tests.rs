@@ -255,3 +255,33 @@ fn late_tracking_is_sent_and_a_vanished_parcel_is_noticed() {
     assert!(gone.upserts[0].is_gone && gone.effects.is_empty());
     assert_eq!(gone.events[0].kind, EventKind::ShipmentGone);
 }
+
+#[test]
+fn what_a_buyer_designed_is_fetched_once_there_is_work() {
+    let connection = connection(|_| ());
+    let designed = |status, is_paid, placed, updated| OrderFacts {
+        customised_lines: vec!["L1".to_owned(), "L2".to_owned()],
+        ..facts(status, is_paid, placed, updated)
+    };
+    let wanted = |plan: &ImportPlan| -> Vec<String> {
+        let of = |effect: &&NewEffect| effect.kind == EffectKind::KeepCustomisation;
+        plan.effects.iter().filter(of).map(|effect| effect.revision.clone()).collect()
+    };
+    let new = |facts: &OrderFacts| plan_import(&connection, None, facts, at(2000));
+    let open = designed(OrderStatus::Open, true, 1500, 1500);
+    assert_eq!(wanted(&new(&open)), ["L1", "L2"]);
+    assert!(wanted(&new(&designed(OrderStatus::Cancelled, true, 1500, 1500))).is_empty());
+    let unpaid = designed(OrderStatus::Pending, false, 1500, 1500);
+    let first = new(&unpaid);
+    assert!(wanted(&first).is_empty());
+    let paid = designed(OrderStatus::Open, true, 1500, 1600);
+    let then = plan_import(&connection, Some(&held(&first, &unpaid)), &paid, at(2000));
+    assert_eq!(wanted(&then), ["L1", "L2"]);
+    let history = designed(OrderStatus::Open, true, 900, 900);
+    let first = new(&history);
+    assert!(wanted(&first).is_empty(), "links of history have died, and nobody works on it");
+    let later = designed(OrderStatus::Shipped, true, 900, 1600);
+    let picked = HeldOrder { is_picked: true, ..held(&first, &history) };
+    assert_eq!(wanted(&plan_import(&connection, Some(&picked), &later, at(2000))), ["L1", "L2"]);
+    assert!(wanted(&plan_import(&connection, Some(&held(&first, &history)), &later, at(2000))).is_empty());
+}

@@ -6,7 +6,6 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use p256::ecdsa::signature::hazmat::PrehashSigner as _;
 use p256::ecdsa::{Signature, SigningKey};
-use p256::pkcs8::EncodePublicKey as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -17,6 +16,12 @@ use super::Ebay;
 /// The id of the key that notifications are signed with.
 const KEY_ID: &str = "9936261a-7d7b-4621-a0f1-964d3ea2b6ba";
 
+/// What stands before a point of P-256 in the DER of its public key (RFC 5480).
+const SPKI_OF_P256: &[u8] = &[
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+    0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
 /// That key. It is nobody's secret.
 fn key() -> Option<SigningKey> {
     SigningKey::from_slice(&Sha256::digest(b"simulated eBay signs with this")).ok()
@@ -24,8 +29,9 @@ fn key() -> Option<SigningKey> {
 
 /// The public key of that id, as eBay writes it: PEM without its line breaks.
 pub(super) fn public_key(id: &str) -> Option<Value> {
-    let der = key().filter(|_| id == KEY_ID)?.verifying_key().to_public_key_der().ok()?;
-    let text = format!("-----BEGIN PUBLIC KEY-----{}-----END PUBLIC KEY-----", STANDARD.encode(der.as_bytes()));
+    let point = key().filter(|_| id == KEY_ID)?.verifying_key().to_encoded_point(false);
+    let der = [SPKI_OF_P256, point.as_bytes()].concat();
+    let text = format!("-----BEGIN PUBLIC KEY-----{}-----END PUBLIC KEY-----", STANDARD.encode(der));
     Some(json!({"key": text, "algorithm": "ECDSA", "digest": "SHA1"}))
 }
 

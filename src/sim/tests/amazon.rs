@@ -1,7 +1,10 @@
 //! Amazon: tokens, searches, pages, quotas, shipments, faults.
 
 use std::collections::BTreeSet;
+use std::io::Read as _;
 
+use bytes::Bytes;
+use http::{Request, Response};
 use serde_json::{Value, json};
 
 use super::{AMAZON, Bench, Delivery, quiet};
@@ -338,4 +341,177 @@ fn listings_come_in_pages_and_most_are_in_the_shop() {
     let known =
         variants.as_array().unwrap().iter().filter(|variant| skus.contains(variant["sku"].as_str().unwrap()));
     assert!((90..110).contains(&known.count()));
+}
+
+pub(super) const CANCELLATIONS: &str = "POST_FLAT_FILE_ORDER_ACKNOWLEDGEMENT_DATA";
+const REFUNDS: &str = "POST_FLAT_FILE_PAYMENT_ADJUSTMENT_DATA";
+const FEEDS: &str = "/feeds/2021-06-30/feeds";
+const DOCUMENTS: &str = "/feeds/2021-06-30/documents";
+const TABS: &str = "text/tab-separated-values; charset=UTF-8";
+
+/// A call to the storage, which takes no token.
+fn storage(bench: &Bench, method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Response<Bytes> {
+    let path = url.strip_prefix("https://files.amazon.example").unwrap();
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    bench.world.handle(AMAZON, &request.body(Bytes::from(body.to_owned())).unwrap()).response
+}
+
+fn document(bench: &Bench) -> (String, String) {
+    let (status, body) = bench.amazon("POST", DOCUMENTS, Some(&json!({"contentType": TABS})));
+    assert_eq!(status, 201, "{body}");
+    (body["feedDocumentId"].as_str().unwrap().to_owned(), body["url"].as_str().unwrap().to_owned())
+}
+
+/// Hands over a feed of one row and gives its id.
+pub(super) fn hand_over(bench: &Bench, kind: &str, row: &[&str]) -> String {
+    let columns = if kind == CANCELLATIONS {
+        "order-id\tcancellation-reason-code\tamazon-order-item-code"
+    } else {
+        "order-id\torder-item-id\tadjustment-reason-code\tcurrency\titem-price-adj\tshipping-price-adj"
+    };
+    let (id, url) = document(bench);
+    let text = format!("{columns}\r\n{}\r\n", row.join("\t"));
+    assert_eq!(storage(bench, "PUT", &url, &[("content-type", TABS)], &text).status(), 200);
+    let wanted = json!({"feedType": kind, "marketplaceIds": ["ATVPDKIKX0DER"], "inputFeedDocumentId": id});
+    let (status, body) = bench.amazon("POST", FEEDS, Some(&wanted));
+    assert_eq!(status, 202, "{body}");
+    body["feedId"].as_str().unwrap().to_owned()
+}
+
+pub(super) fn feed(bench: &Bench, id: &str) -> Value {
+    let (status, body) = bench.amazon("GET", &format!("{FEEDS}/{id}"), None);
+    assert_eq!(status, 200, "{body}");
+    body
+}
+
+/// A feed's report, once it is done.
+fn report(bench: &Bench, id: &str) -> String {
+    bench.pass(120);
+    let feed = feed(bench, id);
+    assert_eq!(feed["processingStatus"], "DONE", "{feed}");
+    let path = format!("{DOCUMENTS}/{}", feed["resultFeedDocumentId"].as_str().unwrap());
+    let (_, body) = bench.amazon("GET", &path, None);
+    let answer = storage(bench, "GET", body["url"].as_str().unwrap(), &[], "");
+    assert_eq!(answer.status(), 200);
+    if body["compressionAlgorithm"] == "GZIP" {
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(answer.body().as_ref()).read_to_string(&mut text).unwrap();
+        return text;
+    }
+    String::from_utf8(answer.body().to_vec()).unwrap()
+}
+
+fn sell(bench: &Bench, more: Value) -> Value {
+    let mut wish = json!({"sku": bench.shared_sku(), "quantity": 1, "paid": true});
+    wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    bench.deed(AMAZON, "sell", &wish)
+}
+
+#[test]
+fn a_feed_takes_its_time_and_cancels_what_has_not_been_shipped() {
+    let bench = Bench::new(quiet());
+    let order = sell(&bench, json!({}));
+    let id = order["id"].as_str().unwrap();
+    let asked = hand_over(&bench, CANCELLATIONS, &[id, "NoInventory", ""]);
+    assert_eq!(feed(&bench, &asked)["processingStatus"], "IN_QUEUE");
+    bench.pass(21);
+    assert_eq!(feed(&bench, &asked)["processingStatus"], "IN_PROGRESS");
+    assert_eq!(get(&bench, id)["fulfillment"]["fulfillmentStatus"], "UNSHIPPED");
+    assert!(report(&bench, &asked).contains("successful\t\t1"));
+    let cancelled = get(&bench, id);
+    assert_eq!(cancelled["fulfillment"]["fulfillmentStatus"], "CANCELLED");
+    let item = &cancelled["orderItems"][0];
+    assert_eq!(item["cancellation"]["cancellationExecution"]["cancelledBy"], "MERCHANT");
+
+    let shipped = sell(&bench, json!({}));
+    let id = shipped["id"].as_str().unwrap();
+    bench.deed(AMAZON, "ship", &json!({"id": id}));
+    for (row, words) in [
+        ([id, "NoInventory", ""], "already been shipped"),
+        (["111-0000000-0000000", "NoInventory", ""], "does not exist"),
+        ([id, "NoReason", ""], "reason code"),
+        ([id, "NoInventory", "0"], "does not belong"),
+    ] {
+        let report = report(&bench, &hand_over(&bench, CANCELLATIONS, &row));
+        assert!(report.contains("successful\t\t0") && report.contains(words), "{report}");
+    }
+    assert_eq!(get(&bench, id)["fulfillment"]["fulfillmentStatus"], "SHIPPED");
+}
+
+#[test]
+fn refunds_stop_at_what_the_buyer_paid() {
+    let bench = Bench::new(quiet());
+    let order = sell(&bench, json!({}));
+    let (id, line) = (order["id"].as_str().unwrap(), order["lines"][0]["line_id"].as_str().unwrap());
+    bench.deed(AMAZON, "ship", &json!({"id": id}));
+    let refunded = || {
+        let orders = bench.truth(AMAZON, "orders");
+        let of = |order: &&Value| order["id"] == id;
+        let order = orders.as_array().unwrap().iter().find(of).unwrap().clone();
+        order["lines"][0]["refunded_minor"].as_i64().unwrap()
+    };
+    let refund = |amount: &str| {
+        let row = [id, line, "CustomerReturn", "USD", amount, ""];
+        report(&bench, &hand_over(&bench, REFUNDS, &row))
+    };
+    assert!(refund("1.50").contains("successful\t\t1"));
+    assert_eq!(refunded(), 150);
+    for amount in ["100000.00", "-1.00", "0", "1.005", "one"] {
+        let report = refund(amount);
+        assert!(report.contains("successful\t\t0"), "{amount}: {report}");
+    }
+    let wrong_currency = [id, line, "CustomerReturn", "EUR", "1.00", ""];
+    let report = report(&bench, &hand_over(&bench, REFUNDS, &wrong_currency));
+    assert!(report.contains("currency"), "{report}");
+    assert_eq!(refunded(), 150);
+}
+
+#[test]
+fn feeds_are_refused_given_up_and_taken_back() {
+    let bench = Bench::new(quiet());
+    let (id, url) = document(&bench);
+    let wanted = |kind: &str| json!({"feedType": kind, "marketplaceIds": ["ATVPDKIKX0DER"], "inputFeedDocumentId": id});
+    assert_eq!(bench.amazon("POST", FEEDS, Some(&wanted("POST_PRODUCT_DATA"))).0, 400);
+    assert_eq!(bench.amazon("POST", FEEDS, Some(&wanted(REFUNDS))).0, 400, "nothing was uploaded");
+    assert_eq!(bench.amazon("POST", DOCUMENTS, Some(&json!({}))).0, 400);
+    assert_eq!(bench.amazon("GET", &format!("{FEEDS}/1"), None).0, 404);
+    assert_eq!(bench.amazon("GET", &format!("{DOCUMENTS}/1"), None).0, 404);
+    let put = |headers: &[(&str, &str)], url: &str| storage(&bench, "PUT", url, headers, "x").status();
+    assert_eq!(put(&[("content-type", "text/plain")], &url), 403, "another type than promised");
+    assert_eq!(put(&[("content-type", TABS), ("x-amz-access-token", "t")], &url), 403);
+    assert_eq!(put(&[("content-type", TABS)], &url.replace("expires=1", "expires=2")), 403);
+    bench.pass(300);
+    assert_eq!(put(&[("content-type", TABS)], &url), 403, "five minutes are over");
+    for outcome in ["CANCELLED", "FATAL"] {
+        bench.deed(AMAZON, "feed", &json!({"outcome": outcome}));
+        let asked = hand_over(&bench, REFUNDS, &["1", "1", "CustomerReturn", "USD", "1.00", ""]);
+        bench.pass(120);
+        assert_eq!(feed(&bench, &asked)["processingStatus"], outcome);
+    }
+}
+
+#[test]
+fn a_design_is_a_zip_behind_a_link_that_dies() {
+    let bench = Bench::new(quiet());
+    let plain = sell(&bench, json!({}));
+    assert!(
+        get(&bench, plain["id"].as_str().unwrap())["orderItems"][0]["product"]["customization"].is_null()
+    );
+    let order = sell(&bench, json!({"customised": true}));
+    let id = order["id"].as_str().unwrap();
+    let link = |bench: &Bench| {
+        let order = get(bench, id);
+        order["orderItems"][0]["product"]["customization"]["customizedUrl"].as_str().unwrap().to_owned()
+    };
+    let first = link(&bench);
+    let archive = storage(&bench, "GET", &first, &[], "");
+    assert_eq!((archive.status().as_u16(), &archive.body()[..4]), (200, &b"PK\x03\x04"[..]));
+    assert_eq!(link(&bench), first, "the same for who reads again soon");
+    assert_eq!(storage(&bench, "GET", &first.replace("expires=1", "expires=2"), &[], "").status(), 403);
+    bench.pass(600);
+    assert_eq!(storage(&bench, "GET", &first, &[], "").status(), 403, "it has died");
+    assert_eq!(storage(&bench, "GET", &link(&bench), &[], "").status(), 200, "and the order has a new one");
 }

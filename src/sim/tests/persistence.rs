@@ -20,6 +20,7 @@ fn truths(bench: &Bench) -> serde_json::Value {
     json!([
         bench.truth(AMAZON, "orders"),
         bench.truth(AMAZON, "listings"),
+        bench.truth(AMAZON, "feeds"),
         bench.truth(BIGCOMMERCE, "orders"),
         bench.truth(BIGCOMMERCE, "shop_orders"),
         bench.truth(BIGCOMMERCE, "listings"),
@@ -36,6 +37,14 @@ fn a_restart_continues_even_after_a_torn_write() {
     bench.deed(AMAZON, "pay", &json!({"id": order["id"]}));
     bench.shop("POST", "/v2/orders", Some(&shop_order(&bench, &sku, 1)));
     bench.deed(BIGCOMMERCE, "ship", &json!({"id": "103", "carrier": "UPS", "tracking": "1Z"}));
+    let done = super::amazon::hand_over(
+        &bench,
+        super::amazon::CANCELLATIONS,
+        &[order["id"].as_str().unwrap(), "NoInventory", ""],
+    );
+    bench.pass(120);
+    assert_eq!(super::amazon::feed(&bench, &done)["processingStatus"], "DONE");
+    super::amazon::hand_over(&bench, super::amazon::CANCELLATIONS, &["none", "NoInventory", ""]);
     let before = truths(&bench);
     drop(bench);
     let journal = folder.path().join("journal-1");

@@ -49,6 +49,7 @@ async fn nothing_answers_without_sign_in_but_what_must() {
             .replace("{effect}", "1")
             .replace("{verdict}", "done")
             .replace("{parcel}", "1")
+            .replace("{sha256}", "aa")
             .replace("{channel}", "amazon");
         let request = TestRequest::with_uri(&path)
             .method(address.method.clone())

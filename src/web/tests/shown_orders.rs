@@ -2,6 +2,7 @@
 
 use actix_web::http::{Method, StatusCode};
 use actix_web::test::TestRequest;
+use bytes::Bytes;
 
 use super::site::{Site, now, order};
 use crate::domain::customer::Address;
@@ -11,7 +12,8 @@ use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::refund::{HeldRefund, RefundShare};
 use crate::domain::user::Role;
-use crate::store::{WriteLane, effects, orders, refunds};
+use crate::store::files::NewFile;
+use crate::store::{WriteLane, effects, files, orders, refunds};
 
 fn drawn_together(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
@@ -146,6 +148,50 @@ async fn everything_that_came_with_an_order_is_on_its_page() {
     assert_eq!(told["fulfilled_by"], "platform");
     let own = site.import(vec![order("113-2", 6)]).await[0];
     assert!(site.get(&format!("/orders/{own}")).await.texts("dl").join(" ").contains("Shippedby you"));
+}
+
+#[actix_web::test]
+async fn what_a_buyer_designed_is_saved_and_never_shown() {
+    let site = Site::new().await;
+    let no = site.import(vec![order("113-1", 5)]).await[0];
+    let other = site.import(vec![order("113-2", 6)]).await[0];
+    let laid = site.state.store.lay_file(Bytes::from_static(b"PK<script>alert(1)</script>")).await.unwrap();
+    let kept = laid.clone();
+    let write = move |tx: &mut crate::store::Tx<'_>| {
+        let new = NewFile {
+            media_type: "application/zip".to_owned(),
+            name: "customisation-113\"/..-L1.zip".to_owned(),
+            order_no: no,
+            external_line_id: Some("L1".to_owned()),
+        };
+        files::add(tx, &kept, &new)
+    };
+    site.state.store.write(WriteLane::Interactive, write).await.unwrap();
+    site.state.store.file_is_in(laid).await.unwrap();
+    let page = site.get(&format!("/orders/{no}")).await;
+    let text = page.texts("main").join(" ");
+    assert!(text.contains("designed by the buyer for MUG-1") && text.contains("27 bytes"), "{text}");
+    let address = page.attribute("a[download]", "href").unwrap();
+    let file = site.get(&address).await;
+    assert_eq!((file.status, file.body.as_str()), (StatusCode::OK, "PK<script>alert(1)</script>"));
+    let disposition = "attachment; filename=\"customisation-113__..-L1.zip\"";
+    for (name, value) in [
+        ("content-disposition", disposition),
+        ("content-type", "application/zip"),
+        ("x-content-type-options", "nosniff"),
+        ("cache-control", "private, no-store"),
+    ] {
+        assert_eq!(file.header(name), value);
+    }
+    let sha256 = address.rsplit('/').next().unwrap();
+    for elsewhere in
+        [format!("/orders/{other}/files/{sha256}"), format!("/orders/{no}/files/..%2f..%2fvault")]
+    {
+        assert_eq!(site.get(&elsewhere).await.status, StatusCode::NOT_FOUND, "{elsewhere}");
+    }
+    let analyst = site.add_user("ann", Role::Analyst);
+    let ask = TestRequest::get().uri(&address).cookie(site.session(analyst).await);
+    assert_eq!(site.send(ask).await.status, StatusCode::FORBIDDEN);
 }
 
 #[actix_web::test]

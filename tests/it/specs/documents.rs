@@ -13,6 +13,7 @@ const FILES: [(&str, &str); 15] = [
     ("amazon", "amazon/ordersV0.json"),
     ("amazon", "amazon/listingsItems_2021-08-01.json"),
     ("amazon", "amazon/sellers.json"),
+    ("amazon", "amazon/feeds_2021-06-30.json"),
     ("bigcommerce", "bigcommerce/orders.v2.oas2.yml"),
     ("bigcommerce", "bigcommerce/orders.v3.yml"),
     ("bigcommerce", "bigcommerce/store_information.v2.yml"),

@@ -35,7 +35,27 @@ pub fn of_amazon(seller: &str, unshipped: &str, line: &str) -> Vec<Misuse> {
         get("searchListingsItems", format!("{listings}?marketplaceIds=ATVPDKIKX0DER&pageSize=0"), 400),
         get("searchListingsItems", format!("{listings}?marketplaceIds=ATVPDKIKX0DER&pageToken=x"), 400),
         get("searchListingsItems", "/listings/2021-08-01/items/A0?marketplaceIds=ATVPDKIKX0DER", 403),
+        get("getFeed", "/feeds/2021-06-30/feeds/1", 404),
+        get("getFeedDocument", "/feeds/2021-06-30/documents/1", 404),
     ];
+    let feed = |kind: &str, marketplace: &str| {
+        json!({"feedType": kind, "marketplaceIds": [marketplace], "inputFeedDocumentId": "none"}).to_string()
+    };
+    let feeds = [
+        ("createFeedDocument", "documents", "no JSON".to_owned()),
+        ("createFeedDocument", "documents", json!({"contentType": ""}).to_string()),
+        ("createFeed", "feeds", "no JSON".to_owned()),
+        ("createFeed", "feeds", feed("POST_PRODUCT_DATA", "ATVPDKIKX0DER")),
+        ("createFeed", "feeds", feed("POST_FLAT_FILE_PAYMENT_ADJUSTMENT_DATA", "A0")),
+        ("createFeed", "feeds", feed("POST_FLAT_FILE_PAYMENT_ADJUSTMENT_DATA", "ATVPDKIKX0DER")),
+    ];
+    calls.extend(feeds.map(|(operation, path, body)| Misuse {
+        operation,
+        method: "POST",
+        path: format!("/feeds/2021-06-30/{path}"),
+        body,
+        status: 400,
+    }));
     let confirmation = |change: &dyn Fn(&mut Value)| {
         let mut body = json!({
             "marketplaceId": "ATVPDKIKX0DER",

@@ -105,7 +105,7 @@ fn every_operation_of_the_connectors_is_seen() {
 }
 
 /// Refusals that the specification lists and the simulator can give.
-const REFUSALS: [(&str, &str, &[u16]); 21] = [
+const REFUSALS: [(&str, &str, &[u16]); 25] = [
     ("etsy", "getShopReceipts", &[400, 401, 403, 404, 500]),
     ("etsy", "getShopReceipt", &[400, 401, 403, 404, 500]),
     ("etsy", "createReceiptShipment", &[400, 401, 403, 404, 409, 500]),
@@ -117,6 +117,10 @@ const REFUSALS: [(&str, &str, &[u16]); 21] = [
     ("amazon", "confirmShipment", &[400, 403, 404, 429, 500]),
     ("amazon", "searchListingsItems", &[400, 403, 429, 500]),
     ("amazon", "getMarketplaceParticipations", &[403, 429, 500]),
+    ("amazon", "createFeedDocument", &[400, 403, 429, 500]),
+    ("amazon", "createFeed", &[400, 403, 429, 500]),
+    ("amazon", "getFeed", &[403, 404, 429, 500]),
+    ("amazon", "getFeedDocument", &[403, 404, 429, 500]),
     ("ebay", "getOrders", &[400, 401, 429, 500]),
     ("ebay", "getOrder", &[400, 401, 404, 429, 500]),
     ("ebay", "getShippingFulfillments", &[400, 401, 429, 500]),
@@ -166,7 +170,8 @@ fn source_of(platform: &str) -> &'static str {
     match platform {
         "amazon" => concat!(
             include_str!("../../../src/channels/amazon/mod.rs"),
-            include_str!("../../../src/channels/amazon/client.rs")
+            include_str!("../../../src/channels/amazon/client.rs"),
+            include_str!("../../../src/channels/amazon/feeds.rs")
         ),
         "bigcommerce" => concat!(
             include_str!("../../../src/channels/bigcommerce/mod.rs"),

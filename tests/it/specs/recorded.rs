@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use eider::channels::after_sale::{RefundDraft, RefundLine, RefundReason};
 use eider::channels::error::ChannelError;
 use eider::channels::{
     Connector, Cursor, FulfilmentOrder, OrderPage, PollStart, Received, ShopOrderSummary, ShopPage,
@@ -45,12 +46,16 @@ const SHOP_PAYLOADS: [(&str, &str); 15] = [
 ];
 
 /// Amazon's models whose recorded answers are of operations that we use: every operation of the connector.
-const AMAZON_OPERATIONS: [(&str, &str); 5] = [
+const AMAZON_OPERATIONS: [(&str, &str); 9] = [
     ("orders_2026-01-01.json", "searchOrders"),
     ("orders_2026-01-01.json", "getOrder"),
     ("ordersV0.json", "confirmShipment"),
     ("listingsItems_2021-08-01.json", "searchListingsItems"),
     ("sellers.json", "getMarketplaceParticipations"),
+    ("feeds_2021-06-30.json", "createFeedDocument"),
+    ("feeds_2021-06-30.json", "createFeed"),
+    ("feeds_2021-06-30.json", "getFeed"),
+    ("feeds_2021-06-30.json", "getFeedDocument"),
 ];
 
 const TOKEN: &str = r#"{"access_token":"T","token_type":"bearer","expires_in":3600}"#;
@@ -73,6 +78,8 @@ impl Transport for Recording {
         } else if call.operation == self.operation {
             *self.is_given.lock().unwrap() = true;
             (self.status, self.body.as_str())
+        } else if let Some((_, status, body)) = FEED.iter().find(|(known, ..)| *known == call.operation) {
+            (*status, *body)
         } else if call.operation == "getOrder" {
             // A recorded order, to hang recorded parts on.
             (200, self.order.as_str())
@@ -87,6 +94,18 @@ impl Transport for Recording {
         })
     }
 }
+
+/// What leads to a recorded part of a feed, and on from it.
+const FEED: [(&str, u16, &str); 4] = [
+    ("createFeedDocument", 201, r#"{"feedDocumentId":"d","url":"https://files.amazon.example/d"}"#),
+    ("createFeed", 202, r#"{"feedId":"f"}"#),
+    ("getFeed", 200, r#"{"processingStatus":"DONE","resultFeedDocumentId":"r"}"#),
+    (
+        "downloadFeedDocument",
+        200,
+        "\tNumber of records processed\t\t1\n\tNumber of records successful\t\t1\n",
+    ),
+];
 
 const ENTERED: [(&str, &str); 10] = [
     ("access_token", "x"),
@@ -167,6 +186,30 @@ async fn amazon(connector: &dyn Connector, operation: &str) -> Value {
             |page| json!({"listings": page.listings, "next": page.next}),
         ),
         "getMarketplaceParticipations" => probed(connector).await,
+        "createFeedDocument" | "createFeed" => {
+            let draft = RefundDraft {
+                key: "1".to_owned(),
+                currency: "USD".parse().unwrap(),
+                lines: vec![RefundLine {
+                    external_line_id: "1".to_owned(),
+                    item_minor: 100,
+                    shipping_minor: 0,
+                    quantity_cancelled: 0,
+                }],
+                reason: RefundReason::Returned,
+                comment: None,
+            };
+            let order = FulfilmentOrder { external_id: "1".to_owned(), site: None };
+            said(connector.refunds().unwrap().refund(&order, &draft).await, |progress| {
+                json!(format!("{progress:?}"))
+            })
+        }
+        "getFeed" | "getFeedDocument" => {
+            let order = FulfilmentOrder { external_id: "1".to_owned(), site: None };
+            said(connector.refunds().unwrap().refunded(&order, "f").await, |progress| {
+                json!(format!("{progress:?}"))
+            })
+        }
         other => panic!("no reader for {other}"),
     }
 }

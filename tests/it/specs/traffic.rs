@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use eider::channels::after_sale::{CancelReason, Progress, RefundDraft, RefundLine, RefundReason};
 use eider::channels::registry::channel;
 use eider::channels::{
     Connector, ConnectorSetup, CredentialSink, Cursor, FulfilmentOrder, PlacedWindow, PollStart, Window,
@@ -161,6 +162,7 @@ async fn everything() -> Vec<Exchange> {
         orders: 260,
         rate_per_minute: 12,
         foreign_currency_percent: 10,
+        customised_percent: 10,
         ..SimOptions::default()
     };
     let busy = Rig::new(options, |settings| {
@@ -174,6 +176,7 @@ async fn everything() -> Vec<Exchange> {
     let quiet = Rig::new(quiet, |settings| settings.insufficient_stock = InsufficientStock::RaiseStock).await;
     quiet.every_deed().await;
     quiet.hooks_again().await;
+    quiet.feeds().await;
     quiet.beyond_connectors();
     quiet.every_misuse();
     quiet.every_refusal().await;
@@ -368,6 +371,38 @@ impl Rig {
         assert_eq!(hooks.subscribe("https://shop.test/hooks/other").await.unwrap(), None);
     }
 
+    /// A cancellation and a refund on Amazon, each done and each refused.
+    async fn feeds(&self) {
+        let skus = self.skus();
+        let open = self.sell(&skus[7 % skus.len()], 1, true);
+        let shipped = self.sell(&skus[8 % skus.len()], 1, true);
+        self.control("amazon", "ship", &json!({"id": shipped}));
+        let amazon = self.alone("amazon");
+        let of = |id: &str| FulfilmentOrder { external_id: id.to_owned(), site: None };
+        let cancellation = amazon.cancellation().unwrap();
+        let asked = cancellation.cancel(&of(&open), CancelReason::OutOfStock).await.unwrap();
+        let Progress::Pending(ticket) = asked else { panic!("{asked:?}") };
+        assert_eq!(
+            cancellation.cancellation(&of(&open), &ticket).await,
+            Ok(Progress::Pending(ticket.clone()))
+        );
+        self.pass(120).await;
+        assert_eq!(cancellation.cancellation(&of(&open), &ticket).await, Ok(Progress::Done));
+        assert_eq!(cancellation.cancel(&of(&open), CancelReason::OutOfStock).await, Ok(Progress::Done));
+        let refused = cancellation.cancel(&of(&shipped), CancelReason::OutOfStock).await;
+        assert!(matches!(refused, Ok(Progress::Refused(_))), "{refused:?}");
+        let refunds = amazon.refunds().unwrap();
+        let line = self.amazon_line(&shipped).as_str().unwrap().to_owned();
+        for (item_minor, is_done) in [(100, true), (10_000_000, false)] {
+            let asked = refunds.refund(&of(&shipped), &refund(&line, item_minor)).await.unwrap();
+            let Progress::Pending(ticket) = asked else { panic!("{asked:?}") };
+            self.pass(120).await;
+            let told = refunds.refunded(&of(&shipped), &ticket).await.unwrap();
+            assert_eq!(matches!(told, Progress::Done), is_done, "{told:?}");
+            assert_eq!(matches!(told, Progress::Refused(_)), !is_done, "{told:?}");
+        }
+    }
+
     /// Operations that the simulated shop answers and no connector uses yet.
     fn beyond_connectors(&self) {
         let own = credentials(&self.recorder.world).remove("bigcommerce").unwrap();
@@ -460,6 +495,10 @@ impl Rig {
                 self.fault("amazon", operation, kind);
                 self.amazon_calls("303-0000000-0000000").await;
             }
+            for operation in ["createFeedDocument", "createFeed", "getFeed", "getFeedDocument"] {
+                self.fault("amazon", operation, kind);
+                self.feed_calls().await;
+            }
             self.fault("amazon", "getMarketplaceParticipations", kind);
             self.alone("amazon").probe().probe().await;
             for operation in OF_ONE_ORDER {
@@ -494,6 +533,17 @@ impl Rig {
         let order = FulfilmentOrder { external_id: id.to_owned(), site: None };
         drop(amazon.fulfilment().unwrap().confirm_shipment(&order, &parcel("1")).await);
         drop(amazon.catalogue().unwrap().listings(None).await);
+    }
+
+    /// Every call about a feed, and of one that is done its report.
+    async fn feed_calls(&self) {
+        let amazon = self.alone("amazon");
+        let order = FulfilmentOrder { external_id: "303-0000000-0000000".to_owned(), site: None };
+        let refunds = amazon.refunds().unwrap();
+        drop(refunds.refund(&order, &refund("1", 100)).await);
+        let feeds = self.truth("amazon", "feeds");
+        let done = feeds.iter().find(|feed| feed["status"] == "DONE").unwrap();
+        drop(refunds.refunded(&order, done["id"].as_str().unwrap()).await);
     }
 
     /// Two variants of the shop.
@@ -537,6 +587,21 @@ pub fn request(method: &str, path: &str, token: (&str, &str), body: String) -> R
         request = request.header("content-type", "application/json");
     }
     request.body(Bytes::from(body)).unwrap()
+}
+
+fn refund(line: &str, item_minor: i64) -> RefundDraft {
+    RefundDraft {
+        key: "1".to_owned(),
+        currency: "USD".parse().unwrap(),
+        lines: vec![RefundLine {
+            external_line_id: line.to_owned(),
+            item_minor,
+            shipping_minor: 0,
+            quantity_cancelled: 0,
+        }],
+        reason: RefundReason::Returned,
+        comment: None,
+    }
 }
 
 pub fn parcel(line: &str) -> ShipmentDraft {
