@@ -106,7 +106,10 @@ impl People {
                 address.street.is_empty() || address.name.is_none() || address.phone.is_none()
             })
         };
-        self.buyer.name.is_none() || self.buyer.email.is_none() || lacks(&self.ship_to) || lacks(&self.bill_to)
+        self.buyer.name.is_none()
+            || self.buyer.email.is_none()
+            || lacks(&self.ship_to)
+            || lacks(&self.bill_to)
     }
 
     /// These people with what only `before` knows: platforms take e-mails, names and streets back after a time, and what
@@ -147,7 +150,11 @@ mod tests {
 
     fn people() -> People {
         People {
-            buyer: Buyer { name: Some("Ada".to_owned()), email: Some("a@b.c".to_owned()), ..Buyer::default() },
+            buyer: Buyer {
+                name: Some("Ada".to_owned()),
+                email: Some("a@b.c".to_owned()),
+                ..Buyer::default()
+            },
             ship_to: Some(Address {
                 name: Some("Ada".to_owned()),
                 street: vec!["1 Main".to_owned()],
@@ -167,7 +174,8 @@ mod tests {
         later.buyer.email = None;
         assert!(later.has_gaps());
         assert_eq!(later.completed(&people()), people());
-        let place = Address { country: Some("US".to_owned()), city: Some("AUSTIN".to_owned()), ..Address::default() };
+        let place =
+            Address { country: Some("US".to_owned()), city: Some("AUSTIN".to_owned()), ..Address::default() };
         let bare = People { ship_to: Some(place), ..People::default() }.completed(&people());
         assert_eq!(bare.ship_to.unwrap().street, ["1 Main"]);
     }

@@ -30,8 +30,14 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         None => {
             if after_sale::cancellations(&work.owner, Some(&*connector)) != Telling::On {
                 let text = format!("{} was not asked: that was switched off meanwhile.", work.target.alias);
-                return after_sale::over(engine, &work, EffectOutcome::Dropped, EventKind::CancelledInShop, text)
-                    .await;
+                return after_sale::over(
+                    engine,
+                    &work,
+                    EffectOutcome::Dropped,
+                    EventKind::CancelledInShop,
+                    text,
+                )
+                .await;
             }
             match look(engine, &work, &connector).await?.map(|facts| facts.status) {
                 Some(OrderStatus::Cancelled) => return found(engine, &work).await,
