@@ -101,15 +101,11 @@ impl People {
     /// True where a platform may have taken back what it told before.
     #[must_use]
     pub fn has_gaps(&self) -> bool {
-        let lacks = |address: &Option<Address>| {
-            address.as_ref().is_none_or(|address| {
-                address.street.is_empty() || address.name.is_none() || address.phone.is_none()
-            })
-        };
+        let lacks = |address: &Address| address.street.is_empty() || address.name.is_none();
         self.buyer.name.is_none()
             || self.buyer.email.is_none()
-            || lacks(&self.ship_to)
-            || lacks(&self.bill_to)
+            || self.ship_to.as_ref().is_none_or(lacks)
+            || self.bill_to.as_ref().is_some_and(lacks)
     }
 
     /// These people with what only `before` knows: platforms take e-mails, names and streets back after a time, and what

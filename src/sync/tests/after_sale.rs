@@ -167,6 +167,23 @@ async fn a_ticket_survives_a_restart() {
 }
 
 #[tokio::test]
+async fn what_the_shop_sets_back_before_the_marketplace_was_asked_is_not_cancelled() {
+    let mut sale = Sale::new("ebay").await;
+    sale.engine().pause(sale.owner(), "ada").await.unwrap();
+    sale.in_shop("cancel", json!({}));
+    sale.pass(300).await;
+    assert_eq!(sale.open().iter().map(|effect| effect.kind).collect::<Vec<_>>(), [EffectKind::CancelOrder]);
+    let connector = sale.engine().connector(sale.other.rig.shop).unwrap();
+    let id = sale.copy()["id"].as_str().unwrap().to_owned();
+    connector.shop_orders().unwrap().set_status(&id, 9).await.unwrap();
+    sale.pass(300).await;
+    sale.engine().resume(sale.owner(), "ada").await.unwrap();
+    sale.pass(900).await;
+    assert_eq!((sale.theirs()["status"].clone(), sale.open()), (json!("open"), Vec::new()));
+    assert!(sale.timeline().await.contains("set the order back"));
+}
+
+#[tokio::test]
 async fn what_is_switched_off_or_impossible_reaches_nobody_and_says_so() {
     for (name, said) in [("ebay", "switched off"), ("etsy", "takes no cancellations")] {
         let mut sale = Sale::new(name).await;
