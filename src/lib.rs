@@ -47,12 +47,13 @@
 //!    cursor never passes what is not durable.
 //! 2. An effect's intent is durable before its call goes out; after any answer that leaves doubt we look before
 //!    doing it again.
-//! 3. A marketplace's order is in the shop at most once per installation, and its total there is the
+//! 3. A refund is asked for once: after a doubt only a person has it sent again.
+//! 4. A marketplace's order is in the shop at most once per installation, and its total there is the
 //!    marketplace's to the minor unit, or the order is held.
-//! 4. No status is moved by an older fact.
-//! 5. Person data lies in `main.person`, secrets in the vault, and neither anywhere else.
-//! 6. All writes pass one thread; that is why keys are unique without an index.
-//! 7. Nothing that fails is dropped: it comes again by itself, or waits for a person with the reason and the
+//! 5. No status is moved by an older fact.
+//! 6. Person data lies in `main.person`, secrets in the vault, and neither anywhere else.
+//! 7. All writes pass one thread; that is why keys are unique without an index.
+//! 8. Nothing that fails is dropped: it comes again by itself, or waits for a person with the reason and the
 //!    next step on the order.
 //!
 //! ## An order in
@@ -72,6 +73,13 @@
 //! [`domain::plan::plan_parcels`] tell news from echoes: each new parcel owes a `ConfirmShipment`, whose parcel
 //! number makes a repeat the same parcel. When the marketplace then reports the order as shipped, its parcel is
 //! recognised by the tracking number and owes nothing.
+//!
+//! ## A cancellation or refund in the shop
+//!
+//! The mirror's write sees that a shop order was cancelled or that more of it was refunded, and opens
+//! `ReadShopAfterSale`. That reads the shop's refunds and lets [`domain::plan::after_sale`] lay each to the
+//! marketplace's lines: a `CancelOrder` or `RefundOrder` is owed where the connection's switch and the channel allow it.
+//! Both follow the platform's ticket until it has decided. What the marketplace then reports is recognised as an echo.
 //!
 //! ## What was missed
 //!

@@ -369,11 +369,8 @@ pub trait ShopOrders: Send + Sync {
     ///
     /// # Errors
     /// See [`ChannelError`].
-    async fn refunds(
-        &self,
-        shop_order_id: &str,
-        currency: Currency,
-    ) -> Result<Vec<ShopRefund>, ChannelError>;
+    async fn refunds(&self, shop_order_id: &str, currency: Currency)
+    -> Result<Vec<ShopRefund>, ChannelError>;
 
     /// Adds a parcel; the shop mails the customer on every call. The answer is the shop's id of it.
     ///

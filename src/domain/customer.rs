@@ -101,12 +101,11 @@ impl People {
     /// True where a platform may have taken back what it told before.
     #[must_use]
     pub fn has_gaps(&self) -> bool {
-        let lacks = |address: &Option<Address>| {
-            address.as_ref().is_none_or(|address| {
-                address.street.is_empty() || address.name.is_none() || address.phone.is_none()
-            })
-        };
-        self.buyer.name.is_none() || self.buyer.email.is_none() || lacks(&self.ship_to) || lacks(&self.bill_to)
+        let lacks = |address: &Address| address.street.is_empty() || address.name.is_none();
+        self.buyer.name.is_none()
+            || self.buyer.email.is_none()
+            || self.ship_to.as_ref().is_none_or(lacks)
+            || self.bill_to.as_ref().is_some_and(lacks)
     }
 
     /// These people with what only `before` knows: platforms take e-mails, names and streets back after a time, and what
@@ -147,7 +146,11 @@ mod tests {
 
     fn people() -> People {
         People {
-            buyer: Buyer { name: Some("Ada".to_owned()), email: Some("a@b.c".to_owned()), ..Buyer::default() },
+            buyer: Buyer {
+                name: Some("Ada".to_owned()),
+                email: Some("a@b.c".to_owned()),
+                ..Buyer::default()
+            },
             ship_to: Some(Address {
                 name: Some("Ada".to_owned()),
                 street: vec!["1 Main".to_owned()],
@@ -167,7 +170,8 @@ mod tests {
         later.buyer.email = None;
         assert!(later.has_gaps());
         assert_eq!(later.completed(&people()), people());
-        let place = Address { country: Some("US".to_owned()), city: Some("AUSTIN".to_owned()), ..Address::default() };
+        let place =
+            Address { country: Some("US".to_owned()), city: Some("AUSTIN".to_owned()), ..Address::default() };
         let bare = People { ship_to: Some(place), ..People::default() }.completed(&people());
         assert_eq!(bare.ship_to.unwrap().street, ["1 Main"]);
     }

@@ -188,7 +188,8 @@ pub fn keep_created(
     // The number may stay unused: gaps are fine.
     let effect = effects::draw(tx, order_no, &reading(shop, row, now));
     let after_sale = effects::draw(tx, order_no, &after_sale_reading(shop, row, now));
-    let created = Created { shop, row: row.clone(), is_shipped, now, effect, after_sale, opened: opened.clone() };
+    let created =
+        Created { shop, row: row.clone(), is_shipped, now, effect, after_sale, opened: opened.clone() };
     tx.pending().add_created(created);
 }
 

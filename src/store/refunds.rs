@@ -30,7 +30,8 @@ pub struct RefundRow {
     pub resend_at: Option<Timestamp>,
 }
 
-const COLUMNS: &str = "SELECT order_no, shop_refund_id, refunded_at, total_minor, shares, called_at, listed_before,
+const COLUMNS: &str =
+    "SELECT order_no, shop_refund_id, refunded_at, total_minor, shares, called_at, listed_before,
     marketplace_refund_id, told_at, resend_at FROM main.shop_refund";
 const STAMP_SQL: &str = "UPDATE main.orders
     SET refund_minor = refund_minor + ?, net_minor = net_minor - ?, changed_at = ? WHERE order_no = ?";

@@ -332,11 +332,14 @@ async fn what_a_platform_takes_back_of_people_stays_unless_they_were_erased() {
         assert_eq!(people.buyer.email.as_deref(), Some("z@example.com"), "{updated}");
         assert_eq!(people.ship_to, Some(home("1 Main")), "{updated}");
     }
-    let found = bench.store.read(|read| read.rows("SELECT search FROM main.person WHERE search LIKE '%z@example.com%'", [], |_| Ok(())));
+    let found = bench.store.read(|read| {
+        read.rows("SELECT search FROM main.person WHERE search LIKE '%z@example.com%'", [], |_| Ok(()))
+    });
     assert!(found.await.unwrap().len() >= 4, "each row finds them");
     bench.import(vec![with(50, None, Some(home("2 Side")))]).await;
     assert_eq!(bench.detail(no).await.people.unwrap().ship_to, Some(home("2 Side")), "it really changed");
-    let erase = "UPDATE main.person SET cuts = '[]', people = NULL, search = NULL, erased_at = now()::TIMESTAMP";
+    let erase =
+        "UPDATE main.person SET cuts = '[]', people = NULL, search = NULL, erased_at = now()::TIMESTAMP";
     bench.store.write(WriteLane::Interactive, move |tx| tx.execute(erase, [])).await.unwrap();
     bench.import(vec![with(60, None, None)]).await;
     let people = bench.detail(no).await.people.unwrap();

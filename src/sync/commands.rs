@@ -494,7 +494,9 @@ impl Engine {
         let (by, now) = (actor.to_owned(), self.now());
         let settled = self
             .store()
-            .write(WriteLane::Interactive, move |tx| effects::settle_by_hand(tx, order_no, effect, verdict, &by, now))
+            .write(WriteLane::Interactive, move |tx| {
+                effects::settle_by_hand(tx, order_no, effect, verdict, &by, now)
+            })
             .await;
         match settled {
             Ok(Some(next)) => {

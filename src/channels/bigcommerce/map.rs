@@ -146,7 +146,11 @@ pub fn refunds(refunds: &[wire::Refund], currency: Currency) -> Result<Vec<ShopR
 }
 
 /// What a refund is for. A kind that we do not know is the order's.
-fn refund_item(item: &wire::RefundItem, currency: Currency, place: &str) -> Result<ShopRefundItem, Unreadable> {
+fn refund_item(
+    item: &wire::RefundItem,
+    currency: Currency,
+    place: &str,
+) -> Result<ShopRefundItem, Unreadable> {
     let kind = match item.item_type.as_deref() {
         Some("PRODUCT" | "GIFT_WRAPPING") => ShopRefundKind::Goods,
         Some("SHIPPING" | "HANDLING") => ShopRefundKind::Shipping,

@@ -13,6 +13,7 @@ use crate::domain::connection::{ConnectionSettings, CustomerEmail};
 use crate::domain::draft::{DraftContext, ExternalSource, shop_order};
 use crate::domain::money::{Currency, minor_rounded, parse_decimal};
 use crate::domain::order::{AmountKind, OrderStatus};
+use crate::domain::refund::ShopRefundKind;
 use crate::domain::shipment::ShippedLine;
 use crate::http::TransportError;
 
@@ -23,6 +24,10 @@ fn shop() -> (BigCommerce, Arc<Script>, Arc<ManualClock>) {
     let script = Arc::new(Script::default());
     let (setup, clock) = script::setup(script.clone(), CREDENTIALS);
     (BigCommerce { client: Client::new(&setup).unwrap() }, script, clock)
+}
+
+fn usd() -> Currency {
+    "USD".parse().unwrap()
 }
 
 fn at(text: &str) -> Timestamp {
@@ -104,6 +109,41 @@ fn an_order_of_the_shop_says_everything() {
     let facts = map::order(&payload.to_string()).unwrap();
     assert_eq!(facts.sum_paid().unwrap(), 6984);
     insta::assert_debug_snapshot!(facts);
+}
+
+#[test]
+fn a_refund_is_read_without_what_the_provider_declined() {
+    let listed = json!([
+        {"id": 12, "created": "2026-11-21T11:30:00+00:00", "total_amount": 50, "items": [
+            {"item_type": "PRODUCT", "item_id": 87, "quantity": 2, "requested_amount": null},
+            {"item_type": "HANDLING", "item_id": 3, "quantity": 1, "requested_amount": "5.00"},
+            {"item_type": "FEE", "item_id": 180, "requested_amount": 1.99},
+        ], "payments": [{"amount": 19.95, "is_declined": true}, {"amount": 30.05, "is_declined": false}]},
+        {"id": 13, "total_amount": 5, "items": [], "payments": [{"amount": 5, "is_declined": true}]},
+        {"id": 14, "total_amount": 0.1, "items": [], "payments": []},
+    ]);
+    let listed: Vec<wire::Refund> = serde_json::from_value(listed).unwrap();
+    let refunds = map::refunds(&listed, usd()).unwrap();
+    let totals: Vec<(&str, i64)> =
+        refunds.iter().map(|refund| (refund.refund_id.as_str(), refund.total_minor)).collect();
+    assert_eq!(totals, [("12", 3_005), ("14", 10)]);
+    assert_eq!(refunds[0].refunded_at, Some(at("2026-11-21T11:30:00Z")));
+    let items: Vec<(ShopRefundKind, Option<&str>, i64, Option<i64>)> = refunds[0]
+        .items
+        .iter()
+        .map(|item| (item.kind, item.shop_line_id.as_deref(), item.quantity, item.minor))
+        .collect();
+    let wanted = [
+        (ShopRefundKind::Goods, Some("87"), 2, None),
+        (ShopRefundKind::Shipping, None, 0, Some(500)),
+        (ShopRefundKind::Order, None, 0, Some(199)),
+    ];
+    assert_eq!(items, wanted);
+    for (name, text) in script::fixtures("bigcommerce/v3", "orders__order_refunds") {
+        let file: Value = serde_json::from_str(&text).unwrap();
+        let refund: wire::Refund = serde_json::from_value(file["data"].clone()).unwrap();
+        assert_eq!(map::refunds(&[refund], usd()), Ok(Vec::new()), "{name}: declined");
+    }
 }
 
 #[test]
@@ -347,7 +387,7 @@ fn money_comes_through_to_the_minor_unit() {
         (&[(2, "5.00", "-6.00", "0.10"), (1, "9.00", "-0.50", "0.03")], "17.61"),
         (&[(1000, "0.10", "-0.03", "0.01")], "5.07"),
     ];
-    let usd: Currency = "USD".parse().unwrap();
+    let usd = usd();
     for (lines, total) in cases {
         let facts = amazon_facts(lines, total);
         assert_eq!(facts.sum_paid().unwrap(), facts.total_minor, "{total}");

@@ -75,7 +75,8 @@ pub fn plan_shop_cancellation(facts: &OrderFacts, context: AfterSaleContext<'_>)
     }
     if context.is_shipped {
         let text = format!("Part of it was shipped, so {alias} was not asked to cancel it.");
-        let incident = format!("Order {} was cancelled in the shop after a parcel had left.", facts.external_id);
+        let incident =
+            format!("Order {} was cancelled in the shop after a parcel had left.", facts.external_id);
         let next_step = "Stop the parcel if you can. Then refund on the marketplace what the buyer does not get, or set \
                          the shop order back if it is to be delivered.";
         return CancellationPlan { incident: Some((incident, next_step)), ..said(text) };
@@ -92,18 +93,13 @@ pub fn plan_shop_cancellation(facts: &OrderFacts, context: AfterSaleContext<'_>)
 }
 
 /// Why the marketplace is not told, in plain words; none where it is.
-fn untold(
-    facts: &OrderFacts,
-    context: AfterSaleContext<'_>,
-    telling: Telling,
-    what: &str,
-) -> Option<String> {
+fn untold(facts: &OrderFacts, context: AfterSaleContext<'_>, telling: Telling, what: &str) -> Option<String> {
     let alias = context.alias;
     match telling {
-        Telling::Impossible => Some(format!("{alias} takes no {what} from other programs and does not hear of it.")),
-        Telling::Off => {
-            Some(format!("{alias} does not hear of it: telling it of {what} is switched off."))
+        Telling::Impossible => {
+            Some(format!("{alias} takes no {what} from other programs and does not hear of it."))
         }
+        Telling::Off => Some(format!("{alias} does not hear of it: telling it of {what} is switched off.")),
         Telling::On if context.is_history => {
             Some(format!("{alias} does not hear of it: the order is from before go-live."))
         }
@@ -235,7 +231,8 @@ impl Paid {
 
     /// How much of `minor`, counted from nothing, the seller gives back.
     fn sellers(self, minor: i64) -> i64 {
-        let (total, own) = (i128::from(self.total()), i128::from(self.total().saturating_sub(self.withheld).max(0)));
+        let (total, own) =
+            (i128::from(self.total()), i128::from(self.total().saturating_sub(self.withheld).max(0)));
         if total == 0 {
             return 0;
         }
@@ -251,7 +248,9 @@ fn paid(facts: &OrderFacts) -> Result<Vec<Paid>, String> {
     for amount in &facts.amounts {
         let place = amount.line.and_then(|line| lines.get_mut(line)).unwrap_or(&mut rest);
         let part = match amount.kind {
-            AmountKind::Shipping | AmountKind::ShippingTax | AmountKind::ShippingDiscount => &mut place.shipping,
+            AmountKind::Shipping | AmountKind::ShippingTax | AmountKind::ShippingDiscount => {
+                &mut place.shipping
+            }
             AmountKind::WithheldTax => &mut place.withheld,
             AmountKind::Item
             | AmountKind::ItemTax
@@ -262,7 +261,8 @@ fn paid(facts: &OrderFacts) -> Result<Vec<Paid>, String> {
             | AmountKind::Other => &mut place.item,
             AmountKind::Fee => continue,
         };
-        let minor = if amount.kind == AmountKind::WithheldTax { amount.minor.saturating_abs() } else { amount.minor };
+        let minor =
+            if amount.kind == AmountKind::WithheldTax { amount.minor.saturating_abs() } else { amount.minor };
         *part = part.saturating_add(minor);
     }
     let weights: Vec<i64> = lines.iter().map(|line| line.item.max(0)).collect();
@@ -409,7 +409,9 @@ fn amounts(
     refund: &ShopRefund,
 ) -> Result<Vec<i64>, String> {
     let estimated = |item: &ShopRefundItem| match item.kind {
-        ShopRefundKind::Shipping => places.iter().map(|place| place.paid.shipping).fold(0, i64::saturating_add),
+        ShopRefundKind::Shipping => {
+            places.iter().map(|place| place.paid.shipping).fold(0, i64::saturating_add)
+        }
         ShopRefundKind::Order => refund.total_minor,
         ShopRefundKind::Goods => {
             let line = line_of(facts, line_ids, item);
@@ -422,10 +424,18 @@ fn amounts(
     let given = refund.items.iter().filter_map(|item| item.minor).fold(0, i64::saturating_add);
     let weights: Vec<i64> = match refund.total_minor.checked_sub(given).filter(|rest| *rest >= 0) {
         Some(rest) if refund.items.iter().any(|item| item.minor.is_none()) => {
-            let open: Vec<i64> =
-                refund.items.iter().map(|item| if item.minor.is_none() { estimated(item).max(0) } else { 0 }).collect();
+            let open: Vec<i64> = refund
+                .items
+                .iter()
+                .map(|item| if item.minor.is_none() { estimated(item).max(0) } else { 0 })
+                .collect();
             let parts = split(rest, &open)?;
-            refund.items.iter().zip(parts).map(|(item, part)| item.minor.unwrap_or(0).saturating_add(part)).collect()
+            refund
+                .items
+                .iter()
+                .zip(parts)
+                .map(|(item, part)| item.minor.unwrap_or(0).saturating_add(part))
+                .collect()
         }
         _ => refund.items.iter().map(|item| item.minor.unwrap_or_else(|| estimated(item)).max(0)).collect(),
     };

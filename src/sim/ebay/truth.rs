@@ -144,9 +144,7 @@ impl Ebay {
                 parcel.items.iter().map(|(id, count)| json!({"line_id": id, "quantity": count})).collect();
             json!({"carrier": parcel.carrier, "tracking": parcel.tracking, "lines": lines})
         };
-        let refund = |refund: &super::Refund| {
-            json!({"id": refund.id, "line_id": refund.line, "amount_minor": refund.amount})
-        };
+        let refund = |refund: &super::Refund| json!({"id": refund.id, "line_id": refund.line, "amount_minor": refund.amount});
         json!({
             "id": order.id,
             "refunds": order.refunds.iter().map(refund).collect::<Vec<_>>(),

@@ -854,8 +854,7 @@ fn hold_people(
         .filter(|facts| facts.people.as_ref().is_some_and(People::has_gaps))
         .filter_map(|facts| by_id.get(&facts.external_id).copied())
         .collect();
-    let numbers: Vec<i64> =
-        places.iter().filter_map(|place| works.get(*place)?.marks.person_id).collect();
+    let numbers: Vec<i64> = places.iter().filter_map(|place| works.get(*place)?.marks.person_id).collect();
     if numbers.is_empty() {
         return Ok(());
     }

@@ -11,6 +11,7 @@ use crate::domain::order::{OrderFacts, OrderStatus};
 use crate::domain::plan::EventKind;
 use crate::domain::plan::after_sale::Telling;
 use crate::domain::reason::{Reason, ReasonCode};
+use crate::store::{Read, mirror, orders};
 use crate::sync::{Engine, EngineError};
 
 /// The shop does not say why it cancelled. Saying that the buyer asked for it would be untrue.
@@ -30,8 +31,25 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         None => {
             if after_sale::cancellations(&work.owner, Some(&*connector)) != Telling::On {
                 let text = format!("{} was not asked: that was switched off meanwhile.", work.target.alias);
-                return after_sale::over(engine, &work, EffectOutcome::Dropped, EventKind::CancelledInShop, text)
-                    .await;
+                return after_sale::over(
+                    engine,
+                    &work,
+                    EffectOutcome::Dropped,
+                    EventKind::CancelledInShop,
+                    text,
+                )
+                .await;
+            }
+            if is_set_back(engine, &work).await? {
+                let text = format!("The shop set the order back: {} was not asked.", work.target.alias);
+                return after_sale::over(
+                    engine,
+                    &work,
+                    EffectOutcome::Dropped,
+                    EventKind::CancelledInShop,
+                    text,
+                )
+                .await;
             }
             match look(engine, &work, &connector).await?.map(|facts| facts.status) {
                 Some(OrderStatus::Cancelled) => return found(engine, &work).await,
@@ -74,6 +92,18 @@ async fn look(
     let facts = received.facts.clone().ok();
     engine.import(&work.target, source, vec![received], None, "eider").await?;
     Ok(facts)
+}
+
+/// Whether the shop goes on with the order after all, as far as its list has told.
+async fn is_set_back(engine: &Engine, work: &Work) -> Result<bool, EngineError> {
+    let Some(shop) = work.owner.settings.shop else { return Ok(false) };
+    let (order_no, external_id) = (work.effect.order_no, work.facts.external_id.clone());
+    let seen = move |read: &Read<'_>| {
+        let own = orders::shop_order_id(read, order_no)?;
+        let rows = mirror::find_all(read, shop, &[external_id.clone()])?;
+        Ok(rows.into_iter().find(|row| Some(&row.shop_order_id) == own.as_ref()))
+    };
+    Ok(engine.store().read(seen).await?.is_some_and(|row| !row.is_off()))
 }
 
 async fn found(engine: &Engine, work: &Work) -> Result<Outcome, EngineError> {

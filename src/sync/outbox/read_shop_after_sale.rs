@@ -12,10 +12,10 @@ use crate::domain::plan::after_sale::{
     AfterSaleContext, CancellationPlan, plan_shop_cancellation, plan_shop_refunds, unlisted_refund,
 };
 use crate::domain::refund::{AfterSale, HeldRefund, ShopRefund, ShopRefundKind};
+use crate::store::StoreError;
 use crate::store::incidents::{self, NewIncident};
 use crate::store::mirror::MirrorRow;
 use crate::store::{Tx, WriteLane, effects, events, orders, refunds};
-use crate::store::StoreError;
 use crate::sync::{Engine, EngineError};
 
 /// The incident of an order that was cancelled in the shop after a parcel had left.
@@ -57,8 +57,7 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     };
     let unlisted = unlisted_refund(&work.facts, row.refunded_minor, is_refunded, &listed, context);
     // The list of refunds may lag behind what the order itself says.
-    let looks_again_at =
-        read_shop_shipments::settled_at(&work).filter(|at| *at > now && unlisted.is_some());
+    let looks_again_at = read_shop_shipments::settled_at(&work).filter(|at| *at > now && unlisted.is_some());
     let cancelled = (row.after_sale == Some(AfterSale::Cancelled))
         .then(|| plan_shop_cancellation(&work.facts, context))
         .unwrap_or_default();

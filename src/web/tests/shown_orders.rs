@@ -347,11 +347,17 @@ async fn a_refund_is_shown_and_what_came_of_it_is_asked_for() {
     assert_eq!(calls[..2], [said("done", "ada"), said("again", "ada")]);
     assert!(calls[2].starts_with(&format!("effect {effect} of {no}: done by ")), "{calls:?}");
     let shown = site.api(Method::GET, &format!("/api/v1/orders/{no}"), &staff, None).await.json();
-    assert_eq!((&shown["refund_minor"], &shown["refunds"][0]["shop_refund_id"]), (&1_234.into(), &"77".into()));
+    assert_eq!(
+        (&shown["refund_minor"], &shown["refunds"][0]["shop_refund_id"]),
+        (&1_234.into(), &"77".into())
+    );
     assert_eq!(shown["refunds"][0]["lines"][0]["shipping_minor"], 34);
     let packer = site.add_user("paul", Role::Warehouse);
     let ask = TestRequest::get().uri(&format!("/orders/{no}")).cookie(site.session(packer).await);
-    assert!(!site.send(ask).await.body.contains("It was done<"), "a role that may not settle it is not asked to");
+    assert!(
+        !site.send(ask).await.body.contains("It was done<"),
+        "a role that may not settle it is not asked to"
+    );
 }
 
 #[actix_web::test]

@@ -181,8 +181,11 @@ fn tax_that_the_marketplace_keeps_is_not_asked_for() {
     let mut known = Vec::new();
     let mut all = 0;
     for (id, minor) in [("1", 333), ("2", 333), ("3", 667)] {
-        let plan =
-            planned(&facts, &known, refund(id, minor, &[(ShopRefundKind::Goods, Some("71"), 0, Some(minor))]));
+        let plan = planned(
+            &facts,
+            &known,
+            refund(id, minor, &[(ShopRefundKind::Goods, Some("71"), 0, Some(minor))]),
+        );
         assert_eq!(held_for(&plan), None, "{plan:?}");
         all += sent(&plan).iter().sum::<i64>();
         known.extend(plan.new);
@@ -199,8 +202,7 @@ fn a_refund_that_nobody_is_to_hear_of_owes_nothing_and_says_so() {
         (AfterSaleContext { refunds_since: at(51), ..context() }, "earlier version"),
     ];
     for (context, said) in cases {
-        let plan =
-            plan_shop_refunds(&facts(), &line_ids(), &[], &[refund("1", 500, &[])], context);
+        let plan = plan_shop_refunds(&facts(), &line_ids(), &[], &[refund("1", 500, &[])], context);
         assert_eq!((plan.effects.len(), plan.new.len()), (0, 1), "{said}");
         assert!(plan.events[0].text.contains(said), "{:?}", plan.events);
     }
@@ -233,5 +235,7 @@ fn a_cancellation_is_passed_on_unless_it_is_an_echo_or_too_late() {
     assert!(off.effect.is_none() && off.incident.is_none());
     assert!(off.event.unwrap().text.contains("switched off"));
     let theirs = OrderFacts { fulfilled_by: FulfilledBy::Platform, ..facts() };
-    assert!(plan_shop_cancellation(&theirs, context()).event.unwrap().text.contains("delivers this order itself"));
+    assert!(
+        plan_shop_cancellation(&theirs, context()).event.unwrap().text.contains("delivers this order itself")
+    );
 }
