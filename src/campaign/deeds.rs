@@ -128,7 +128,8 @@ impl Deeds {
             .collect();
         let order = self.pick(&waiting)?;
         let left = left_to_ship(order, "line_id");
-        let is_part = self.desk_of(text(order, "external_order_id")) == Desk::Both || self.draw.below(100) < 30;
+        let is_part =
+            self.desk_of(text(order, "external_order_id")) == Desk::Both || self.draw.below(100) < 30;
         let lines = self.choose(&left, is_part)?;
         let has_tracking = self.draw.below(100) >= 7;
         let tracking = if has_tracking { self.tracking() } else { String::new() };

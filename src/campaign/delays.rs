@@ -430,8 +430,7 @@ fn calls(world: &World, platform: &str) -> BTreeMap<String, u64> {
 
 /// The spread of a column of microseconds; rows without a value do not count.
 fn spread(rows: &[Vec<Value>], column: usize) -> Spread {
-    let mut times: Vec<i64> =
-        rows.iter().filter_map(|row| row.get(column).and_then(Value::as_i64)).collect();
+    let mut times: Vec<i64> = rows.iter().filter_map(|row| row.get(column).and_then(Value::as_i64)).collect();
     times.sort_unstable();
     let at = |percent: usize| {
         let place = (times.len() * percent).div_ceil(100).saturating_sub(1);

@@ -144,7 +144,9 @@ fn check_parcels(truth: &Truth, ledger: &mut Ledger) -> Result<(), String> {
         }
     }
     let mut told = BTreeSet::new();
-    if let Some(mail) = truth.told.iter().find(|mail| !told.insert((text(mail, "id"), text(mail, "tracking")))) {
+    if let Some(mail) =
+        truth.told.iter().find(|mail| !told.insert((text(mail, "id"), text(mail, "tracking"))))
+    {
         return Err(format!("the marketplace mailed twice about one parcel: {mail}"));
     }
     let mut now = BTreeSet::new();

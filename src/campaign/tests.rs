@@ -4,7 +4,8 @@ use super::*;
 use crate::sync::Planted;
 
 fn campaign(planted: Option<Planted>) -> Campaign {
-    Campaign::prepare(Marketplace::Amazon, 60, EngineSettings { planted, ..EngineSettings::default() }).unwrap()
+    Campaign::prepare(Marketplace::Amazon, 60, EngineSettings { planted, ..EngineSettings::default() })
+        .unwrap()
 }
 
 fn run_one(campaign: &Campaign, seed: u64) -> Run {

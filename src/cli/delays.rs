@@ -8,8 +8,8 @@ use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{CliError, Place, logging, machine, terminal};
-use crate::campaign::marketplace::Marketplace;
 use crate::campaign::delays::{self, Finding, Question, Spread};
+use crate::campaign::marketplace::Marketplace;
 
 /// Fewer orders than this say nothing of a day.
 const ORDERS_MIN: u32 = 500;
@@ -46,7 +46,9 @@ pub async fn run(place: &Place, args: DelaysArgs) -> Result<(), CliError> {
     let findings = measured.await.map_err(CliError::failed)?.map_err(CliError::Failed)?;
     if args.json {
         let found: Vec<Value> = findings.iter().map(in_json).collect();
-        return terminal::print_line(&json!({"version": env!("CARGO_PKG_VERSION"), "findings": found}).to_string());
+        return terminal::print_line(
+            &json!({"version": env!("CARGO_PKG_VERSION"), "findings": found}).to_string(),
+        );
     }
     terminal::print(tables(&findings).as_bytes())
 }

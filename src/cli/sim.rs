@@ -68,9 +68,8 @@ pub async fn run(place: &Place, args: SimArgs) -> Result<(), CliError> {
     };
     let started = Instant::now();
     let is_screen = std::io::stderr().is_terminal();
-    let ran = tokio::task::spawn_blocking(move || {
-        campaign::run(&options, &|run| tell(&options, run, is_screen))
-    });
+    let ran =
+        tokio::task::spawn_blocking(move || campaign::run(&options, &|run| tell(&options, run, is_screen)));
     let report = ran.await.map_err(CliError::failed)?.map_err(CliError::Failed)?;
     let took = started.elapsed();
     let is_good = report.failed.is_empty();

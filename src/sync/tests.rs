@@ -1586,6 +1586,7 @@ async fn what_ebay_and_etsy_push_is_read_at_once_and_believed_only_if_it_is_thei
 fn reads_of(other: &Other) -> u64 {
     let operation = if other.name == "ebay" { "getOrder" } else { "getShopReceipt" };
     other.rig.calls(other.name)[operation]["200"].as_u64().unwrap_or(0)
+}
 
 impl Rig {
     fn sell_designed(&self) -> String {

@@ -148,7 +148,13 @@ pub async fn waiting_orders(config: &Config, dir: &Path) -> Result<Vec<Figure>, 
             Some(Limit::AtLeast(100_000)),
         ),
         Figure::time("the same, from connecting to the last one", created, None),
-        Figure::ratio("the same, orders in one commit", count(sold + WAITING_IN_SHOP), commits, "orders", None),
+        Figure::ratio(
+            "the same, orders in one commit",
+            count(sold + WAITING_IN_SHOP),
+            commits,
+            "orders",
+            None,
+        ),
         Figure::time("the same, commits under way", commit_time, None),
         Figure::ratio("the same, calls under way at a time", millis(busy), millis(created), "calls", None),
     ];
@@ -162,12 +168,7 @@ pub async fn waiting_orders(config: &Config, dir: &Path) -> Result<Vec<Figure>, 
 }
 
 fn latency(ms: u64) -> SimOptions {
-    SimOptions {
-        orders: 0,
-        rate_per_minute: 0,
-        latency: Duration::from_millis(ms),
-        ..SimOptions::default()
-    }
+    SimOptions { orders: 0, rate_per_minute: 0, latency: Duration::from_millis(ms), ..SimOptions::default() }
 }
 
 fn millis(time: Duration) -> u64 {
@@ -244,8 +245,8 @@ impl Rig {
         connect(&engine, offers, go_live).await?;
         let is_amazon = |known: &Connection| known.channel.as_str() == AMAZON;
         let amazon = engine.connections().into_iter().find(is_amazon).map(|known| known.id);
-        let amazon = amazon
-            .ok_or_else(|| CliError::Failed("The simulated platforms offer no Amazon.".to_owned()))?;
+        let amazon =
+            amazon.ok_or_else(|| CliError::Failed("The simulated platforms offer no Amazon.".to_owned()))?;
         let rig = Self { world, running, store, engine, amazon, spy, sku, connected_at, stop, worker };
         if waiting == Waiting::Many {
             return Ok(rig);
@@ -380,7 +381,12 @@ fn sell_many(world: &World, platform: &str, count: usize) -> Result<(), CliError
 /// SKUs of the listings that the seller ships.
 fn skus(listings: &Value) -> impl Iterator<Item = &str> {
     let of_seller = |listing: &&Value| listing.get("fulfilled_by").is_some_and(|by| by == "seller");
-    listings.as_array().into_iter().flatten().filter(of_seller).filter_map(|listing| listing.get("sku")?.as_str())
+    listings
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(of_seller)
+        .filter_map(|listing| listing.get("sku")?.as_str())
 }
 
 /// A SKU that Amazon's seller ships and the shop has, with more stock than will be sold.

@@ -39,7 +39,8 @@ fn what_the_fault_campaign_says_and_hears_is_as_the_specification_has_it() {
         return;
     }
     for marketplace in Marketplace::ALL {
-        let options = Options { from: 0, count: SEEDS, minutes: 60, marketplace, threads: 2, witness: Some(see) };
+        let options =
+            Options { from: 0, count: SEEDS, minutes: 60, marketplace, threads: 2, witness: Some(see) };
         run(&options, &|_| ()).unwrap();
     }
     let seen = SEEN.lock().unwrap();
