@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::schema::followed;
 
 /// The specifications of the operations that connectors use or simulators answer: platform and file.
-const FILES: [(&str, &str); 15] = [
+const FILES: [(&str, &str); 16] = [
     ("amazon", "amazon/orders_2026-01-01.json"),
     ("amazon", "amazon/ordersV0.json"),
     ("amazon", "amazon/listingsItems_2021-08-01.json"),
