@@ -13,6 +13,19 @@ fn run_one(campaign: &Campaign, seed: u64) -> Run {
 }
 
 #[test]
+fn every_cell_of_every_marketplace_gets_its_turn() {
+    for marketplace in Marketplace::ALL {
+        let cells = matrix::cells(marketplace.name());
+        let aimed: std::collections::BTreeSet<matrix::Cell> = (0..100)
+            .flat_map(|seed| Plan::draw(marketplace, seed, 30).aims)
+            .map(|aim| aim.cell)
+            .collect();
+        let missing: Vec<_> = cells.iter().filter(|cell| !aimed.contains(cell)).collect();
+        assert!(missing.is_empty(), "{marketplace:?}: {missing:?} of {}", cells.len());
+    }
+}
+
+#[test]
 fn a_seed_is_the_same_run_every_time() {
     let campaign = campaign(None);
     for seed in [3, 4] {

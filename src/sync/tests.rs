@@ -482,6 +482,25 @@ async fn a_shop_order_that_cannot_be_seen_yet_needs_no_person() {
     assert_eq!(copy["shipments"][0]["tracking"], "940012", "{copy}");
 }
 
+/// The parcel may be known long before the order is in the shop: the shop's lists lag behind the order, not the parcel.
+#[tokio::test]
+async fn a_shop_order_that_was_made_late_and_cannot_be_seen_yet_needs_no_person() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let sku = rig.sku();
+    rig.control("bigcommerce", "stock", &json!({"sku": sku, "quantity": 0}));
+    let id = rig.sell_sku(&sku, 1);
+    rig.pass(200).await;
+    rig.control("amazon", "ship", &json!({"id": id, "carrier": "USPS", "tracking": "940012"}));
+    rig.pass(900).await;
+    assert_eq!(rig.export(&id).await, (ExportState::Waiting, Some(ReasonCode::OutOfStock)));
+    rig.fault("bigcommerce", "getOrderShipments", "stale", 1);
+    rig.fault("bigcommerce", "getOrderProducts", "stale", 1);
+    rig.control("bigcommerce", "stock", &json!({"sku": sku, "quantity": 5}));
+    rig.pass(7_200).await;
+    let copy = rig.shop_orders_of(&id).remove(0);
+    assert_eq!(copy["shipments"][0]["tracking"], "940012", "{copy}");
+}
+
 #[tokio::test]
 async fn what_was_created_after_the_backup_and_then_cancelled_is_cancelled_after_the_restore() {
     for is_known_before in [false, true] {

@@ -399,6 +399,15 @@ pub fn shop_order_id(read: &Read<'_>, order_no: OrderNo) -> Result<Option<String
     Ok(read.first(sql, params![order_no.0], |row| get::<Option<String>>(row, 0))?.flatten())
 }
 
+/// Since when an order is in the shop, by our clock; none where it is not.
+///
+/// # Errors
+/// What the database says.
+pub fn in_shop_since(read: &Read<'_>, order_no: OrderNo) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT created_in_shop_at FROM main.orders WHERE order_no = ?";
+    Ok(read.first(sql, params![order_no.0], |row| get_time_or_null(row, 0))?.flatten())
+}
+
 /// What is known of an order's lines in the shop.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ShopLines {

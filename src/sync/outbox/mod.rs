@@ -188,6 +188,8 @@ impl Engine {
             EngineError::Channel(channel) => channel,
         };
         let current = self.current(effect);
+        let is_unseen = matches!(&channel, ChannelError::Reject { kind: RejectKind::NotFound, .. });
+        let is_young = is_unseen && self.is_young(&current, now).await?;
         let was_called = current.state == EffectState::Called;
         let in_doubt = current.state == EffectState::InDoubt || was_called && channel.is_in_doubt();
         let state = if in_doubt { EffectState::InDoubt } else { EffectState::Due };
@@ -224,7 +226,7 @@ impl Engine {
                 Outcome::Postponed { due_at, state, reason, text: message.clone() }
             }
             // What was made a moment ago may not be seen everywhere yet.
-            ChannelError::Reject { kind: RejectKind::NotFound, message } if is_young(&current, now) => {
+            ChannelError::Reject { message, .. } if is_young => {
                 let (first, longest) = (retry::BACKOFF_FIRST, retry::BACKOFF_MAX);
                 let due_at = retry::next_try(now, tries(&current, now), first, longest, None, self.entropy());
                 let reason = Some(Reason::with(ReasonCode::Retrying, message.clone()));
@@ -242,6 +244,15 @@ impl Engine {
             }
         };
         self.settle(effect, outcome).await
+    }
+
+    /// Whether what the effect is about has been there for so short a time that it may not be seen everywhere yet: since
+    /// the effect is owed, or since the order is in the shop, which may be much later.
+    async fn is_young(&self, effect: &Effect, now: Timestamp) -> Result<bool, StoreError> {
+        let order_no = effect.order_no;
+        let in_shop = self.store().read(move |read| orders::in_shop_since(read, order_no)).await?;
+        let since = in_shop.map_or(effect.created_at, |in_shop| in_shop.max(effect.created_at));
+        Ok(now < retry::later(since, SEEN_EVERYWHERE_AFTER))
     }
 
     /// Makes the intent of a call durable. From here on a crash leaves the effect in doubt.
@@ -279,11 +290,6 @@ fn tries(effect: &Effect, now: Timestamp) -> u32 {
     let seconds = now.duration_since(effect.created_at).as_secs().unsigned_abs();
     let by_age = (seconds / retry::BACKOFF_FIRST.as_secs()).checked_ilog2().unwrap_or(0);
     effect.attempts.max(by_age).max(1)
-}
-
-/// Whether the effect has been owed for so short a time that what it is about may not be seen everywhere yet.
-fn is_young(effect: &Effect, now: Timestamp) -> bool {
-    now < retry::later(effect.created_at, SEEN_EVERYWHERE_AFTER)
 }
 
 fn unavailable_code(kind: EffectKind) -> ReasonCode {
