@@ -118,15 +118,17 @@ impl Engine {
     /// # Errors
     /// Why not, in a sentence.
     pub async fn install_shop_app(&self, grant: AppGrant) -> Result<AppInstalled, String> {
-        let client = self.app_client().ok_or("No app is set up here.")?;
+        let client = self.app_client().ok_or("no app is set up here")?;
         let transport = std::sync::Arc::clone(&self.inner.parts.transport);
         let base_url = client.base_url.clone();
         let AppStore { store, credentials, person } = tokio::select! {
+            // An answer that is there counts, however late it is looked at.
+            biased;
             exchanged = (SHOP_APP.exchange)(client, transport, grant) => {
                 exchanged.map_err(|error| error.to_string())?
             }
             () = self.inner.parts.clock.sleep(EXCHANGE_TIME_MAX) => {
-                return Err("BigCommerce did not answer in time.".to_owned());
+                return Err("BigCommerce did not answer in time".to_owned());
             }
         };
         let credentials: BTreeMap<String, Secret> =

@@ -56,7 +56,7 @@ struct AddressesPage {
 }
 
 struct RowView {
-    line: u64,
+    number: usize,
     external_id: String,
     order: Option<String>,
     address: String,
@@ -77,7 +77,7 @@ pub struct Pasted {
 /// A row as read, before it is known whose it is.
 #[derive(Debug, Clone)]
 struct Row {
-    line: u64,
+    number: usize,
     external_id: String,
     fields: Fields,
 }
@@ -180,7 +180,7 @@ fn read_rows(text: &str) -> Result<Vec<Row>, String> {
         }
     }
     let mut rows = Vec::new();
-    for record in reader.records() {
+    for (index, record) in reader.records().enumerate() {
         let record = record.map_err(|error| format!("The text is no CSV: {error}."))?;
         let part = |name: &str| {
             let text = places.get(name).and_then(|place| record.get(*place)).unwrap_or_default();
@@ -192,8 +192,9 @@ fn read_rows(text: &str) -> Result<Vec<Row>, String> {
         if rows.len() >= ROWS_MAX {
             return Err(format!("There are more than {ROWS_MAX} rows: take them in parts."));
         }
-        let line = record.position().map_or(0, csv::Position::line);
-        rows.push(Row { line, external_id: part("order"), fields: fields_of(part) });
+        // As a spreadsheet counts: the names of the columns are its first row.
+        let number = index.saturating_add(2);
+        rows.push(Row { number, external_id: part("order"), fields: fields_of(part) });
     }
     if rows.is_empty() {
         Err("There are no rows below the names of the columns.".to_owned())
@@ -216,23 +217,23 @@ fn fates(read: &Read<'_>, rows: &[Row]) -> Result<Vec<Fate>, StoreError> {
     let known = orders::find_everywhere(read, &ids)?;
     let numbers: Vec<OrderNo> = known.values().flatten().copied().collect();
     let wanted = entered_addresses::wanted_of(read, &numbers)?;
-    let mut seen: BTreeMap<OrderNo, (u64, Address)> = BTreeMap::new();
+    let mut seen: BTreeMap<OrderNo, (usize, Address)> = BTreeMap::new();
     let mut fates = Vec::with_capacity(rows.len());
     for row in rows {
         let found = known.get(&row.external_id).map(Vec::as_slice).unwrap_or_default();
         let fate = match fate(row, found, &wanted) {
             Fate::Good(no, address) => match seen.get(&no) {
                 None => {
-                    seen.insert(no, (row.line, address.clone()));
+                    seen.insert(no, (row.number, address.clone()));
                     Fate::Good(no, address)
                 }
                 // Downloads of items repeat the address with every item.
-                Some((line, first)) if *first == address => {
-                    Fate::Idle(Some(no), format!("the same as line {line}"))
+                Some((row, first)) if *first == address => {
+                    Fate::Idle(Some(no), format!("the same as row {row}"))
                 }
-                Some((line, _)) => Fate::Wrong(
+                Some((row, _)) => Fate::Wrong(
                     Some(no),
-                    format!("line {line} has another address for the same order: leave one of them out"),
+                    format!("row {row} has another address for the same order: leave one of them out"),
                 ),
             },
             other => other,
@@ -270,7 +271,7 @@ fn row_view(row: &Row, fate: Fate) -> RowView {
         Fate::Wrong(no, note) => (no, String::new(), note, "bad"),
     };
     RowView {
-        line: row.line,
+        number: row.number,
         external_id: row.external_id.clone(),
         order: no.map(routes::order),
         address,

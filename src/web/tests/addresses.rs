@@ -95,14 +95,14 @@ async fn etsys_own_download_is_taken_as_it_is_and_each_row_says_what_is_wrong_wi
     assert_eq!(seen.status, StatusCode::OK, "{}", seen.body);
     let rows = seen.texts("tbody tr");
     let expected = [
-        "2 E-1 Example, Grace, 1 Test Street, Apt 2, Springfield, IL, 62704, US ready",
-        "3 E-1 passed over the same as line 2",
-        "4 E-2 mend Choose the country.",
-        "5 E-3 passed over The marketplace gave this order's address.",
-        "6 E-4 passed over This order was shipped or cancelled",
-        "7 E-9 mend no order with this id is here",
-        "8 E-5 A, Street 1, Berlin, 10115, DE ready",
-        "9 E-5 mend line 8 has another address",
+        "E-1 2 Example, Grace, 1 Test Street, Apt 2, Springfield, IL, 62704, US ready",
+        "E-1 3 passed over the same as row 2",
+        "E-2 4 mend Choose the country.",
+        "E-3 5 passed over The marketplace gave this order's address.",
+        "E-4 6 passed over This order was shipped or cancelled",
+        "E-9 7 mend no order with this id is here",
+        "E-5 8 A, Street 1, Berlin, 10115, DE ready",
+        "E-5 9 mend row 8 has another address",
     ];
     for (row, expected) in rows.iter().zip(expected) {
         assert!(row.starts_with(expected), "{row} should begin with {expected}");
