@@ -234,9 +234,7 @@ impl Amazon {
             let facts = self.order_now(order).await?;
             own_items = facts.lines.into_iter().map(|line| line.external_id).collect();
         }
-        report
-            .judge((&order.external_id, &own_items), ticket.rows)
-            .map_err(|what| unclear(ticket.feed, what))
+        report.judge((&order.external_id, &own_items), ticket.rows).map_err(|what| unclear(ticket.feed, what))
     }
 
     /// A feed that Amazon gave up. Some, none or all of it may have been done: its report counts only where it says that
@@ -485,7 +483,8 @@ impl Report {
         }
         let of = rows.max(self.processed);
         let said = if words.is_empty() { "nothing of the others".to_owned() } else { words };
-        let text = format!("Amazon says of {} of {of} items that they were done, and: {said}", self.successful);
+        let text =
+            format!("Amazon says of {} of {of} items that they were done, and: {said}", self.successful);
         Ok(Progress::Doubtful(shortened(&text)))
     }
 }

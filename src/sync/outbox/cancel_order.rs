@@ -77,10 +77,12 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         }
         Progress::Pending(ticket) => after_sale::pending(engine, &work, ticket, None).await,
         // What is cancelled already is refused, too.
-        Progress::Refused(words) | Progress::Doubtful(words) => match look(engine, &work, &connector).await? {
-            Some(facts) if facts.status == OrderStatus::Cancelled => found(engine, &work).await,
-            _ => refused(engine, &work, words).await,
-        },
+        Progress::Refused(words) | Progress::Doubtful(words) => {
+            match look(engine, &work, &connector).await? {
+                Some(facts) if facts.status == OrderStatus::Cancelled => found(engine, &work).await,
+                _ => refused(engine, &work, words).await,
+            }
+        }
     }
 }
 

@@ -209,8 +209,7 @@ fn made_by_hand<'l>(
     };
     let is_as = |row: &RefundRow, minor: i64| minor == wanted(row) || minor == row.refund.total_minor;
     let mut unclaimed: Vec<&ListedRefund> = listed.iter().filter(|one| !is_claimed(one)).collect();
-    let is_by_hand =
-        |other: &&RefundRow| other.told_at.is_some() && other.marketplace_refund_id.is_none();
+    let is_by_hand = |other: &&RefundRow| other.told_at.is_some() && other.marketplace_refund_id.is_none();
     for other in rows.iter().filter(is_by_hand).filter(|other| wanted(other) > 0) {
         if let Some(place) = unclaimed.iter().position(|one| is_as(other, one.minor)) {
             unclaimed.remove(place);
