@@ -45,8 +45,10 @@ pub enum Progress {
     Done,
     /// The platform is at it: ask again with this ticket.
     Pending(String),
-    /// The platform will not do it, and says why.
+    /// The platform will not do it, and says why: nothing came of it.
     Refused(String),
+    /// The platform is through with it and did part of it, or does not say how much: what it says of that.
+    Doubtful(String),
 }
 
 /// Cancels orders.

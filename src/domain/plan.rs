@@ -275,7 +275,7 @@ fn customisation_effects(
     facts: &OrderFacts,
     now: Timestamp,
 ) -> impl Iterator<Item = NewEffect> {
-    let is_work = facts.is_paid && facts.status != OrderStatus::Cancelled;
+    let is_work = facts.is_paid && matches!(facts.status, OrderStatus::Open | OrderStatus::PartShipped);
     facts.customised_lines.iter().filter(move |_| is_work).map(move |line| NewEffect {
         kind: EffectKind::KeepCustomisation,
         revision: line.clone(),

@@ -83,6 +83,7 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
         (EBAY, "sell") => state.ebay.truth_sell(&body, now),
         (EBAY, "ship") => state.ebay.truth_ship(&body, now),
         (EBAY, "cancel") => state.ebay.truth_cancel(&body, now),
+        (EBAY, "ask_cancel") => state.ebay.truth_ask_cancel(&body, now),
         (EBAY, "pay") => state.ebay.truth_pay(&body, now),
         (BIGCOMMERCE, "sell") => state.shop.truth_sell(&body, now),
         (BIGCOMMERCE, "ship") => state.shop.truth_ship(&body, now),

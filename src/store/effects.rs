@@ -90,6 +90,17 @@ pub fn steps(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<EffectStep>, Stor
     })
 }
 
+/// Whether an effect of this kind and order ended with what it was to bring about.
+///
+/// # Errors
+/// What the database says.
+pub fn has_ended_well(read: &Read<'_>, order_no: OrderNo, kind: EffectKind) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM main.effect_log WHERE order_no = ? AND kind = ? AND state IN (?, ?) LIMIT 1";
+    let (done, found) = (EffectOutcome::Done.as_str(), EffectOutcome::Found.as_str());
+    let ended = read.first(sql, params![order_no.0, kind.as_str(), done, found], |_| Ok(()))?;
+    Ok(ended.is_some())
+}
+
 /// Opens an effect; `None` where the same is open already.
 ///
 /// # Errors

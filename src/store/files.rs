@@ -36,6 +36,8 @@ const NEW_SUFFIX: &str = ".new";
 /// Characters of a name that make its folder.
 const FOLDER_CHARS: usize = 2;
 
+const OF_PERSON_SQL: &str = "SELECT sha256 FROM main.file WHERE order_no = ? AND has_person_data";
+const DROP_OF_PERSON_SQL: &str = "DELETE FROM main.file WHERE order_no = ? AND has_person_data";
 const KNOWN_SQL: &str = "SELECT DISTINCT sha256 FROM main.file";
 const ADD_SQL: &str = "INSERT INTO main.file
     (sha256, size_bytes, media_type, name, order_no, has_person_data, created_at, external_line_id)
@@ -179,6 +181,28 @@ pub(super) fn kept_of_orders(read: &Read<'_>, orders: &[i64]) -> Result<Vec<(Ord
     read.rows(KEPT_SQL, params![id_list(orders.iter().copied())], |row| {
         Ok((OrderNo(get(row, 0)?), get(row, 1)?))
     })
+}
+
+/// Takes away the rows of an order's files with person data, and gives the names of those files.
+pub(super) fn drop_of_person(tx: &Tx<'_>, order_no: i64) -> Result<Vec<String>, StoreError> {
+    let names = tx.rows(OF_PERSON_SQL, params![order_no], |row| get(row, 0))?;
+    tx.execute(DROP_OF_PERSON_SQL, params![order_no])?;
+    Ok(names)
+}
+
+/// Takes content away that has no row any more.
+pub(super) fn remove_content(dir: &Path, names: &BTreeSet<String>) -> Result<(), StoreError> {
+    if names.is_empty() {
+        return Ok(());
+    }
+    for path in all(dir).map_err(|error| cannot("look into", dir, &error))? {
+        let is_named = path.file_name().is_some_and(|name| names.contains(name.to_string_lossy().as_ref()));
+        if is_named {
+            let path = dir.join(path);
+            fs::remove_file(&path).map_err(|error| cannot("remove", &path, &error))?;
+        }
+    }
+    Ok(())
 }
 
 /// The names of all files that have a row.

@@ -183,4 +183,24 @@ mod tests {
         open_file(&file, &limits, now).unwrap().close().unwrap();
         assert_eq!(std::fs::read(&kept).unwrap(), b"kept");
     }
+
+    #[test]
+    fn what_was_cancelled_or_refunded_before_the_upgrade_is_known_afterwards() {
+        let connection = Connection::open_in_memory().unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        for (position, (name, sql)) in MIGRATIONS[..4].iter().enumerate() {
+            connection.execute_batch(sql).unwrap();
+            connection.execute(RECORD_SQL, params![count(position) + 1, name, time(now)]).unwrap();
+        }
+        for status in [4, 5, 9, 14] {
+            let row = "INSERT INTO main.shop_mirror SELECT 1, ?::VARCHAR, 1, NULL, NULL, NULL, ?, now(), now(), 1, 'USD', 0,
+                now()";
+            connection.execute(row, params![status, status]).unwrap();
+        }
+        apply(&connection, 4, now).unwrap();
+        let held = "SELECT string_agg(coalesce(after_sale, '-') || coalesce(cancelled_at::VARCHAR, ''), ' ' ORDER BY status_id)
+            FROM main.shop_mirror";
+        let held: String = connection.query_row(held, [], |row| row.get(0)).unwrap();
+        assert_eq!(held, "refunded cancelled - part_refunded");
+    }
 }

@@ -13,7 +13,9 @@ use super::connections;
 use super::effects;
 use super::error::StoreError;
 use super::reader::Read;
-use super::values::{external_key, get, get_time, get_word_or_null, key_list, time};
+use super::values::{
+    external_key, get, get_time, get_time_or_null, get_word_or_null, key_list, time, time_or_null,
+};
 use super::writer::Tx;
 use crate::domain::draft::ExternalSource;
 use crate::domain::effect::{Effect, EffectKind, Lane, NewEffect};
@@ -45,6 +47,9 @@ pub struct MirrorRow {
     pub refunded_minor: i64,
     /// What became of it after the sale.
     pub after_sale: Option<AfterSale>,
+    /// When we first saw that the shop had cancelled it, which a refund afterwards does not undo. None where the shop set
+    /// it back, or had cancelled it before this program passed that on. The mirror's own: the shop's list has none.
+    pub cancelled_at: Option<Timestamp>,
 }
 
 impl MirrorRow {
@@ -59,6 +64,24 @@ impl MirrorRow {
     pub fn is_off(&self) -> bool {
         let is_paid_back = self.refunded_minor > 0 && self.refunded_minor >= self.total_minor;
         self.after_sale == Some(AfterSale::Cancelled) || is_paid_back
+    }
+
+    /// True where the shop goes on with it: neither cancelled nor refunded by its status, nor paid back as a whole.
+    #[must_use]
+    pub fn is_set_back(&self) -> bool {
+        self.after_sale.is_none() && !self.is_off()
+    }
+
+    /// This row as it comes after the one that is known.
+    fn following(&self, known: Option<&Self>, now: Timestamp) -> Self {
+        let before = known.and_then(|known| known.cancelled_at);
+        let was_cancelled = known.is_some_and(|known| known.after_sale == Some(AfterSale::Cancelled));
+        let cancelled_at = match self.after_sale {
+            Some(AfterSale::Cancelled) if !was_cancelled => before.or(Some(now)),
+            Some(AfterSale::Cancelled | AfterSale::Refunded | AfterSale::PartRefunded) => before,
+            None => None,
+        };
+        Self { cancelled_at, ..self.clone() }
     }
 
     /// True where the shop cancelled or refunded more than `known` says.
@@ -112,10 +135,10 @@ pub struct MirrorOutcome {
 
 const COLUMNS: &str =
     "SELECT shop_order_id, external_order_id, external_source, status_id, created_at, updated_at,
-    total_minor, currency, items_shipped, coalesce(refunded_minor, 0), after_sale FROM main.shop_mirror";
+    total_minor, currency, items_shipped, coalesce(refunded_minor, 0), after_sale, cancelled_at FROM main.shop_mirror";
 const UPDATE_SQL: &str = "UPDATE main.shop_mirror
     SET external_order_id = ?, external_key = ?, external_source = ?, status_id = ?, updated_at = ?, total_minor = ?,
-        currency = ?, items_shipped = ?, refunded_minor = ?, after_sale = ?, seen_at = ?
+        currency = ?, items_shipped = ?, refunded_minor = ?, after_sale = ?, cancelled_at = ?, seen_at = ?
     WHERE shop_order_key = ? AND connection_id = ? AND shop_order_id = ?";
 const OURS_SQL: &str = "SELECT order_no, shop_order_id FROM main.orders
     WHERE shop_connection_id = ? AND shop_order_id IN (SELECT unnest(CAST(? AS VARCHAR[])))";
@@ -139,7 +162,9 @@ pub fn apply(
     let mut new = Vec::new();
     let mut shipped = Vec::new();
     let mut after_sale = Vec::new();
-    for row in newest_of_each(page) {
+    let following = |row: &MirrorRow| row.following(held.get(&row.shop_order_id), now);
+    let rows: Vec<MirrorRow> = newest_of_each(page).into_iter().map(following).collect();
+    for row in &rows {
         match held.get(&row.shop_order_id) {
             Some(known) if row.updated_at < known.updated_at || row == known => continue,
             Some(known) => {
@@ -210,6 +235,7 @@ pub(super) fn add_created(
         let mut held = held(&read, shop, &rows)?;
         let mut new = Vec::new();
         for one in &mut answers {
+            one.row = one.row.following(held.get(&one.row.shop_order_id), one.now);
             match held.get(&one.row.shop_order_id) {
                 Some(known) if one.row.updated_at < known.updated_at || one.row == *known => {
                     one.row = known.clone();
@@ -290,6 +316,7 @@ fn update(read: &Read<'_>, shop: ConnectionId, row: &MirrorRow, now: Timestamp) 
             row.items_shipped,
             row.refunded_minor,
             row.after_sale.map(AfterSale::as_str),
+            time_or_null(row.cancelled_at),
             time(now),
             external_key(shop, &row.shop_order_id),
             shop.0,
@@ -326,6 +353,7 @@ fn append(
             time(now),
             row.refunded_minor,
             row.after_sale.map(AfterSale::as_str),
+            time_or_null(row.cancelled_at),
         ])?;
     }
     Ok(appender.flush()?)
@@ -436,5 +464,6 @@ fn mirror_row(row: &Row<'_>) -> Result<MirrorRow, StoreError> {
         items_shipped: get(row, 8)?,
         refunded_minor: get(row, 9)?,
         after_sale: get_word_or_null(row, 10)?,
+        cancelled_at: get_time_or_null(row, 11)?,
     })
 }

@@ -3,6 +3,8 @@
 //! A refund is asked for at most once: `called_at` is durable before the call goes out, and stays until it is known that
 //! nothing came of it.
 
+use std::collections::BTreeSet;
+
 use duckdb::{Row, params};
 use jiff::Timestamp;
 
@@ -37,6 +39,7 @@ const STAMP_SQL: &str = "UPDATE main.orders
     SET refund_minor = refund_minor + ?, net_minor = net_minor - ?, changed_at = ? WHERE order_no = ?";
 const STAMP_LINE_SQL: &str =
     "UPDATE main.order_line SET refund_minor = refund_minor + ? WHERE order_no = ? AND external_id = ?";
+const CLEAR_LINES_SQL: &str = "UPDATE main.order_line SET refund_minor = 0 WHERE order_no = ?";
 /// Since when refunds are passed on in this file.
 const SINCE_SQL: &str = "SELECT applied_at FROM main.schema_version WHERE name = '0005_after_sale'";
 
@@ -95,10 +98,28 @@ pub fn add(tx: &Tx<'_>, order_no: OrderNo, refunds: &[HeldRefund], now: Timestam
         appender.flush()?;
         let minor = refund.total_minor;
         tx.execute(STAMP_SQL, params![minor, minor, time(now), order_no.0])?;
-        for share in &refund.shares {
-            let minor = share.item_minor.saturating_add(share.shipping_minor);
-            tx.execute(STAMP_LINE_SQL, params![minor, order_no.0, share.external_line_id])?;
-        }
+        stamp_lines(tx, order_no.0, refund)?;
+    }
+    Ok(())
+}
+
+/// Lays the refunds of these orders to their lines again, whose places may have changed.
+pub(super) fn lay_again(tx: &Tx<'_>, orders: &[i64]) -> Result<(), StoreError> {
+    let held = of_orders(tx, orders)?;
+    let refunded: BTreeSet<i64> = held.iter().map(|(order_no, _)| *order_no).collect();
+    for order_no in refunded {
+        tx.execute(CLEAR_LINES_SQL, params![order_no])?;
+    }
+    for (order_no, row) in &held {
+        stamp_lines(tx, *order_no, &row.refund)?;
+    }
+    Ok(())
+}
+
+fn stamp_lines(tx: &Tx<'_>, order_no: i64, refund: &HeldRefund) -> Result<(), StoreError> {
+    for share in &refund.shares {
+        let minor = share.item_minor.saturating_add(share.shipping_minor);
+        tx.execute(STAMP_LINE_SQL, params![minor, order_no, share.external_line_id])?;
     }
     Ok(())
 }

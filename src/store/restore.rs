@@ -358,7 +358,11 @@ async fn settle_store(
     }
     let is_same = store.installation().id == present.installation;
     let (epoch, erased) = if is_same { (present.epoch, present.erased) } else { (0, Vec::new()) };
-    restored.erased_again = store.write(WriteLane::Interactive, move |tx| erase_again(tx, &erased)).await?;
+    let (erased_again, left) =
+        store.write(WriteLane::Interactive, move |tx| erase_again(tx, &erased)).await?;
+    restored.erased_again = erased_again;
+    let dir = store.dir().to_owned();
+    backup::blocking(move || files::remove_content(&dir, &left)).await?;
     let known = store.read(connections::all).await?;
     let needing: Vec<(Connection, &'static str)> = known
         .into_iter()
@@ -395,22 +399,29 @@ fn reason(
     (options.tokens_rotate)(&connection.channel).then_some(ROTATED)
 }
 
-/// Erases what was erased since the backup was made.
-fn erase_again(tx: &mut super::Tx<'_>, erased: &[(i64, String, Timestamp)]) -> Result<usize, StoreError> {
+/// Erases what was erased since the backup was made. Gives how many orders that were, and the names of files that nothing
+/// needs any more.
+fn erase_again(
+    tx: &mut super::Tx<'_>,
+    erased: &[(i64, String, Timestamp)],
+) -> Result<(usize, BTreeSet<String>), StoreError> {
     const IS_LOGGED_SQL: &str = "SELECT 1 FROM main.erasure_log WHERE order_no = ? AND erased_at = ?";
     const ERASE_SQL: &str = "UPDATE main.person SET cuts = '[]', people = NULL, search = NULL, erased_at = ?
         WHERE order_no = ?";
     const LOG_SQL: &str = "INSERT INTO main.erasure_log (order_no, cause, erased_at) VALUES (?, ?, ?)";
-    let mut count = 0;
+    let (mut count, mut left) = (0, BTreeSet::new());
     for (order_no, cause, at) in erased {
         if tx.first(IS_LOGGED_SQL, params![order_no, time(*at)], |row| get::<i32>(row, 0))?.is_some() {
             continue;
         }
         tx.execute(ERASE_SQL, params![time(*at), order_no])?;
+        left.extend(files::drop_of_person(tx, *order_no)?);
         tx.execute(LOG_SQL, params![order_no, cause, time(*at)])?;
         count += 1;
     }
-    Ok(count)
+    let known = files::known(tx.connection())?;
+    left.retain(|name| !known.contains(name));
+    Ok((count, left))
 }
 
 #[cfg(test)]

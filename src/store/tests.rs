@@ -755,6 +755,7 @@ async fn the_mirror_is_not_moved_by_older_rows_and_sees_others() {
         items_shipped: shipped,
         refunded_minor: 0,
         after_sale: None,
+        cancelled_at: None,
     };
     let apply = async |rows: Vec<mirror::MirrorRow>| {
         bench
@@ -799,13 +800,29 @@ async fn the_mirror_is_not_moved_by_older_rows_and_sees_others() {
     apply(vec![row("70", 26, 1, &us)]).await;
     let held = bench.store.read(move |read| mirror::find_all(read, shop, &["A".to_owned()])).await.unwrap();
     assert_eq!(held, [row("70", 26, 1, &us)]);
-    let older = mirror::MirrorRow { created_at: at(-10), ..row("71", 30, 0, "other") };
+    // A refund does not undo a cancellation; setting the order back does.
+    let steps = [
+        (27, Some(AfterSale::Cancelled), true),
+        (28, Some(AfterSale::PartRefunded), true),
+        (29, Some(AfterSale::Refunded), true),
+        (30, None, false),
+        (31, Some(AfterSale::PartRefunded), false),
+        (32, None, false),
+    ];
+    for (updated, after_sale, is_cancelled) in steps {
+        apply(vec![refunded(updated, 700, after_sale)]).await;
+        let find = move |read: &Read<'_>| mirror::find_all(read, shop, &["A".to_owned()]);
+        let held = bench.store.read(find).await.unwrap().remove(0);
+        assert_eq!(held.cancelled_at.is_some(), is_cancelled, "{updated}");
+        assert_eq!(held.is_set_back(), after_sale.is_none(), "{updated}");
+    }
+    let older = mirror::MirrorRow { created_at: at(-10), ..row("71", 40, 0, "other") };
     let before_us = apply(vec![older]).await;
     assert_eq!(
         (before_us.duplicates.as_slice(), before_us.foreign.as_slice()),
         (&["A".to_owned()][..], &[][..])
     );
-    let twins = row("72", 31, 0, "other");
+    let twins = row("72", 41, 0, "other");
     assert_eq!(apply(vec![twins.clone()]).await.foreign, [twins]);
 }
 

@@ -361,8 +361,10 @@ fn compare_files(
             Err(error) => texts.push(format!("{} cannot be read: {error}", path.display())),
         }
     }
-    let is_missing = |name: &&String| !lying.contains_key(*name);
-    for name in rows.keys().filter(is_missing) {
+    let missing: Vec<&String> = rows.keys().filter(|name| !lying.contains_key(*name)).collect();
+    // A file may have come, with its row, since the folder was read.
+    let come = if missing.is_empty() { BTreeMap::new() } else { held_files(dir).unwrap_or_default() };
+    for name in missing.into_iter().filter(|name| !come.contains_key(*name)) {
         texts.push(format!(
             "file {name} is in the database and not in {}",
             dir.join(files::FOLDER_NAME).display()

@@ -5,6 +5,7 @@
 //! an effect: what fails before it is tried again, what is lost in it is in doubt, and a refund in doubt is never sent
 //! a second time. A cancellation may be: an order is cancelled once, and it is looked at first.
 
+use std::fmt;
 use std::io::Read as _;
 
 use async_trait::async_trait;
@@ -123,7 +124,7 @@ impl Cancellation for Amazon {
 
     async fn cancellation(&self, order: &FulfilmentOrder, ticket: &str) -> Result<Progress, ChannelError> {
         let progress = self.follow(order, ticket).await?;
-        if !matches!(progress, Progress::Refused(_)) {
+        if !matches!(progress, Progress::Refused(_) | Progress::Doubtful(_)) {
             return Ok(progress);
         }
         // An order that is cancelled already, by an earlier feed of ours, is refused in the report of a later one.
@@ -156,12 +157,12 @@ impl Amazon {
             .map_err(|error| ChannelError::Corrupt { in_doubt: false, message: format!("getOrder: {error}") })
     }
 
-    /// Hands a file over and gives the feed's id. Only the last of the three calls has an effect.
+    /// Hands a file over and gives the feed's ticket. Only the last of the three calls has an effect.
     async fn submit(
         &self,
         feed_type: &'static str,
         order: &FulfilmentOrder,
-        file: Vec<u8>,
+        (file, rows): (Vec<u8>, usize),
     ) -> Result<String, ChannelError> {
         let own = &self.client.config.marketplace_ids;
         let site =
@@ -190,63 +191,69 @@ impl Amazon {
         let answer = self.client.send(&Outgoing { body, effect: Effect::Write, ..call }).await?;
         let created: wire::CreatedFeed = serde_json::from_slice(&answer)
             .map_err(|error| ChannelError::unreadable("Amazon", "createFeed", true, &error))?;
-        created.feed_id.ok_or_else(|| ChannelError::Corrupt {
+        let feed = created.feed_id.ok_or_else(|| ChannelError::Corrupt {
             in_doubt: true,
             message: format!("createFeed: Amazon answered without an id; {LOOK_THERE}"),
-        })
+        })?;
+        Ok(Ticket { feed: &feed, rows: u64::try_from(rows).unwrap_or(u64::MAX) }.to_string())
     }
 
     /// How far a feed is, and what its report says of the order.
     async fn follow(&self, order: &FulfilmentOrder, ticket: &str) -> Result<Progress, ChannelError> {
-        let call = feed_call("getFeed", Method::GET, format!("{FEEDS_PATH}/{}", segment(ticket)));
+        let ticket = Ticket::read(ticket);
+        let call = feed_call("getFeed", Method::GET, format!("{FEEDS_PATH}/{}", segment(ticket.feed)));
         let feed: wire::Feed = parse("getFeed", &self.client.send(&call).await?)?;
         let report = feed.result_feed_document_id;
         match (feed.processing_status.as_deref(), report) {
             (Some("CANCELLED"), _) => Ok(Progress::Refused(format!(
-                "Amazon did not work off what it was asked for: feed {ticket} was cancelled"
+                "Amazon did not work off what it was asked for: feed {} was cancelled",
+                ticket.feed
             ))),
             (Some("DONE"), Some(report)) => self.outcome(order, ticket, &report).await,
             (Some("DONE"), None) => Err(ChannelError::Corrupt {
                 in_doubt: true,
-                message: format!("getFeed: feed {ticket} is done and has no report; {LOOK_THERE}"),
+                message: format!("getFeed: feed {} is done and has no report; {LOOK_THERE}", ticket.feed),
             }),
             (Some("FATAL"), report) => self.aborted(order, ticket, report).await,
             // In the queue, in work, or a word that we do not know.
-            _ => Ok(Progress::Pending(ticket.to_owned())),
+            _ => Ok(Progress::Pending(ticket.to_string())),
         }
     }
 
     async fn outcome(
         &self,
         order: &FulfilmentOrder,
-        ticket: &str,
+        ticket: Ticket<'_>,
         document: &str,
     ) -> Result<Progress, ChannelError> {
         let text = self.report(document).await?;
         let report = Report::read(&text)
-            .ok_or_else(|| unclear(ticket, "its report is not in a form that Amazon is known to use"))?;
+            .ok_or_else(|| unclear(ticket.feed, "its report is not in a form that Amazon is known to use"))?;
         let mut own_items = Vec::new();
         if report.lines.iter().any(|line| line.order.is_none() && line.item.is_some()) {
             let facts = self.order_now(order).await?;
             own_items = facts.lines.into_iter().map(|line| line.external_id).collect();
         }
-        report.judge(&order.external_id, &own_items).map_err(|what| unclear(ticket, what))
+        report.judge((&order.external_id, &own_items), ticket.rows).map_err(|what| unclear(ticket.feed, what))
     }
 
-    /// A feed that Amazon gave up. Part of it may have been done, so its report counts where it says that all was.
+    /// A feed that Amazon gave up. Some, none or all of it may have been done: its report counts only where it says that
+    /// all was.
     async fn aborted(
         &self,
         order: &FulfilmentOrder,
-        ticket: &str,
+        ticket: Ticket<'_>,
         document: Option<String>,
     ) -> Result<Progress, ChannelError> {
         if let Some(document) = document {
             match self.outcome(order, ticket, &document).await {
+                Ok(Progress::Refused(words)) => return Ok(Progress::Doubtful(words)),
                 Err(ChannelError::Corrupt { .. }) => {}
                 said => return said,
             }
         }
-        Ok(Progress::Refused(format!("Amazon gave up on feed {ticket} and does not say why; {LOOK_THERE}")))
+        let feed = ticket.feed;
+        Ok(Progress::Doubtful(format!("Amazon gave up on feed {feed} and does not say why; {LOOK_THERE}")))
     }
 
     /// A feed's report, unpacked.
@@ -280,6 +287,27 @@ impl Amazon {
     }
 }
 
+/// What a feed is asked for with: Amazon's id of it, and how many rows we sent, which its report must speak of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Ticket<'t> {
+    feed: &'t str,
+    rows: u64,
+}
+
+impl<'t> Ticket<'t> {
+    fn read(text: &'t str) -> Self {
+        let parts = text.rsplit_once(':').and_then(|(feed, rows)| Some((feed, rows.parse().ok()?)));
+        let (feed, rows) = parts.unwrap_or((text, 1));
+        Self { feed, rows }
+    }
+}
+
+impl fmt::Display for Ticket<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}", self.feed, self.rows)
+    }
+}
+
 fn feed_call(operation: &'static str, method: Method, path: String) -> Outgoing<'static> {
     Outgoing {
         operation,
@@ -298,7 +326,7 @@ fn unclear(ticket: &str, what: &str) -> ChannelError {
 }
 
 /// Every item of the order, so that nothing of it is left to ship.
-fn cancellation_file(facts: &OrderFacts, reason: CancelReason) -> Result<Vec<u8>, ChannelError> {
+fn cancellation_file(facts: &OrderFacts, reason: CancelReason) -> Result<(Vec<u8>, usize), ChannelError> {
     let items = facts.lines.iter().filter(|line| line.quantity > line.quantity_cancelled);
     let rows: Vec<Vec<String>> = items
         .map(|line| {
@@ -308,11 +336,11 @@ fn cancellation_file(facts: &OrderFacts, reason: CancelReason) -> Result<Vec<u8>
     if rows.is_empty() {
         return Err(rejected("the order has no item that could be cancelled"));
     }
-    file(Some(&CANCELLATION_TEMPLATE), &CANCELLATION_COLUMNS, &rows)
+    Ok((file(Some(&CANCELLATION_TEMPLATE), &CANCELLATION_COLUMNS, &rows)?, rows.len()))
 }
 
 /// One row for each line. Amounts are positive: what goes back to the buyer.
-fn refund_file(external_id: &str, draft: &RefundDraft) -> Result<Vec<u8>, ChannelError> {
+fn refund_file(external_id: &str, draft: &RefundDraft) -> Result<(Vec<u8>, usize), ChannelError> {
     let row = |line: &RefundLine| {
         let is_sane = line.item_minor >= 0 && line.shipping_minor >= 0 && line.quantity_cancelled >= 0;
         let is_something = line.item_minor > 0 || line.shipping_minor > 0 || line.quantity_cancelled > 0;
@@ -322,7 +350,7 @@ fn refund_file(external_id: &str, draft: &RefundDraft) -> Result<Vec<u8>, Channe
     let rows = rows.filter(|rows| !rows.is_empty()).ok_or_else(|| {
         rejected("Amazon takes a refund only line by line, and of each line an amount above zero")
     })?;
-    file(None, &REFUND_COLUMNS, &rows)
+    Ok((file(None, &REFUND_COLUMNS, &rows)?, rows.len()))
 }
 
 fn refund_row(external_id: &str, line: &RefundLine, draft: &RefundDraft) -> Vec<String> {
@@ -425,8 +453,9 @@ impl Report {
         Some(Self { processed: *processed, successful: *successful, lines })
     }
 
-    /// What it says of an order, or why it cannot be told.
-    fn judge(&self, order: &str, items: &[String]) -> Result<Progress, &'static str> {
+    /// What it says of an order of which so many rows were sent, or why it cannot be told. All of it is done only where
+    /// the report counts every row as done and has no error of it; nothing is, where it counts every row as refused.
+    fn judge(&self, (order, items): (&str, &[String]), rows: u64) -> Result<Progress, &'static str> {
         let is_other = |line: &ReportLine| match (&line.order, &line.item) {
             (Some(named), _) => named != order,
             (None, Some(item)) => !items.contains(item),
@@ -438,20 +467,25 @@ impl Report {
         if self.processed == 0 || self.successful > self.processed {
             return Err("its report speaks of no row of ours");
         }
-        if self.successful == self.processed {
-            return Ok(Progress::Done);
-        }
+        let is_complete = self.processed >= rows;
         let mut words: Vec<String> =
             self.lines.iter().filter(|line| !line.is_warning()).map(ReportLine::words).collect();
         words.dedup();
-        if words.is_empty() {
+        if is_complete && self.successful == self.processed && words.is_empty() {
+            return Ok(Progress::Done);
+        }
+        if words.is_empty() && self.successful < self.processed {
             return Err("its report counts rows that failed and says nothing of them");
         }
-        let part = match self.successful {
-            0 => String::new(),
-            some => format!(" ({some} of {} items were done)", self.processed),
-        };
-        Ok(Progress::Refused(shortened(&format!("Amazon refused{part}: {}", words.join("; ")))))
+        let words = words.join("; ");
+        if is_complete && self.successful == 0 {
+            return Ok(Progress::Refused(shortened(&format!("Amazon refused: {words}"))));
+        }
+        let of = rows.max(self.processed);
+        let said = if words.is_empty() { "nothing of the others".to_owned() } else { words };
+        let text =
+            format!("Amazon says of {} of {of} items that they were done, and: {said}", self.successful);
+        Ok(Progress::Doubtful(shortened(&text)))
     }
 }
 

@@ -556,7 +556,7 @@ async fn a_cancellation_is_a_feed_that_is_followed_to_its_report() {
     script.answer(200, TOKEN).answer(200, order_in("UNSHIPPED")).answer(201, DOCUMENT).answer(200, "");
     script.answer(202, r#"{"feedId":"f1"}"#);
     let asked_for = amazon.cancel(&feed_order(), CancelReason::OutOfStock).await;
-    assert_eq!(asked_for, Ok(Progress::Pending("f1".to_owned())));
+    assert_eq!(asked_for, Ok(Progress::Pending("f1:1".to_owned())));
     let asked = script.asked();
     assert_eq!(asked[2].json(), json!({"contentType": "text/tab-separated-values; charset=UTF-8"}));
     let upload = &asked[3];
@@ -577,7 +577,7 @@ async fn a_cancellation_is_a_feed_that_is_followed_to_its_report() {
     for word in ["IN_QUEUE", "IN_PROGRESS", "A_NEW_WORD"] {
         script.answer(200, format!(r#"{{"feedId":"f1","processingStatus":"{word}"}}"#));
         let progress = Cancellation::cancellation(&amazon, &feed_order(), "f1").await;
-        assert_eq!(progress, Ok(Progress::Pending("f1".to_owned())), "{word}");
+        assert_eq!(progress, Ok(Progress::Pending("f1:1".to_owned())), "{word}");
     }
     script.answer(200, DONE).answer(200, REPORT_AT).answer(200, report(1, 1, &[]));
     assert_eq!(Cancellation::cancellation(&amazon, &feed_order(), "f1").await, Ok(Progress::Done));
@@ -609,7 +609,7 @@ async fn a_cancellation_is_only_of_what_has_not_been_shipped_and_may_be_repeated
     script.answer(200, order_in("UNSHIPPED")).answer(201, DOCUMENT).answer(200, "");
     script.answer(202, r#"{"feedId":"f2"}"#);
     let again = amazon.cancel(&feed_order(), CancelReason::BuyerAsked).await;
-    assert_eq!(again, Ok(Progress::Pending("f2".to_owned())));
+    assert_eq!(again, Ok(Progress::Pending("f2:1".to_owned())));
     // The first feed did it: the second's report is no refusal.
     let late = report(1, 0, &["1\t111-0000000-0000001\t1\t25007\tError\tAlready cancelled."]);
     script.answer(200, DONE).answer(200, REPORT_AT).answer(200, late.clone());
@@ -630,7 +630,7 @@ async fn a_refund_is_written_in_the_currencys_own_digits() {
         let (amazon, script, _) = amazon();
         script.answer(200, TOKEN).answer(201, DOCUMENT).answer(200, "").answer(202, r#"{"feedId":"f1"}"#);
         let asked_for = amazon.refund(&feed_order(), &draft).await;
-        assert_eq!(asked_for, Ok(Progress::Pending("f1".to_owned())));
+        assert_eq!(asked_for, Ok(Progress::Pending("f1:1".to_owned())));
         let asked = script.asked();
         assert_eq!(asked[3].json()["feedType"], "POST_FLAT_FILE_PAYMENT_ADJUSTMENT_DATA");
         asked[2].body.split("\r\n").nth(1).unwrap().to_owned()
@@ -700,10 +700,14 @@ async fn a_report_decides_and_is_packed_or_not() {
     );
     assert_eq!(
         plain(report(2, 1, &refused)).await,
-        Ok(Progress::Refused(
-            "Amazon refused (1 of 2 items were done): More than was paid (25106)".to_owned()
-        ))
+        Ok(Progress::Doubtful(
+            "Amazon says of 1 of 2 items that they were done, and: More than was paid (25106)".to_owned()
+        )),
+        "sent again, the first would go back twice"
     );
+    let refused = "1\t111-0000000-0000001\t1\t25106\tError\tMore than was paid";
+    let doubtful = plain(report(1, 1, &[refused])).await;
+    assert!(matches!(doubtful, Ok(Progress::Doubtful(_))), "{doubtful:?}: counted as done, and refused");
     // French, in ISO-8859-1.
     let french = "R\u{e9}sum\u{e9} :\n\tNombre d'enregistrements trait\u{e9}s\t\t1\n\tNombre r\u{e9}ussis\t\t0\n\n\
         original-record-number\torder-id\torder-item-id\terror-code\terror-type\terror-message\n\
@@ -752,17 +756,39 @@ async fn a_report_that_names_only_items_is_held_against_the_orders_own() {
 }
 
 #[tokio::test]
-async fn a_feed_that_amazon_gave_up_or_took_back_is_refused() {
+async fn a_report_must_speak_of_every_row_that_was_sent() {
+    let told = async |ticket: &str, text: String| {
+        let (amazon, script, _) = amazon();
+        script.answer(200, TOKEN).answer(200, DONE).answer(200, REPORT_AT).answer(200, text);
+        let told = amazon.refunded(&feed_order(), ticket).await.unwrap();
+        assert_eq!(script.lines()[1], "GET /feeds/2021-06-30/feeds/f1");
+        told
+    };
+    assert_eq!(told("f1:2", report(2, 2, &[])).await, Progress::Done);
+    let short = told("f1:2", report(1, 1, &[])).await;
+    assert!(matches!(&short, Progress::Doubtful(text) if text.contains("1 of 2")), "{short:?}");
+    let refused = "1\t111-0000000-0000001\t1\t9\tError\tno";
+    assert!(matches!(told("f1:2", report(1, 0, &[refused])).await, Progress::Doubtful(_)));
+    assert!(matches!(told("f1:2", report(2, 0, &[refused])).await, Progress::Refused(_)));
+}
+
+#[tokio::test]
+async fn a_feed_that_amazon_took_back_is_refused_and_one_that_it_gave_up_is_in_doubt() {
     for (word, part) in [("CANCELLED", "was cancelled"), ("FATAL", "gave up")] {
         let (amazon, script, _) = amazon();
         script.answer(200, TOKEN).answer(200, format!(r#"{{"feedId":"f1","processingStatus":"{word}"}}"#));
-        match amazon.refunded(&feed_order(), "f1").await {
-            Ok(Progress::Refused(text)) => assert!(text.contains(part), "{text}"),
+        match amazon.refunded(&feed_order(), "f1:1").await {
+            Ok(Progress::Refused(text)) if word == "CANCELLED" => assert!(text.contains(part), "{text}"),
+            Ok(Progress::Doubtful(text)) if word == "FATAL" => assert!(text.contains(part), "{text}"),
             other => panic!("{word}: {other:?}"),
         }
     }
-    // Part of a feed may have been done before it was given up.
     let (amazon, script, _) = amazon();
+    script.answer(200, TOKEN).answer(200, DONE.replace("DONE", "FATAL")).answer(200, REPORT_AT);
+    script.answer(200, report(1, 0, &["1\t111-0000000-0000001\t1\t9\tError\tno"]));
+    assert!(matches!(amazon.refunded(&feed_order(), "f1:1").await, Ok(Progress::Doubtful(_))));
+    // Part of a feed may have been done before it was given up.
+    let (amazon, script, _) = self::amazon();
     script.answer(200, TOKEN).answer(200, DONE.replace("DONE", "FATAL")).answer(200, REPORT_AT);
     script.answer(200, report(1, 1, &[]));
     assert_eq!(amazon.refunded(&feed_order(), "f1").await, Ok(Progress::Done));

@@ -70,6 +70,14 @@ struct CancelRequest {
     cancel_request_id: Option<String>,
     #[serde(deserialize_with = "super::super::loose::text")]
     cancel_request_state: Option<String>,
+    #[serde(deserialize_with = "super::super::loose::text")]
+    cancel_initiator: Option<String>,
+}
+
+impl CancelRequest {
+    fn is_buyers(&self) -> bool {
+        self.cancel_initiator.as_deref().is_some_and(|word| word.eq_ignore_ascii_case("buyer"))
+    }
 }
 
 #[async_trait]
@@ -83,8 +91,12 @@ impl Cancellation for Ebay {
         // Asked for before, by us or by the buyer: a second request would be refused.
         let open =
             state.cancel_requests.iter().find(|one| one.cancel_request_state.as_deref() == Some("REQUESTED"));
-        if let Some(ticket) = open.and_then(|one| one.cancel_request_id.clone()) {
-            return Ok(Progress::Pending(ticket));
+        if let Some((request, ticket)) = open.and_then(|one| Some((one, one.cancel_request_id.clone()?))) {
+            return if request.is_buyers() {
+                self.approve(order, ticket).await
+            } else {
+                Ok(Progress::Pending(ticket))
+            };
         }
         let legacy = found.legacy_order_id.or(found.order_id).unwrap_or_else(|| order.external_id.clone());
         let body = serde_json::json!({"legacyOrderId": legacy});
@@ -115,6 +127,18 @@ impl Cancellation for Ebay {
     }
 
     async fn cancellation(&self, order: &FulfilmentOrder, ticket: &str) -> Result<Progress, ChannelError> {
+        let (state, status) = self.cancellation_words(order, ticket).await?;
+        Ok(progress(state.as_deref(), status.as_deref(), ticket))
+    }
+}
+
+impl Ebay {
+    /// eBay's words for the state and the status of a cancellation.
+    async fn cancellation_words(
+        &self,
+        order: &FulfilmentOrder,
+        ticket: &str,
+    ) -> Result<(Option<String>, Option<String>), ChannelError> {
         let path = format!("{CANCELLATIONS_PATH}/{}", segment(ticket));
         let asked = Outgoing {
             grant: Grant::SellerIaf,
@@ -124,7 +148,26 @@ impl Cancellation for Ebay {
         let detail = found.cancel_detail.unwrap_or_default();
         let state = detail.cancel_state.or(found.cancel_state);
         tracing::debug!(order.id = order.external_id, state, "a cancellation at eBay");
-        Ok(progress(state.as_deref(), detail.cancel_status.as_deref(), ticket))
+        Ok((state, detail.cancel_status))
+    }
+
+    /// Grants what the buyer asked for, unless that has been done: eBay goes no further until the seller says so.
+    async fn approve(&self, order: &FulfilmentOrder, ticket: String) -> Result<Progress, ChannelError> {
+        let (state, status) = self.cancellation_words(order, &ticket).await?;
+        let is_asked_for =
+            status.as_deref() == Some("CANCEL_REQUESTED") || state.as_deref() == Some("APPROVAL_PENDING");
+        if !is_asked_for {
+            return Ok(progress(state.as_deref(), status.as_deref(), &ticket));
+        }
+        let path = format!("{CANCELLATIONS_PATH}/{}/approve", segment(&ticket));
+        let asked = Outgoing {
+            grant: Grant::SellerIaf,
+            is_signed: true,
+            ..Outgoing::write("approveCancellation", path, &serde_json::json!({}))?
+        };
+        // It answers without a body.
+        self.client.send(&asked).await?;
+        Ok(Progress::Pending(ticket))
     }
 }
 

@@ -41,8 +41,10 @@ pub struct AfterSaleContext<'a> {
     pub cancellations: Telling,
     /// Whether refunds go there.
     pub refunds: Telling,
-    /// Refunds made before this were made before this program passed any on.
-    pub refunds_since: Timestamp,
+    /// What was cancelled or refunded before this was so before this program passed anything on.
+    pub passed_on_since: Timestamp,
+    /// When the shop order was last changed, by the shop's clock.
+    pub shop_changed_at: Timestamp,
     /// The present.
     pub now: Timestamp,
 }
@@ -70,6 +72,9 @@ pub fn plan_shop_cancellation(facts: &OrderFacts, context: AfterSaleContext<'_>)
         let event = NewEvent::new(EventKind::CancelledInShop, format!("Cancelled in the shop. {text}"));
         CancellationPlan { event: Some(event), ..CancellationPlan::default() }
     };
+    if context.shop_changed_at < context.passed_on_since {
+        return said(format!("{alias} does not hear of it: it is from an earlier version."));
+    }
     if let Some(why) = untold(facts, context, context.cancellations, "cancellations") {
         return said(format!("{why} Cancel the order there by hand if it is not to be delivered."));
     }
@@ -138,7 +143,7 @@ pub fn plan_shop_refunds(
         }
         let laid = lay(facts, line_ids, &known, refund, context.is_shipped);
         let text = shown(refund.total_minor, facts.currency);
-        let early = refund.refunded_at.filter(|at| *at < context.refunds_since);
+        let early = refund.refunded_at.filter(|at| *at < context.passed_on_since);
         let why = match early {
             Some(_) => Some(format!("{} does not hear of it: it is from an earlier version.", context.alias)),
             None if facts.status == OrderStatus::Cancelled => {
@@ -199,7 +204,10 @@ pub fn unlisted_refund(
     } else {
         format!("the shop says {} more than its refunds make", shown(missing, facts.currency))
     };
-    let why = untold(facts, context, context.refunds, "refunds");
+    let is_early = context.shop_changed_at < context.passed_on_since;
+    let why = is_early
+        .then(|| format!("{} does not hear of it: it is from an earlier version.", context.alias))
+        .or_else(|| untold(facts, context, context.refunds, "refunds"));
     let (tail, reason) = match why {
         Some(why) => (why, None),
         None => (

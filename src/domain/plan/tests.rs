@@ -280,7 +280,9 @@ fn what_a_buyer_designed_is_fetched_once_there_is_work() {
     let history = designed(OrderStatus::Open, true, 900, 900);
     let first = new(&history);
     assert!(wanted(&first).is_empty(), "links of history have died, and nobody works on it");
-    let later = designed(OrderStatus::Shipped, true, 900, 1600);
+    let shipped = designed(OrderStatus::Shipped, true, 1500, 1500);
+    assert!(wanted(&new(&shipped)).is_empty(), "nobody works on it any more");
+    let later = designed(OrderStatus::PartShipped, true, 900, 1600);
     let picked = HeldOrder { is_picked: true, ..held(&first, &history) };
     assert_eq!(wanted(&plan_import(&connection, Some(&picked), &later, at(2000))), ["L1", "L2"]);
     assert!(wanted(&plan_import(&connection, Some(&held(&first, &history)), &later, at(2000))).is_empty());

@@ -65,6 +65,7 @@ pub fn operation_of(request: &Request<Bytes>) -> &'static str {
         }
         ["post-order", "v2", "cancellation"] if *method == post => "createCancellation",
         ["post-order", "v2", "cancellation", _] if *method == get => "getCancellation",
+        ["post-order", "v2", "cancellation", _, "approve"] if *method == post => "approveCancellation",
         ["commerce", "notification", "v1", "destination"] if *method == get => "getDestinations",
         ["commerce", "notification", "v1", "destination"] if *method == post => "createDestination",
         ["commerce", "notification", "v1", "destination", _] if *method == put => "updateDestination",
@@ -144,6 +145,7 @@ impl Ebay {
             "checkCancellationEligibility" => self.check_cancellation(call),
             "createCancellation" => self.create_cancellation(call),
             "getCancellation" => self.get_cancellation(call),
+            "approveCancellation" => self.approve_cancellation(call),
             "getUser" => Ok(reply::json(
                 StatusCode::OK,
                 &json!({"userId": USER_ID, "username": "eider-test-goods", "status": "CONFIRMED"}),
@@ -412,6 +414,8 @@ impl Ebay {
             found.ok_or_else(|| Refusal::not_found(1_615, "The cancellation does not exist."))?;
         let (state, status) = if cancellation.is_closed {
             ("CLOSED", "CANCEL_CLOSED_WITH_REFUND")
+        } else if cancellation.is_asked_only {
+            ("APPROVAL_PENDING", "CANCEL_REQUESTED")
         } else {
             ("REFUND_PENDING", "CANCEL_PENDING")
         };
@@ -423,6 +427,17 @@ impl Ebay {
             "cancelReason": cancellation.reason,
         }});
         Ok(reply::json(StatusCode::OK, &body))
+    }
+
+    fn approve_cancellation(&mut self, call: &Call<'_>) -> Answer {
+        let id = segment(call.request, 3);
+        let is_it = |order: &&Order| order.cancellation.as_ref().is_some_and(|one| one.id == id);
+        let order = self.orders.iter().rev().find(is_it);
+        let index = order.ok_or_else(|| Refusal::not_found(1_615, "The cancellation does not exist."))?.index;
+        if !self.approve(index, call.now) {
+            return Err(Refusal::request(1_619, "The cancellation does not wait for the seller."));
+        }
+        Ok(reply::empty(StatusCode::OK))
     }
 
     fn notifications(&mut self, operation: &str, call: &Call<'_>) -> Answer {

@@ -214,6 +214,7 @@ fn age_order(order: &mut Order, draw: &mut Draw, start: Timestamp, age: i64) {
             id: format!("5{}", draw.digits(9)),
             is_closed: true,
             is_by_buyer: draw.percent(50),
+            is_asked_only: false,
             reason: "BUYER_ASKED_CANCEL".to_owned(),
             requested: order.placed,
         });

@@ -67,6 +67,9 @@ pub struct Cancellation {
     pub is_closed: bool,
     /// Whether the buyer asked for it.
     pub is_by_buyer: bool,
+    /// Whether it waits for the seller to grant it.
+    #[serde(default)]
+    pub is_asked_only: bool,
     /// Why.
     pub reason: String,
     /// When it was asked for.
@@ -433,6 +436,7 @@ impl Ebay {
             id: id.clone(),
             is_closed: false,
             is_by_buyer,
+            is_asked_only: false,
             reason: reason.to_owned(),
             requested: now,
         };
@@ -441,6 +445,37 @@ impl Ebay {
             order.plan = Some((due, Step::EndCancellation));
         });
         Some(id)
+    }
+
+    /// The buyer asks for a cancellation, of which nothing comes until the seller grants it.
+    pub fn ask_seller_to_cancel(&mut self, index: usize, now: Timestamp) {
+        if self.ask_to_cancel(index, true, "BUYER_ASKED_CANCEL", now).is_none() {
+            return;
+        }
+        self.change(index, now, |order| {
+            order.plan = None;
+            if let Some(cancellation) = &mut order.cancellation {
+                cancellation.is_asked_only = true;
+            }
+        });
+    }
+
+    /// The seller grants a cancellation. False where none waits for that.
+    pub fn approve(&mut self, index: usize, now: Timestamp) -> bool {
+        let waits = |order: &Order| {
+            order.cancellation.as_ref().is_some_and(|one| one.is_asked_only && !one.is_closed)
+        };
+        if !self.orders.get(index).is_some_and(waits) {
+            return false;
+        }
+        let due = shifted(now, SignedDuration::from_secs(30));
+        self.change(index, now, |order| {
+            order.plan = Some((due, Step::EndCancellation));
+            if let Some(cancellation) = &mut order.cancellation {
+                cancellation.is_asked_only = false;
+            }
+        });
+        true
     }
 
     /// A cancellation is done: the money goes back and the units are on sale again.

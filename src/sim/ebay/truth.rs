@@ -79,6 +79,13 @@ impl Ebay {
         self.truth_at(index)
     }
 
+    /// The buyer asks the seller to cancel: `{id}`.
+    pub fn truth_ask_cancel(&mut self, body: &Value, now: Timestamp) -> Result<Value, ControlError> {
+        let index = self.truth_find(body)?;
+        self.ask_seller_to_cancel(index, now);
+        self.truth_at(index)
+    }
+
     /// The buyer pays: `{id}`.
     pub fn truth_pay(&mut self, body: &Value, now: Timestamp) -> Result<Value, ControlError> {
         let index = self.truth_find(body)?;

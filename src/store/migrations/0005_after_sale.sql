@@ -17,9 +17,15 @@ CREATE TABLE shop_refund (
     seen_at TIMESTAMP NOT NULL
 );
 
--- What the shop's list says of an order after the sale.
+-- What the shop's list says of an order after the sale. `cancelled_at` is when we first saw that it was cancelled.
 ALTER TABLE shop_mirror ADD COLUMN refunded_minor BIGINT DEFAULT 0;
 ALTER TABLE shop_mirror ADD COLUMN after_sale VARCHAR;
+ALTER TABLE shop_mirror ADD COLUMN cancelled_at TIMESTAMP;
+
+-- What was cancelled or refunded before was dealt with by people: it is no news.
+UPDATE shop_mirror SET after_sale = CASE status_id
+    WHEN 5 THEN 'cancelled' WHEN 4 THEN 'refunded' ELSE 'part_refunded' END
+WHERE status_id IN (4, 5, 14);
 
 -- What a platform that takes its time wants to be asked with.
 ALTER TABLE effect_open ADD COLUMN ticket VARCHAR;

@@ -29,6 +29,7 @@ use crate::store::effects;
 use crate::store::error::StoreError;
 use crate::store::events::{self, EventRow};
 use crate::store::files;
+use crate::store::refunds;
 use crate::store::shipments::{self, ShipmentRow};
 use crate::store::values::{
     self, external_key, get, get_time, get_word, get_word_or_null, id_list, key_list, time, to_json,
@@ -122,6 +123,8 @@ const DROP_LINES_SQL: &str = "DELETE FROM main.order_line AS l USING temp.order_
 const UPDATE_SEARCH_SQL: &str =
     "UPDATE main.order_search AS s SET search = c.search FROM temp.search_change AS c
     WHERE s.order_no = c.order_no AND s.search <> c.search AND s.order_no BETWEEN ? AND ?";
+const ERASED_SQL: &str = "SELECT DISTINCT order_no FROM main.erasure_log
+    WHERE order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
 const DROP_CHANGES_SQL: &str =
     "DROP TABLE temp.order_change; DROP TABLE temp.line_change; DROP TABLE temp.search_change";
 
@@ -260,6 +263,7 @@ impl<'b> Run<'b> {
             // What is kept is owed no more.
             let kept = files::kept_of_orders(tx, &known)?.into_iter();
             owed.extend(kept.map(|(order_no, line)| (order_no, EffectKind::KeepCustomisation, line)));
+            owed.extend(erased_designs(tx, batch, (&by_id, &works), &known)?);
         }
         Ok(Self {
             batch,
@@ -877,6 +881,27 @@ fn parked_before(tx: &Tx<'_>, batch: &ImportBatch) -> Result<HashSet<u64>, Store
     Ok(found.into_iter().collect())
 }
 
+/// What buyers designed and is not to be kept, since their data were erased: as if it were owed already.
+fn erased_designs(
+    tx: &Tx<'_>,
+    batch: &ImportBatch,
+    (by_id, works): (&HashMap<String, usize>, &[Working<'_>]),
+    known: &[i64],
+) -> Result<Vec<(OrderNo, EffectKind, String)>, StoreError> {
+    let found = tx.rows(ERASED_SQL, params![id_list(known.iter().copied())], |row| get::<i64>(row, 0))?;
+    let erased: HashSet<i64> = found.into_iter().collect();
+    let mut designs = Vec::new();
+    for facts in batch.orders.iter().filter_map(|item| item.facts.as_ref().ok()) {
+        let held = by_id.get(&facts.external_id).and_then(|place| works.get(*place));
+        let Some(order_no) = held.map(|work| work.marks.order_no).filter(|no| erased.contains(no)) else {
+            continue;
+        };
+        let lines = facts.customised_lines.iter().cloned();
+        designs.extend(lines.map(|line| (OrderNo(order_no), EffectKind::KeepCustomisation, line)));
+    }
+    Ok(designs)
+}
+
 type Touched<'w, 'b> = (&'w Working<'b>, &'b OrderFacts, &'b Columns);
 
 fn append_new(tx: &Tx<'_>, context: &RowContext<'_>, new: &[Touched<'_, '_>]) -> Result<(), StoreError> {
@@ -931,6 +956,7 @@ fn update_changed(
         tx.execute(sql, params![first, last])?;
     }
     update_amounts(tx, changed, first, last)?;
+    refunds::lay_again(tx, &numbers().collect::<Vec<_>>())?;
     Ok(connection.execute_batch(DROP_CHANGES_SQL)?)
 }
 

@@ -13,6 +13,7 @@ use crate::store::connections;
 use crate::store::effects;
 use crate::store::error::StoreError;
 use crate::store::events;
+use crate::store::refunds;
 use crate::store::values::time;
 use crate::store::writer::Tx;
 
@@ -144,7 +145,11 @@ fn due_now(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     for effect in open_of(tx, order_no) {
-        let may_move = matches!(effect.state, EffectState::Due | EffectState::Held);
+        let may_move = match effect.state {
+            EffectState::Due => true,
+            EffectState::Held => !is_for_people_only(tx, &effect)?,
+            EffectState::Called | EffectState::InDoubt => false,
+        };
         if may_move && kinds.contains(&effect.kind) {
             effects::postpone(
                 tx,
@@ -157,6 +162,17 @@ fn due_now(
         }
     }
     Ok(())
+}
+
+/// Money that the marketplace was asked for once, and that would be asked for again: only somebody who says so, having
+/// looked, sends it. While it is not known what came of that, a run only asks.
+fn is_for_people_only(tx: &Tx<'_>, effect: &Effect) -> Result<bool, StoreError> {
+    if effect.kind != EffectKind::RefundOrder || effect.called_at.is_none() || effect.ticket.is_some() {
+        return Ok(false);
+    }
+    let rows = refunds::of_order(tx, effect.order_no)?;
+    let row = rows.iter().find(|row| row.refund.shop_refund_id == effect.revision);
+    Ok(row.is_none_or(|row| row.called_at.is_none()))
 }
 
 fn open_of(tx: &Tx<'_>, order_no: OrderNo) -> Vec<Effect> {

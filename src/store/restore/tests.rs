@@ -273,3 +273,34 @@ async fn who_was_erased_since_the_backup_is_erased_again() {
     }
     assert_eq!(store.read(verify::verify).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn designs_of_who_was_erased_go_with_their_content() {
+    let bench = Bench::new().await;
+    let orders =
+        bench.import((0..2).map(|number| item(facts(&format!("O{number}"), 1))).collect()).await.orders;
+    for (order_no, content) in
+        [(orders[0], "first"), (orders[1], "second"), (orders[0], "of both"), (orders[1], "of both")]
+    {
+        let file = bench.store.lay_file(content.into()).await.unwrap();
+        let new = files::NewFile {
+            media_type: "application/zip".to_owned(),
+            name: content.to_owned(),
+            order_no,
+            external_line_id: Some("1".to_owned()),
+        };
+        let row = file.clone();
+        bench.store.write(WriteLane::Interactive, move |tx| files::add(tx, &row, &new)).await.unwrap();
+        bench.store.file_is_in(file).await.unwrap();
+    }
+    let erased = vec![(orders[0].0, "request".to_owned(), at(5))];
+    let (count, left) =
+        bench.store.write(WriteLane::Interactive, move |tx| erase_again(tx, &erased)).await.unwrap();
+    assert_eq!((count, left.len()), (1, 1), "what another order needs stays");
+    files::remove_content(bench.dir.path(), &left).unwrap();
+    let held =
+        async |order_no| bench.store.read(move |read| files::of_order(read, order_no)).await.unwrap().len();
+    assert_eq!((held(orders[0]).await, held(orders[1]).await), (0, 2));
+    assert_eq!(files::all(bench.dir.path()).unwrap().len(), 2);
+    assert_eq!(bench.store.verify().await.unwrap().findings, []);
+}

@@ -94,7 +94,7 @@ const PLANTED: &[(&str, &str)] = &[
     ("DELETE FROM main.stock_level", "stock is what its movements and reservations say"),
     ("INSERT INTO main.stock_level SELECT * FROM main.stock_level", "one level per item and location"),
     (
-        "INSERT INTO main.shop_mirror SELECT 1, '5', 5, NULL, NULL, NULL, 9, now(), now(), 1, 'USD', 0, now(), 0, NULL
+        "INSERT INTO main.shop_mirror SELECT 1, '5', 5, NULL, NULL, NULL, 9, now(), now(), 1, 'USD', 0, now(), 0, NULL, NULL
          FROM range(2)",
         "one row per shop order",
     ),
@@ -178,4 +178,14 @@ async fn files_and_their_rows_prove_each_other() {
         assert!(texts.iter().any(|text| text.starts_with(&expected)), "{expected}: {texts:?}");
     }
     assert_eq!(texts.len(), 4);
+}
+
+#[tokio::test]
+async fn a_file_that_came_after_the_folder_was_read_is_not_missing() {
+    let bench = Bench::new().await;
+    keep_file(&bench, b"came late").await;
+    let rows = bench.store.read(file_rows).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    let before = BTreeMap::new();
+    assert_eq!(compare_files(bench.dir.path(), &before, (&rows, &BTreeSet::new())), []);
 }

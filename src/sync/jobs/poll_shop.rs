@@ -112,6 +112,7 @@ pub(in crate::sync) fn mirror_row(order: &ShopOrderSummary) -> MirrorRow {
         items_shipped: order.items_shipped,
         refunded_minor: order.refunded_minor,
         after_sale: order.after_sale,
+        cancelled_at: None,
     }
 }
 

@@ -27,7 +27,10 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         return refused(engine, &work, "it takes no cancellations from other programs".to_owned()).await;
     };
     let progress = match &work.effect.ticket {
-        Some(ticket) => cancellation.cancellation(&order, ticket).await?,
+        Some(ticket) => match cancellation.cancellation(&order, ticket).await {
+            Ok(progress) => progress,
+            Err(error) => return after_sale::not_seen(engine, &work, error),
+        },
         None => {
             if after_sale::cancellations(&work.owner, Some(&*connector)) != Telling::On {
                 let text = format!("{} was not asked: that was switched off meanwhile.", work.target.alias);
@@ -72,12 +75,14 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
             let text = format!("{} cancelled the order, as the shop did.", work.target.alias);
             after_sale::over(engine, &work, EffectOutcome::Done, EventKind::CancellationSent, text).await
         }
-        Progress::Pending(ticket) => after_sale::pending(engine, &work, ticket).await,
+        Progress::Pending(ticket) => after_sale::pending(engine, &work, ticket, None).await,
         // What is cancelled already is refused, too.
-        Progress::Refused(words) => match look(engine, &work, &connector).await? {
-            Some(facts) if facts.status == OrderStatus::Cancelled => found(engine, &work).await,
-            _ => refused(engine, &work, words).await,
-        },
+        Progress::Refused(words) | Progress::Doubtful(words) => {
+            match look(engine, &work, &connector).await? {
+                Some(facts) if facts.status == OrderStatus::Cancelled => found(engine, &work).await,
+                _ => refused(engine, &work, words).await,
+            }
+        }
     }
 }
 
@@ -103,7 +108,7 @@ async fn is_set_back(engine: &Engine, work: &Work) -> Result<bool, EngineError> 
         let rows = mirror::find_all(read, shop, &[external_id.clone()])?;
         Ok(rows.into_iter().find(|row| Some(&row.shop_order_id) == own.as_ref()))
     };
-    Ok(engine.store().read(seen).await?.is_some_and(|row| !row.is_off()))
+    Ok(engine.store().read(seen).await?.is_some_and(|row| row.is_set_back()))
 }
 
 async fn found(engine: &Engine, work: &Work) -> Result<Outcome, EngineError> {

@@ -77,6 +77,9 @@ async fn keep(engine: &Engine, work: &Work, archive: Archive) -> Result<Outcome,
             effects::finish(tx, effect, EffectOutcome::Done, &text)
         })
         .await?;
-    engine.store().file_is_in(laid).await?;
+    // The effect is over whatever becomes of the note beside the file: the next start takes that away.
+    if let Err(error) = engine.store().file_is_in(laid).await {
+        tracing::warn!(effect.id = effect.0, order.no = order_no.0, "{error}");
+    }
     Ok(Outcome::Written(None))
 }

@@ -24,7 +24,7 @@ use super::{Engine, EngineError, retry};
 use crate::channels::error::{ChannelError, RejectKind};
 use crate::domain::connection::Connection;
 use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState};
-use crate::domain::id::ConnectionId;
+use crate::domain::id::{ConnectionId, EffectId};
 use crate::domain::order::{ExportState, OrderFacts};
 use crate::domain::plan::{EventKind, HeldOrder, NewEvent};
 use crate::domain::reason::{Reason, ReasonCode};
@@ -82,7 +82,11 @@ impl Engine {
             Ok(outcome) => self.settle(&effect, outcome).await,
             Err(error) => self.settle_error(&effect, error).await,
         };
-        if let Err(error) = settled {
+        if matches!(settled, Err(StoreError::NotFound)) && self.is_over(id).await {
+            // It ended while it ran, or its end is durable though what came after that failed: it is not run again.
+            tracing::warn!(effect.id = id.0, order.no = order_no.0, "an effect is no longer open");
+            self.with_queue(|queue| queue.remove(id));
+        } else if let Err(error) = settled {
             // Nothing became durable: the effect is as it was, and comes again.
             tracing::error!(effect.id = id.0, order.no = order_no.0, "{error}");
             let due_at = retry::later(self.now(), retry::BACKOFF_FIRST);
@@ -97,6 +101,12 @@ impl Engine {
             queue.order_done(order_no);
         });
         self.inner.wake.notify_one();
+    }
+
+    /// Whether an effect is no longer open. What cannot be read counts as open.
+    async fn is_over(&self, id: EffectId) -> bool {
+        let open = self.store().read(move |read| effects::get_open(read, id)).await;
+        open.is_ok_and(|open| open.is_none())
     }
 
     async fn execute(&self, effect: &Effect) -> Result<Outcome, EngineError> {

@@ -3,10 +3,13 @@
 
 use std::collections::HashMap;
 
+use jiff::Timestamp;
+
 use super::{Outcome, Work, after_sale, read_shop_shipments};
 use crate::channels::ShopOrders;
 use crate::channels::error::ChannelError;
 use crate::domain::effect::{Effect, EffectOutcome, EffectState};
+use crate::domain::id::{ConnectionId, OrderNo};
 use crate::domain::plan::EventKind;
 use crate::domain::plan::after_sale::{
     AfterSaleContext, CancellationPlan, plan_shop_cancellation, plan_shop_refunds, unlisted_refund,
@@ -44,7 +47,7 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     let (alias, now) = (work.owner.alias.clone(), engine.now());
     let cancellations = after_sale::cancellations(&work.owner, marketplace.as_deref());
     let refunds_telling = after_sale::refunds(&work.owner, marketplace.as_deref());
-    let refunds_since = engine.store().read(refunds::passed_on_since).await?;
+    let passed_on_since = engine.store().read(refunds::passed_on_since).await?;
     let context = AfterSaleContext {
         marketplace: work.owner.id,
         alias: &alias,
@@ -52,13 +55,15 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         is_shipped,
         cancellations,
         refunds: refunds_telling,
-        refunds_since,
+        passed_on_since,
+        shop_changed_at: row.updated_at,
         now,
     };
     let unlisted = unlisted_refund(&work.facts, row.refunded_minor, is_refunded, &listed, context);
     // The list of refunds may lag behind what the order itself says.
     let looks_again_at = read_shop_shipments::settled_at(&work).filter(|at| *at > now && unlisted.is_some());
-    let cancelled = (row.after_sale == Some(AfterSale::Cancelled))
+    // A refund afterwards does not undo the cancellation.
+    let cancelled = (row.after_sale == Some(AfterSale::Cancelled) || row.cancelled_at.is_some())
         .then(|| plan_shop_cancellation(&work.facts, context))
         .unwrap_or_default();
     let held: Vec<HeldRefund> = engine
@@ -73,12 +78,12 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     let hold = hold.flatten();
     let stale = read_shop_shipments::superseded(engine, &work);
     let effect = work.effect.clone();
-    let owner = work.owner.id;
+    let (owner, cancelled_at) = (work.owner.id, row.cancelled_at.unwrap_or(work.effect.created_at));
     let is_held = hold.is_some();
     let opened = engine
         .store()
         .write(WriteLane::Interactive, move |tx| {
-            let mut opened = keep_cancellation(tx, &effect, owner, &cancelled, now)?;
+            let mut opened = keep_cancellation(tx, order_no, owner, (&cancelled, cancelled_at), now)?;
             refunds::add(tx, order_no, &refunded.new, now)?;
             // What is held says so by itself.
             let said = unlisted_event.iter().filter(|_| !is_held);
@@ -115,15 +120,14 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
 /// Writes what follows from a cancellation, once for each time that the shop cancelled.
 fn keep_cancellation(
     tx: &mut Tx<'_>,
-    effect: &Effect,
-    owner: crate::domain::id::ConnectionId,
-    plan: &CancellationPlan,
-    now: jiff::Timestamp,
+    order_no: OrderNo,
+    owner: ConnectionId,
+    (plan, cancelled_at): (&CancellationPlan, Timestamp),
+    now: Timestamp,
 ) -> Result<Vec<Effect>, StoreError> {
-    let order_no = effect.order_no;
     let said = events::of_order(tx, order_no)?;
     let is_said =
-        |event: &events::EventRow| event.kind == EventKind::CancelledInShop && event.at >= effect.created_at;
+        |event: &events::EventRow| event.kind == EventKind::CancelledInShop && event.at >= cancelled_at;
     if said.iter().any(is_said) {
         return Ok(Vec::new());
     }

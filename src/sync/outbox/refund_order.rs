@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use super::{Outcome, Work, after_sale};
-use crate::channels::after_sale::{Progress, RefundDraft, RefundLine, RefundReason, Refunds};
+use super::{Outcome, Work, after_sale, tries};
+use crate::channels::after_sale::{ListedRefund, Progress, RefundDraft, RefundLine, RefundReason, Refunds};
 use crate::channels::error::ChannelError;
 use crate::domain::effect::{EffectKind, EffectOutcome, EffectState};
 use crate::domain::money::Money;
@@ -15,7 +15,7 @@ use crate::domain::plan::after_sale::Telling;
 use crate::domain::plan::{EventKind, NewEvent};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::store::refunds::{self, RefundRow};
-use crate::store::{WriteLane, effects, events};
+use crate::store::{Read, WriteLane, effects, events};
 use crate::sync::{Engine, EngineError, retry};
 
 /// After a doubt the marketplace's refunds are looked at for so long: platforms finish late.
@@ -24,6 +24,11 @@ const LOOK_FOR: Duration = Duration::from_secs(600);
 const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 /// A refund waits so long for a cancellation of its order that is under way.
 const CANCELLATION_WAIT: Duration = Duration::from_secs(60);
+
+/// The shop's clock may be ahead of ours by so much.
+const CLOCK_MARGIN: Duration = Duration::from_secs(3_600);
+/// A refund that was not sent, since the marketplace's own could not be read before, is tried so often.
+const TRIES_MAX: u32 = 8;
 
 /// What a look at the marketplace's refunds says.
 enum Seen {
@@ -51,9 +56,13 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         let reason = Reason::with(ReasonCode::RefundRefused, "it takes no refunds from other programs");
         return Ok(Outcome::held(reason, engine.now()));
     };
-    if let Some(ticket) = work.effect.ticket.clone() {
-        let progress = channel.refunded(&after_sale::order_of(&work), &ticket).await?;
-        return follow(engine, &work, row, progress).await;
+    // Its own row knows what the effect may have lost.
+    let known = row.marketplace_refund_id.clone().filter(|_| row.called_at.is_some());
+    if let Some(ticket) = work.effect.ticket.clone().or(known) {
+        return match channel.refunded(&after_sale::order_of(&work), &ticket).await {
+            Ok(progress) => follow(engine, &work, row, progress).await,
+            Err(error) => after_sale::not_seen(engine, &work, error),
+        };
     }
     if row.called_at.is_some() || is_forgotten(engine, &work, row) {
         return look_for_it(engine, &work, row, &rows, channel).await;
@@ -62,7 +71,7 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     if let Some(outcome) = not_yet(engine, &work, row, telling).await? {
         return Ok(outcome);
     }
-    send(engine, &work, row, channel).await
+    send(engine, &work, row, &rows, channel).await
 }
 
 /// What a refund asks the marketplace for, in minor units.
@@ -76,8 +85,9 @@ fn wanted(row: &RefundRow) -> i64 {
 /// Whether it may have been sent in a time that a restore has forgotten. What a person has looked at since is known.
 fn is_forgotten(engine: &Engine, work: &Work, row: &RefundRow) -> bool {
     let installation = engine.store().installation();
+    let by_their_clock = retry::later(installation.epoch_since, CLOCK_MARGIN);
     let is_older = work.effect.created_at <= installation.epoch_since
-        || row.refund.refunded_at.is_some_and(|at| at <= installation.epoch_since);
+        || row.refund.refunded_at.is_some_and(|at| at <= by_their_clock);
     installation.epoch > 1 && is_older && row.resend_at.is_none_or(|at| at <= installation.epoch_since)
 }
 
@@ -92,7 +102,7 @@ async fn not_yet(
     let dropped = |text: String| {
         after_sale::over(engine, work, EffectOutcome::Dropped, EventKind::RefundedInShop, text)
     };
-    if work.facts.status == OrderStatus::Cancelled {
+    if work.facts.status == OrderStatus::Cancelled || is_cancelled_for_us(engine, work).await? {
         let text = format!("{alias} cancelled the order and gives everything back: no refund was sent.");
         return dropped(text).await.map(Some);
     }
@@ -115,14 +125,30 @@ async fn not_yet(
     }))
 }
 
+/// Whether the marketplace has done a cancellation of ours. Its order may say so later than that.
+async fn is_cancelled_for_us(engine: &Engine, work: &Work) -> Result<bool, EngineError> {
+    let order_no = work.effect.order_no;
+    let ended = move |read: &Read<'_>| effects::has_ended_well(read, order_no, EffectKind::CancelOrder);
+    Ok(engine.store().read(ended).await?)
+}
+
 async fn send(
     engine: &Engine,
     work: &Work,
     row: &RefundRow,
+    rows: &[RefundRow],
     channel: &dyn Refunds,
 ) -> Result<Outcome, EngineError> {
     let (order, currency) = (after_sale::order_of(work), work.facts.currency);
-    let listed = channel.listed(&order, currency).await?;
+    let listed = match channel.listed(&order, currency).await {
+        Ok(listed) => listed,
+        Err(ChannelError::Corrupt { message, .. }) if tries(&work.effect, engine.now()) >= TRIES_MAX => {
+            let detail =
+                format!("it was not asked, since what it gave back before cannot be read: {message}");
+            return Ok(Outcome::held(Reason::with(ReasonCode::RefundRefused, detail), engine.now()));
+        }
+        Err(error) => return Err(error.into()),
+    };
     let back = listed.iter().flatten().map(|one| one.minor).fold(0, i64::saturating_add);
     let withheld: i64 = work.facts.amount(AmountKind::WithheldTax, None).unwrap_or(0).saturating_abs();
     let paid = work.facts.total_minor.saturating_sub(withheld);
@@ -133,6 +159,17 @@ async fn send(
     let draft = draft(work, row);
     if draft.lines.is_empty() {
         return told(engine, work, row, EffectOutcome::Done).await;
+    }
+    if row.resend_at.is_none()
+        && let Some(there) = made_by_hand(row, rows, listed.as_deref().unwrap_or_default())
+    {
+        let alias = &work.target.alias;
+        let detail = format!(
+            "{}, and {alias} lists a refund of {} that was not asked for here",
+            shown(work, wanted(row)),
+            shown(work, there.minor)
+        );
+        return Ok(Outcome::held(Reason::with(ReasonCode::RefundInDoubt, detail), engine.now()));
     }
     let (order_no, id, now) = (work.effect.order_no, row.refund.shop_refund_id.clone(), engine.now());
     let before: Option<Vec<String>> = listed.map(|listed| listed.into_iter().map(|one| one.id).collect());
@@ -157,6 +194,28 @@ async fn send(
             }
         }
     }
+}
+
+/// A refund on the marketplace's own page that may be this one, which the shop only records: of its amount, with or
+/// without the tax that the marketplace gives back by itself, and claimed by none of ours. One that a person settled by
+/// hand claims one of its amount.
+fn made_by_hand<'l>(
+    row: &RefundRow,
+    rows: &[RefundRow],
+    listed: &'l [ListedRefund],
+) -> Option<&'l ListedRefund> {
+    let is_claimed = |one: &ListedRefund| {
+        rows.iter().any(|other| other.marketplace_refund_id.as_deref() == Some(one.id.as_str()))
+    };
+    let is_as = |row: &RefundRow, minor: i64| minor == wanted(row) || minor == row.refund.total_minor;
+    let mut unclaimed: Vec<&ListedRefund> = listed.iter().filter(|one| !is_claimed(one)).collect();
+    let is_by_hand = |other: &&RefundRow| other.told_at.is_some() && other.marketplace_refund_id.is_none();
+    for other in rows.iter().filter(is_by_hand).filter(|other| wanted(other) > 0) {
+        if let Some(place) = unclaimed.iter().position(|one| is_as(other, one.minor)) {
+            unclaimed.remove(place);
+        }
+    }
+    unclaimed.into_iter().find(|one| is_as(row, one.minor))
 }
 
 fn draft(work: &Work, row: &RefundRow) -> RefundDraft {
@@ -184,15 +243,11 @@ async fn follow(
     match progress {
         Progress::Done => told(engine, work, row, EffectOutcome::Done).await,
         Progress::Pending(ticket) => {
-            let (order_no, id, theirs) =
-                (work.effect.order_no, row.refund.shop_refund_id.clone(), ticket.clone());
-            engine
-                .store()
-                .write(WriteLane::Interactive, move |tx| {
-                    refunds::set_marketplace_id(tx, order_no, &id, &theirs)
-                })
-                .await?;
-            after_sale::pending(engine, work, ticket).await
+            after_sale::pending(engine, work, ticket, Some(&row.refund.shop_refund_id)).await
+        }
+        // Something may have come of it: what it is asked with stays, so that nothing but a person sends it again.
+        Progress::Doubtful(words) => {
+            Ok(Outcome::held(Reason::with(ReasonCode::RefundInDoubt, words), engine.now()))
         }
         Progress::Refused(words) => {
             clear(engine, work, row).await?;
@@ -214,12 +269,20 @@ async fn look_for_it(
         let amount = shown(work, wanted(row));
         Outcome::held(Reason::with(ReasonCode::RefundInDoubt, format!("{amount}, {detail}")), now)
     };
-    match seen(work, row, rows, channel).await? {
+    let since = row.called_at.unwrap_or(engine.store().installation().epoch_since);
+    let is_over = now >= retry::later(since, LOOK_FOR);
+    let seen = match seen(work, row, rows, channel).await {
+        Ok(seen) => seen,
+        Err(ChannelError::Corrupt { message, .. }) if is_over => {
+            return Ok(hold(&format!("and what the marketplace lists cannot be read: {message}")));
+        }
+        Err(error) => return after_sale::not_seen(engine, work, error),
+    };
+    match seen {
         Seen::There(id) => follow(engine, work, row, Progress::Pending(id)).await,
         Seen::Unlisted => Ok(hold("and the marketplace does not list refunds to other programs")),
         Seen::Absent => {
-            let since = row.called_at.unwrap_or(engine.store().installation().epoch_since);
-            if now >= retry::later(since, LOOK_FOR) {
+            if is_over {
                 return Ok(hold("which the marketplace does not list among the order's refunds"));
             }
             let reason = Reason::of(ReasonCode::AnswerLost);
@@ -239,7 +302,7 @@ async fn seen(
     row: &RefundRow,
     rows: &[RefundRow],
     channel: &dyn Refunds,
-) -> Result<Seen, EngineError> {
+) -> Result<Seen, ChannelError> {
     let listed = channel.listed(&after_sale::order_of(work), work.facts.currency).await?;
     let Some(listed) = listed else { return Ok(Seen::Unlisted) };
     let was_before = |id: &String| row.listed_before.iter().flatten().any(|before| before == id);

@@ -433,3 +433,193 @@ async fn a_refund_in_the_shop_of_an_amazon_order_owes_nothing_where_the_switch_i
         detail.events
     );
 }
+
+/// An order of Amazon in the shop, where refunds are passed on.
+async fn amazon_sale() -> (Rig, OrderNo) {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let mut settings = rig.engine.connection(rig.amazon).unwrap().settings;
+    settings.send_refunds = Some(true);
+    let update = ConnectionUpdate { settings: Some(settings), ..ConnectionUpdate::default() };
+    rig.engine.change_connection(rig.amazon, update, "test").await.unwrap();
+    let id = rig.sell(1);
+    rig.pass(120).await;
+    let copy = rig.shop_orders_of(&id).remove(0);
+    let order_no = rig.order_no(&id).await;
+    rig.control("bigcommerce", "refund", &json!({"id": copy["id"], "amount_minor": 100}));
+    (rig, order_no)
+}
+
+fn refund_effect(rig: &Rig, order_no: OrderNo) -> Option<Effect> {
+    let open = rig.engine.with_queue(|queue| queue.of_order(order_no));
+    open.into_iter().find(|effect| effect.kind == EffectKind::RefundOrder)
+}
+
+/// The effect once the feed has been handed over.
+async fn handed_over(rig: &mut Rig, order_no: OrderNo) -> Effect {
+    for _ in 0..600 {
+        if let Some(effect) = refund_effect(rig, order_no).filter(|effect| effect.ticket.is_some()) {
+            return effect;
+        }
+        rig.pass(1).await;
+    }
+    panic!("no feed was made");
+}
+
+async fn set_ticket(rig: &mut Rig, effect: &Effect, ticket: Option<&'static str>) {
+    let id = effect.id;
+    let set = move |tx: &mut crate::store::Tx<'_>| crate::store::effects::set_ticket(tx, id, ticket);
+    rig.engine.store().write(crate::store::WriteLane::Interactive, set).await.unwrap();
+    rig.restart().await;
+}
+
+#[tokio::test]
+async fn a_feed_that_amazon_gave_up_is_sent_again_only_by_who_has_looked() {
+    let (mut rig, order_no) = amazon_sale().await;
+    rig.control("amazon", "feed", &json!({"outcome": "FATAL"}));
+    rig.pass(1_200).await;
+    let code = |rig: &Rig| {
+        let held = refund_effect(rig, order_no).filter(|effect| effect.state == EffectState::Held);
+        held.and_then(|effect| effect.reason).map(|reason| reason.code)
+    };
+    assert_eq!(code(&rig), Some(ReasonCode::RefundInDoubt));
+    rig.engine.retry(order_no, "ada").await.unwrap();
+    rig.engine.retry_reason(ReasonCode::RefundInDoubt, "ada").await.unwrap();
+    rig.pass(1_200).await;
+    assert_eq!((code(&rig), rig.truth("amazon", "feeds").len()), (Some(ReasonCode::RefundInDoubt), 1));
+    let held = refund_effect(&rig, order_no).unwrap();
+    rig.engine.settle_by_hand(order_no, held.id, Verdict::SendAgain, "ada").await.unwrap();
+    rig.pass(1_200).await;
+    assert_eq!((refund_effect(&rig, order_no), rig.truth("amazon", "feeds").len()), (None, 2));
+}
+
+#[tokio::test]
+async fn a_refund_that_amazon_refused_is_sent_again_by_no_plain_retry() {
+    let (mut rig, order_no) = amazon_sale().await;
+    rig.control("amazon", "feed", &json!({"outcome": "CANCELLED"}));
+    rig.pass(1_200).await;
+    rig.engine.retry(order_no, "ada").await.unwrap();
+    rig.engine.retry_reason(ReasonCode::RefundRefused, "ada").await.unwrap();
+    rig.pass(1_200).await;
+    let held = refund_effect(&rig, order_no).unwrap();
+    assert_eq!(held.reason.map(|reason| reason.code), Some(ReasonCode::RefundRefused));
+    assert_eq!((held.state, rig.truth("amazon", "feeds").len()), (EffectState::Held, 1));
+}
+
+#[tokio::test]
+async fn a_crash_before_the_ticket_was_kept_does_not_forget_a_feed_that_its_refund_knows() {
+    let (mut rig, order_no) = amazon_sale().await;
+    let effect = handed_over(&mut rig, order_no).await;
+    set_ticket(&mut rig, &effect, None).await;
+    rig.pass(1_800).await;
+    assert_eq!((refund_effect(&rig, order_no), rig.truth("amazon", "feeds").len()), (None, 1));
+}
+
+#[tokio::test]
+async fn a_refund_that_was_asked_for_and_cannot_be_looked_at_is_in_doubt() {
+    let (mut rig, order_no) = amazon_sale().await;
+    let effect = handed_over(&mut rig, order_no).await;
+    set_ticket(&mut rig, &effect, Some("4711:1")).await;
+    rig.pass(3_600).await;
+    let held = refund_effect(&rig, order_no).unwrap();
+    let reason = held.reason.unwrap();
+    assert_eq!((held.state, reason.code), (EffectState::Held, ReasonCode::RefundInDoubt));
+    assert!(reason.detail.unwrap().contains("could not be looked at"));
+    assert_eq!(held.ticket.as_deref(), Some("4711:1"), "a retry only asks");
+}
+
+#[tokio::test]
+async fn a_refund_that_was_made_on_the_marketplace_and_is_recorded_in_the_shop_is_not_made_again() {
+    for verdict in Verdict::ALL {
+        let mut sale = Sale::new("ebay").await;
+        let connector = sale.engine().connector(sale.owner()).unwrap();
+        let order = crate::channels::FulfilmentOrder { external_id: sale.id.clone(), site: None };
+        let line = sale.theirs()["lines"][0]["line_id"].as_str().unwrap().to_owned();
+        let draft = crate::channels::after_sale::RefundDraft {
+            key: "by hand".to_owned(),
+            currency: "USD".parse().unwrap(),
+            lines: vec![crate::channels::after_sale::RefundLine {
+                external_line_id: line,
+                item_minor: 150,
+                shipping_minor: 0,
+                quantity_cancelled: 0,
+            }],
+            reason: crate::channels::after_sale::RefundReason::Other,
+            comment: None,
+        };
+        connector.refunds().unwrap().refund(&order, &draft).await.unwrap();
+        sale.in_shop("refund", json!({"amount_minor": 150}));
+        sale.pass(900).await;
+        assert_eq!((sale.held_for(), sale.given_back()), (vec![Some(ReasonCode::RefundInDoubt)], vec![150]));
+        sale.settle(*verdict).await.unwrap();
+        sale.pass(900).await;
+        let again = usize::from(*verdict == Verdict::SendAgain);
+        assert_eq!((sale.open(), sale.given_back().len()), (Vec::new(), 1 + again), "{verdict}");
+        // Another of the same amount is another.
+        if *verdict == Verdict::Done {
+            sale.in_shop("refund", json!({"amount_minor": 150}));
+            sale.pass(900).await;
+            assert_eq!((sale.held_for(), sale.given_back().len()), (Vec::new(), 2));
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_refund_goes_out_after_a_cancellation_though_the_order_does_not_say_so_yet() {
+    let mut sale = Sale::new("ebay").await;
+    let (order_no, owner) = (sale.order_no, sale.owner());
+    let end = move |tx: &mut crate::store::Tx<'_>| {
+        let new = crate::domain::effect::NewEffect {
+            kind: EffectKind::CancelOrder,
+            revision: "cancelled".to_owned(),
+            connection: owner,
+            lane: crate::domain::effect::Lane::Orders,
+            due_at: tx.now(),
+            held: None,
+        };
+        let opened = crate::store::effects::open(tx, order_no, &new)?.unwrap();
+        let outcome = crate::domain::effect::EffectOutcome::Done;
+        crate::store::effects::finish(tx, opened.id, outcome, "eBay cancelled it.")
+    };
+    sale.engine().store().write(crate::store::WriteLane::Interactive, end).await.unwrap();
+    sale.in_shop("refund", json!({"amount_minor": 250}));
+    sale.pass(900).await;
+    assert_eq!((sale.calls_of("ebay", "issueRefund"), sale.open()), (0, Vec::new()));
+    assert!(sale.timeline().await.contains("no refund was sent"));
+}
+
+#[tokio::test]
+async fn a_refund_in_part_does_not_set_a_cancelled_order_back() {
+    let mut sale = Sale::new("ebay").await;
+    sale.engine().pause(sale.owner(), "ada").await.unwrap();
+    sale.in_shop("cancel", json!({}));
+    sale.pass(300).await;
+    sale.in_shop("refund", json!({"amount_minor": 100}));
+    sale.pass(300).await;
+    assert_eq!(sale.copy()["status_id"], 14);
+    sale.engine().resume(sale.owner(), "ada").await.unwrap();
+    sale.pass(1_800).await;
+    assert_eq!((sale.theirs()["status"].clone(), sale.open()), (json!("cancelled"), Vec::new()));
+    assert_eq!(sale.calls_of("ebay", "issueRefund"), 0, "eBay gives everything back");
+    assert_eq!(sale.timeline().await.matches("cancelled_in_shop").count(), 1);
+}
+
+#[tokio::test]
+async fn what_the_buyer_asked_ebay_to_cancel_is_granted_once() {
+    for kind in ["", "timeout_after", "timeout_before", "500", "late"] {
+        let mut sale = Sale::new("ebay").await;
+        sale.other.rig.control("ebay", "ask_cancel", &json!({"id": sale.id}));
+        sale.pass(300).await;
+        assert_eq!(sale.theirs()["status"], "open", "{kind}: eBay waits for the seller");
+        if !kind.is_empty() {
+            sale.other.rig.fault("ebay", "approveCancellation", kind, 1);
+        }
+        sale.in_shop("cancel", json!({}));
+        sale.pass(1_800).await;
+        assert_eq!(
+            (sale.theirs()["status"].clone(), sale.open()),
+            (json!("cancelled"), Vec::new()),
+            "{kind}"
+        );
+        assert_eq!(sale.calls_of("ebay", "createCancellation"), 0, "{kind}");
+    }
+}

@@ -27,7 +27,7 @@ impl Deviation {
 }
 
 /// Calls that no specification describes.
-pub const UNSPECIFIED: [(&str, &str); 7] = [
+pub const UNSPECIFIED: [(&str, &str); 8] = [
     (
         "token",
         "Login with Amazon, eBay's sign-in and Etsy's token endpoint are described in prose only; their forms and \
@@ -36,6 +36,7 @@ pub const UNSPECIFIED: [(&str, &str); 7] = [
     ("checkCancellationEligibility", POST_ORDER),
     ("createCancellation", POST_ORDER),
     ("getCancellation", POST_ORDER),
+    ("approveCancellation", POST_ORDER),
     ("uploadFeedDocument", STORAGE),
     ("downloadFeedDocument", STORAGE),
     ("downloadCustomization", STORAGE),

@@ -65,7 +65,8 @@ fn context() -> AfterSaleContext<'static> {
         is_shipped: false,
         cancellations: Telling::On,
         refunds: Telling::On,
-        refunds_since: at(0),
+        passed_on_since: at(0),
+        shop_changed_at: at(0),
         now: at(100),
     }
 }
@@ -200,7 +201,7 @@ fn a_refund_that_nobody_is_to_hear_of_owes_nothing_and_says_so() {
         (AfterSaleContext { refunds: Telling::Off, ..context() }, "switched off"),
         (AfterSaleContext { refunds: Telling::Impossible, ..context() }, "takes no refunds"),
         (AfterSaleContext { is_history: true, ..context() }, "go-live"),
-        (AfterSaleContext { refunds_since: at(51), ..context() }, "earlier version"),
+        (AfterSaleContext { passed_on_since: at(51), ..context() }, "earlier version"),
     ];
     for (context, said) in cases {
         let plan = plan_shop_refunds(&facts(), &line_ids(), &[], &[refund("1", 500, &[])], context);
@@ -221,6 +222,8 @@ fn what_the_shop_does_not_list_is_said_and_waits() {
     assert!(unlisted_refund(&facts(), 0, true, &[], context()).is_some(), "marked by hand");
     let off = AfterSaleContext { refunds: Telling::Off, ..context() };
     assert_eq!(unlisted_refund(&facts(), 800, true, &listed, off).unwrap().1, None);
+    let early = AfterSaleContext { passed_on_since: at(51), shop_changed_at: at(50), ..context() };
+    assert_eq!(unlisted_refund(&facts(), 800, true, &listed, early).unwrap().1, None);
 }
 
 #[test]
@@ -231,6 +234,9 @@ fn a_cancellation_is_passed_on_unless_it_is_an_echo_or_too_late() {
     assert_eq!(plan_shop_cancellation(&echo, context()), CancellationPlan::default());
     let late = plan_shop_cancellation(&facts(), AfterSaleContext { is_shipped: true, ..context() });
     assert!(late.effect.is_none() && late.incident.is_some());
+    let early = AfterSaleContext { passed_on_since: at(51), shop_changed_at: at(50), ..context() };
+    let early = plan_shop_cancellation(&facts(), early);
+    assert!(early.effect.is_none() && early.event.unwrap().text.contains("earlier version"));
     let off = AfterSaleContext { cancellations: Telling::Off, is_shipped: true, ..context() };
     let off = plan_shop_cancellation(&facts(), off);
     assert!(off.effect.is_none() && off.incident.is_none());
