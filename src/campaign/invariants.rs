@@ -308,10 +308,14 @@ fn is_owed(rig: &Rig, truth: &Truth, order: &Value) -> bool {
     let settings = &rig.plan().settings;
     let is_sellers = order["fulfilled_by"] == "seller";
     let is_wanted = is_sellers || settings.export_fulfilment == ExportFulfilment::Both;
-    let foreign = rig.plan().marketplace.foreign_sku();
+    let marketplace = rig.plan().marketplace;
     let has_unknown_sku = order["lines"]
         .as_array()
-        .is_some_and(|lines| lines.iter().any(|line| text(line, "sku").starts_with(foreign)));
+        .is_some_and(|lines| lines.iter().any(|line| marketplace.is_foreign_sku(text(line, "sku"))));
+    // What a marketplace ships from its own warehouse may come without an address, and then waits for one.
+    if !is_sellers && marketplace.hides_addresses() {
+        return false;
+    }
     let is_held = is_sellers && has_unknown_sku && settings.unmatched_sku == UnmatchedSku::Hold;
     order["paid"] == true && !truth.is_history(order) && is_wanted && order["currency"] == "USD" && !is_held
 }
@@ -360,6 +364,9 @@ fn effect_point(truth: &Truth, effect: &Effect, held: &[Standing], open: &[Effec
         effect.state == EffectState::Held
             && match code {
                 Some(ReasonCode::UnmatchedSku | ReasonCode::CurrencyDiffers) => true,
+                Some(ReasonCode::AddressMissing) => {
+                    order.is_some_and(|order| order["fulfilled_by"] != "seller")
+                }
                 // What was shipped here and cancelled there is for a person.
                 Some(
                     ReasonCode::MarketplaceRejected | ReasonCode::TrackingMissing | ReasonCode::ShopRejected,

@@ -49,14 +49,21 @@ impl Marketplace {
         }
     }
 
-    /// What the SKUs begin with that the shop does not have.
+    /// Whether the shop does not have a SKU.
     #[must_use]
-    pub const fn foreign_sku(self) -> &'static str {
+    pub fn is_foreign_sku(self, sku: &str) -> bool {
         match self {
-            Self::Amazon => "AMZ-",
-            Self::Ebay => "EB-",
-            Self::Etsy => "ETSY-",
+            Self::Amazon => sku.starts_with("AMZ-"),
+            Self::Ebay => sku.starts_with("EB-"),
+            // Files are sold there only.
+            Self::Etsy => sku.starts_with("ETSY-") || sku.ends_with("-PDF"),
         }
+    }
+
+    /// Whether it gives no address of what it ships itself.
+    #[must_use]
+    pub const fn hides_addresses(self) -> bool {
+        matches!(self, Self::Ebay)
     }
 
     /// Whether it lists purchases that are not paid yet.

@@ -16,10 +16,8 @@ fn run_one(campaign: &Campaign, seed: u64) -> Run {
 fn every_cell_of_every_marketplace_gets_its_turn() {
     for marketplace in Marketplace::ALL {
         let cells = matrix::cells(marketplace.name());
-        let aimed: std::collections::BTreeSet<matrix::Cell> = (0..100)
-            .flat_map(|seed| Plan::draw(marketplace, seed, 30).aims)
-            .map(|aim| aim.cell)
-            .collect();
+        let aimed: std::collections::BTreeSet<matrix::Cell> =
+            (0..100).flat_map(|seed| Plan::draw(marketplace, seed, 30).aims).map(|aim| aim.cell).collect();
         let missing: Vec<_> = cells.iter().filter(|cell| !aimed.contains(cell)).collect();
         assert!(missing.is_empty(), "{marketplace:?}: {missing:?} of {}", cells.len());
     }

@@ -1451,6 +1451,24 @@ async fn an_order_of_ebay_and_of_etsy_is_in_the_shop_once_at_its_price() {
     }
 }
 
+/// The first reading may come late: what was sold after go-live and shipped before it is no history.
+#[tokio::test]
+async fn what_was_shipped_on_ebay_before_the_first_reading_brings_its_parcel() {
+    let options = SimOptions { marketplaces: &crate::sim::MARKETPLACES, ..quiet() };
+    let rig = Rig::new(options, |_| ()).await;
+    let mut request = connection_requests(&rig.world).remove("ebay").unwrap();
+    request.settings.shop = Some(rig.shop);
+    rig.fault("ebay", "getOrders", "500", 4);
+    rig.engine.add_connection(request, "test").await.unwrap();
+    let mut other = Other { rig, name: "ebay", operation: "createShippingFulfillment" };
+    other.rig.pass(1).await;
+    let id = other.sell();
+    other.rig.control("ebay", "ship", &json!({"id": id, "carrier": "USPS", "tracking": "940012"}));
+    other.rig.pass(3_600).await;
+    let copy = other.rig.shop_orders_of(&id).remove(0);
+    assert_eq!(copy["shipments"][0]["tracking"], "940012", "{copy}");
+}
+
 #[tokio::test]
 async fn ebay_and_etsy_are_told_of_a_parcel_once_whatever_becomes_of_the_answer() {
     for (name, operation) in OTHERS {
@@ -1664,17 +1682,17 @@ async fn what_a_buyer_designed_is_kept_once_and_its_link_is_nowhere_else() {
 #[tokio::test]
 async fn a_design_whose_link_has_died_is_fetched_by_the_orders_new_one() {
     let mut rig = Rig::new(quiet(), |_| ()).await;
-    rig.fault("amazon", "downloadCustomization", "500", 14);
+    rig.fault("amazon", "downloadCustomization", "500", 20);
     let id = rig.sell_designed();
     let order_no = rig.wait_for_order(&id).await;
     rig.pass(600).await;
     assert!(rig.files(order_no).await.is_empty());
     assert_eq!(rig.shop_orders_of(&id).len(), 1, "the order itself waits for nothing");
-    rig.pass(10_000).await;
+    rig.pass(20_000).await;
     assert_eq!(rig.files(order_no).await.len(), 1);
     assert!(rig.design_effects(order_no).is_empty());
     let calls = rig.calls("amazon");
-    assert_eq!(calls["downloadCustomization"], json!({"200": 1, "403": 1, "500": 14}));
+    assert_eq!(calls["downloadCustomization"], json!({"200": 1, "403": 1, "500": 20}));
     assert_eq!(calls["getOrder"], json!({"200": 1}), "read again once");
     rig.assert_sound().await;
 }

@@ -107,6 +107,8 @@ const PERSON_PATHS: &[&str] = &[
 pub struct Ebay {
     client: Client,
     is_elsewhere: bool,
+    /// What was created before is history.
+    go_live: Option<Timestamp>,
     /// Keys that eBay signs notifications with, and until when each is trusted.
     push_keys: Mutex<BTreeMap<String, (push::PushKey, Timestamp)>>,
 }
@@ -120,6 +122,7 @@ impl Ebay {
         Ok(Self {
             client: Client::new(setup)?,
             is_elsewhere: setup.base_url.is_some(),
+            go_live: setup.settings.go_live,
             push_keys: Mutex::default(),
         })
     }
@@ -173,7 +176,7 @@ impl OrderSource for Ebay {
         let mut orders = Vec::new();
         if step.is_taken {
             for order in &page.orders {
-                orders.push(self.complete(order, !is_bulk, priority).await?);
+                orders.push(self.complete(order, is_bulk, priority).await?);
             }
         }
         orders.sort_by_key(|order| order.facts.as_ref().ok().map(|facts| facts.updated_at));
@@ -186,7 +189,7 @@ impl OrderSource for Ebay {
         match self.client.send(&self.one_order(external_id)).await {
             Ok(got) => {
                 let order: &RawValue = parse("getOrder", &got.body)?;
-                self.complete(order, true, Priority::Interactive).await.map(Some)
+                self.complete(order, false, Priority::Interactive).await.map(Some)
             }
             Err(ChannelError::Reject { kind: RejectKind::NotFound, .. }) => Ok(None),
             Err(error) => Err(error),
@@ -273,16 +276,19 @@ impl Ebay {
         Outgoing { query, ..Outgoing::read("getOrder", path, Priority::Interactive) }
     }
 
-    /// An order as we keep it: with its parcels where it has any and they are wanted. History goes without them, which
-    /// would cost a call for each order.
+    /// An order as we keep it, with its parcels. In a reading of many orders history goes without them, which would cost
+    /// a call for each order; what was shipped before the first reading came that far is no history.
     async fn complete(
         &self,
         order: &RawValue,
-        has_parcels: bool,
+        is_bulk: bool,
         priority: Priority,
     ) -> Result<Received, ChannelError> {
         let head: wire::OrderHead = serde_json::from_str(order.get()).unwrap_or_default();
-        let id = head.order_id.filter(|_| has_parcels && !head.fulfillment_hrefs.is_empty());
+        let created_at: Option<Timestamp> = head.creation_date.and_then(|text| text.parse().ok());
+        let is_history = self.go_live.is_none_or(|go_live| created_at.is_none_or(|at| at < go_live));
+        let is_wanted = !head.fulfillment_hrefs.is_empty() && !(is_bulk && is_history);
+        let id = head.order_id.filter(|_| is_wanted);
         let mut parcels = "null".to_owned();
         if let Some(id) = id {
             let body = self.parcels(&id, priority).await?;
