@@ -919,3 +919,51 @@ async fn a_parked_payload_of_the_same_second_does_not_overtake_what_arrived_late
     assert_eq!(counts(&outcome), [0, 1, 0, 0, 0], "one that arrived after what is held counts");
     assert_eq!(bench.findings().await, []);
 }
+
+#[tokio::test]
+async fn a_lines_refund_stays_with_its_line_wherever_that_stands() {
+    use crate::domain::refund::{HeldRefund, RefundShare};
+    let bench = Bench::new().await;
+    let order_no = bench.import(vec![item(facts("A", 10))]).await.orders[0];
+    let share = RefundShare { external_line_id: "A-1".to_owned(), item_minor: 500, ..RefundShare::default() };
+    let refund = HeldRefund {
+        shop_refund_id: "1".to_owned(),
+        refunded_at: Some(at(11)),
+        total_minor: 500,
+        shares: vec![share],
+    };
+    let add = move |tx: &mut Tx<'_>| refunds::add(tx, order_no, &[refund], at(12));
+    bench.store.write(WriteLane::Interactive, add).await.unwrap();
+    let refunded = async || {
+        let sql = "SELECT external_id, refund_minor FROM main.order_line ORDER BY line_no";
+        let row = |row: &duckdb::Row<'_>| Ok((values::get::<String>(row, 0)?, values::get::<i64>(row, 1)?));
+        bench.store.read(move |read| read.rows(sql, [], row)).await.unwrap()
+    };
+    assert_eq!(refunded().await, [("A-0".to_owned(), 0), ("A-1".to_owned(), 500)]);
+    let mut turned = facts("A", 20);
+    turned.lines.reverse();
+    for amount in &mut turned.amounts {
+        amount.line = amount.line.map(|line| 1 - line);
+    }
+    bench.import(vec![item(turned)]).await;
+    assert_eq!(refunded().await, [("A-1".to_owned(), 500), ("A-0".to_owned(), 0)]);
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
+async fn what_buyers_designed_is_not_fetched_for_who_was_erased() {
+    let bench = Bench::new().await;
+    let first = bench.import(vec![item(facts("A", 10)), item(facts("B", 10))]).await;
+    let erased = first.orders[0];
+    let log = "INSERT INTO main.erasure_log VALUES (?, 'request', TIMESTAMP '2026-01-02')";
+    bench.store.write(WriteLane::Interactive, move |tx| tx.execute(log, [erased.0])).await.unwrap();
+    let designed = |id: &str| OrderFacts { customised_lines: vec![format!("{id}-0")], ..facts(id, 20) };
+    let outcome = bench.import(vec![item(designed("A")), item(designed("B"))]).await;
+    let fetched: Vec<OrderNo> = outcome
+        .effects
+        .iter()
+        .filter(|effect| effect.kind == EffectKind::KeepCustomisation)
+        .map(|effect| effect.order_no)
+        .collect();
+    assert_eq!(fetched, [first.orders[1]]);
+}
