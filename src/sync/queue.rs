@@ -254,9 +254,12 @@ impl Queue {
         }
     }
 
-    /// Tasks under way.
+    /// Tasks under way, but for one that merely waits for messages of a queue, as it nearly always does.
     pub fn running_count(&self) -> usize {
-        self.running.len() + self.jobs.values().filter(|slot| slot.is_running).count()
+        let is_counted = |((_, job), slot): &(&(ConnectionId, Job), &JobSlot)| {
+            slot.is_running && *job != Job::ReadQueue
+        };
+        self.running.len() + self.jobs.iter().filter(is_counted).count()
     }
 
     /// Open effects.
