@@ -161,7 +161,8 @@ pub fn ask(tx: &mut Tx<'_>, id: i64, user: UserId) -> Result<(), StoreError> {
 /// What the database says.
 pub fn end_access_of(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
     sessions::remove_of_user(tx, user)?;
-    let sql = "UPDATE main.shop_user SET user_id = NULL, linked_by = NULL, linked_at = NULL WHERE user_id = ?";
+    let sql =
+        "UPDATE main.shop_user SET user_id = NULL, linked_by = NULL, linked_at = NULL WHERE user_id = ?";
     tx.execute(sql, params![user.0])?;
     tx.execute("UPDATE main.shop_user SET asked_user_id = NULL WHERE asked_user_id = ?", params![user.0])?;
     Ok(())

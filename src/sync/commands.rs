@@ -240,7 +240,12 @@ impl Engine {
                 Ok(id)
             })
             .await?;
-        self.keep_credentials(id, self.as_they_are_now(request.credentials.clone()), false, &BTreeSet::new())?;
+        self.keep_credentials(
+            id,
+            self.as_they_are_now(request.credentials.clone()),
+            false,
+            &BTreeSet::new(),
+        )?;
         self.forget_replaced(&request.credentials);
         connection.id = id;
         self.adopt(connection, now);

@@ -100,7 +100,8 @@ impl Engine {
                 return false;
             };
             let client_id = client_id.to_owned();
-            document.shop_app = Some(ShopAppClient { client_id, client_secret, base_url, stores, removed_at });
+            document.shop_app =
+                Some(ShopAppClient { client_id, client_secret, base_url, stores, removed_at });
             true
         });
         match kept {

@@ -445,6 +445,26 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_is_the_same_however_it_is_worded() {
+        let refused = |status: u16, kind: &str, message: &str| {
+            let body = json!({"__type": format!("com.amazonaws.sqs#{kind}"), "message": message}).to_string();
+            let answer = Answer {
+                status: StatusCode::from_u16(status).unwrap(),
+                headers: http::HeaderMap::new(),
+                body: Bytes::from(body),
+                duration: Duration::ZERO,
+            };
+            refusal("ReceiveMessage", &answer)
+        };
+        let first = refused(403, "AccessDenied", "Request 1: signature expired at 12:00");
+        let second = refused(403, "AccessDenied", "Request 2: signature expired at 12:01");
+        assert_eq!(first.cause, second.cause);
+        assert_ne!(first.error.to_string(), second.error.to_string());
+        assert_ne!(first.cause, refused(403, "InvalidClientTokenId", "x").cause);
+        assert_ne!(first.cause, refused(400, "AccessDenied", "x").cause);
+    }
+
+    #[test]
     fn a_queues_address_says_where_it_is() {
         let parts = parts_of("https://sqs.eu-west-1.amazonaws.com/123456789012/orders").unwrap();
         assert_eq!(parts, ("eu-west-1".to_owned(), "123456789012".to_owned(), "orders".to_owned()));

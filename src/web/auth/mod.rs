@@ -20,12 +20,13 @@ pub use limit::SignInLimit;
 pub use links::SignInLinks;
 pub use origin::{Network, guard};
 pub use panel::{
-    Comer, Pass, Passes, TAB_SECONDS_MAX, frame, framed_by, is_framed, is_from_elsewhere, is_tab, sign_in_panel,
-    sign_in_tab,
+    Comer, Pass, Passes, TAB_SECONDS_MAX, frame, framed_by, is_framed, is_from_elsewhere, is_tab,
+    sign_in_panel, sign_in_tab,
 };
 pub use session::account as session_account;
 pub use session::{
-    SESSION_COOKIE, end_access, end_panel_sessions, end_session, sessions_of, sign_in, sign_out, sign_out_everywhere,
+    SESSION_COOKIE, end_access, end_panel_sessions, end_session, sessions_of, sign_in, sign_out,
+    sign_out_everywhere,
 };
 
 use std::future::Future;
