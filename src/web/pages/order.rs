@@ -10,7 +10,7 @@ use crate::channels::registry;
 use crate::domain::customer::Address;
 use crate::domain::effect::{Effect, EffectKind, EffectState, Verdict};
 use crate::domain::id::{EffectId, OrderNo};
-use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy, LineFacts, OrderStatus};
+use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy, LineFacts};
 use crate::domain::plan::ParcelOrigin;
 use crate::domain::reason::Reason;
 use crate::store::entered_addresses::{self, Wanted};
