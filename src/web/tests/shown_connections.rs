@@ -271,7 +271,7 @@ async fn an_optional_credential_that_is_stored_can_be_taken_away() {
         assert_eq!(held, None, "{name}: needed, or not stored");
     }
     site.post("/connections/1/authorise", &[("remove_credential_queue_url", "on")]).await;
-    let token = site.add_token(crate::domain::user::Role::Owner);
+    let token = site.add_token(Role::Owner);
     let body = serde_json::json!({"credentials": {"queue_url": null, "region": ""}});
     site.api(actix_web::http::Method::PATCH, "/api/v1/connections/1", &token, Some(body)).await;
     let updates = site.engine.updates.lock().unwrap();
