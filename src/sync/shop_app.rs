@@ -234,6 +234,7 @@ impl Engine {
         let Ok(connector) = self.connector(id) else { return false };
         let Some(shop) = connector.shop_orders() else { return false };
         tokio::select! {
+            biased;
             profile = shop.profile() => matches!(profile, Err(ChannelError::Reauth { .. })),
             () = self.inner.parts.clock.sleep(LOOK_TIME_MAX) => false,
         }

@@ -206,6 +206,11 @@ impl Rig {
 
     /// The process dies and is started again on the same folder.
     async fn restart(&mut self) {
+        self.restart_with(None).await;
+    }
+
+    /// The same, with a queue of the merchant's that never answers and says when it is asked.
+    async fn restart_with(&mut self, silent_queue: Option<Arc<Notify>>) {
         let store = self.engine.store().clone();
         let placeholder = tempfile::tempdir().unwrap();
         // Both must go before the folder's lock is free.
@@ -213,7 +218,9 @@ impl Rig {
         drop(std::mem::replace(&mut self.engine, spare));
         store.close().await;
         drop(store);
-        self.engine = open(self.dir.path(), &self.world, &self.clock, &self.wrong_by_s).await;
+        let transport =
+            InProcess { world: Arc::clone(&self.world), clock: Arc::clone(&self.clock), silent_queue };
+        self.engine = open_over(self.dir.path(), transport, &self.wrong_by_s).await;
     }
 
     /// A backup of now.
@@ -1564,21 +1571,15 @@ async fn a_mistyped_queue_is_refused_and_one_that_is_there_stops_nothing() {
 async fn a_stop_waits_for_no_message() {
     let mut rig = Rig::new(quiet(), |_| ()).await;
     rig.enter_queue(crate::sim::AMAZON_ACCESS_KEY_ID).await;
-    rig.engine.store().close().await;
     let asked = Arc::new(Notify::new());
-    let transport = InProcess {
-        world: Arc::clone(&rig.world),
-        clock: Arc::clone(&rig.clock),
-        silent_queue: Some(Arc::clone(&asked)),
-    };
-    rig.engine = open_over(rig.dir.path(), transport, &rig.wrong_by_s).await;
-    let (stop, stopped) = watch::channel(false);
-    let engine = rig.engine.clone();
-    let running = tokio::spawn(async move { engine.run(stopped).await });
+    rig.restart_with(Some(Arc::clone(&asked))).await;
+    let (engine, amazon) = (rig.engine.clone(), rig.amazon);
+    let waiting = tokio::spawn(async move { engine.run_job(amazon, jobs::Job::ReadQueue).await });
     asked.notified().await;
-    stop.send(true).unwrap();
-    // The clock of this test stands still: without an end of its own the wait would never end.
-    running.await.unwrap();
+    let (_stop, stopped) = watch::channel(true);
+    rig.engine.run(stopped).await;
+    // The queue never answers: it ends because the program does.
+    waiting.await.unwrap();
 }
 
 impl Rig {
