@@ -3,7 +3,7 @@
 //! Nothing is decided here. Whoever starts an [`App`] waits for [`App::run`], which ends when it is told to, or
 //! when the database can no longer go on: then the process must exit and be started again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ use crate::sync::commands::{ConnectionUpdate, Found, NewConnectionRequest, Refus
 use crate::sync::parked::ParkedReplay;
 use crate::sync::shop_app::{AppInstalled, AppVisit, ShopAppView};
 use crate::sync::spool::Spool;
-use crate::sync::{AppGrant, ConsentAnswer, ConsentRequest, ConsentStart};
+use crate::sync::{AppGrant, AppMessage, ConsentAnswer, ConsentRequest, ConsentStart};
 use crate::sync::{Engine, EngineParts, EngineSettings, Hooks, Pushed};
 use crate::vault::{KeySource, Vault, VaultError};
 use crate::web::auth::{Network, Passes, SignInLimit, SignInLinks};
@@ -467,6 +467,10 @@ impl asked::Engine for Engine {
         Self::finish_consent(self, request, answer).await
     }
 
+    fn held_credentials(&self, connection: ConnectionId) -> BTreeSet<String> {
+        Self::held_credentials(self, connection)
+    }
+
     fn request_of(
         &self,
         connection: ConnectionId,
@@ -500,8 +504,12 @@ impl asked::Engine for Engine {
         Self::read_app_message(self, signed)
     }
 
-    async fn shop_app_uninstalled(&self, store: &str) -> Result<(), String> {
-        Self::shop_app_uninstalled(self, store).await
+    fn shop_app_opened(&self, message: &AppMessage) -> Result<(), String> {
+        Self::shop_app_opened(self, message)
+    }
+
+    async fn shop_app_uninstalled(&self, message: &AppMessage) -> Result<(), String> {
+        Self::shop_app_uninstalled(self, message).await
     }
 
     async fn pushed(&self, token: &str, headers: BTreeMap<String, String>, body: Bytes) -> Pushed {

@@ -17,14 +17,30 @@ pub struct QueueMessage {
     pub body: Bytes,
 }
 
+/// Why nothing could be taken out.
+#[derive(Debug)]
+pub struct QueueError {
+    /// The same text for the same trouble, however the queue words it each time.
+    pub cause: String,
+    /// What happened.
+    pub error: ChannelError,
+}
+
+impl From<ChannelError> for QueueError {
+    fn from(error: ChannelError) -> Self {
+        Self { cause: error.to_string(), error }
+    }
+}
+
 /// A queue.
 #[async_trait]
 pub trait MessageQueue: Send + Sync {
     /// Takes out what waits; where nothing does, it waits a while for the first message.
     ///
     /// # Errors
-    /// See [`ChannelError`]. None of them says anything of the account at the platform.
-    async fn receive(&self) -> Result<Vec<QueueMessage>, ChannelError>;
+    /// See [`ChannelError`]. None of them says anything of the account at the platform. A call may be given up at any
+    /// time: what it would have brought comes again.
+    async fn receive(&self) -> Result<Vec<QueueMessage>, QueueError>;
 
     /// Deletes messages that are kept here. What is not deleted comes again.
     ///

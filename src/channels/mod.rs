@@ -123,6 +123,10 @@ pub trait Connector: Send + Sync + fmt::Debug {
     fn message_queue(&self) -> Option<&dyn message_queue::MessageQueue> {
         None
     }
+    /// What is wrong with what was entered, where the rest works without it.
+    fn flaw(&self) -> Option<&str> {
+        None
+    }
     /// Tests the connection.
     fn probe(&self) -> &dyn Probe;
     /// What is left of the platform's quota, for people: one line per operation.

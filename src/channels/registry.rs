@@ -62,6 +62,12 @@ pub const CHANNELS: &[ChannelInfo] =
 /// The app that shops install and open in their control panel.
 pub const SHOP_APP: ShopApp = super::bigcommerce::app::APP;
 
+/// True for a channel in which orders can be created.
+#[must_use]
+pub fn is_shop(name: &ChannelName) -> bool {
+    channel(name).is_some_and(|info| info.is_shop)
+}
+
 /// The channel of that name.
 #[must_use]
 pub fn channel(name: &ChannelName) -> Option<&'static ChannelInfo> {

@@ -75,6 +75,8 @@ pub struct AppMessage {
     pub person: ShopPerson,
     /// When the platform wrote it.
     pub issued_at: Timestamp,
+    /// Its own id, where it has one.
+    pub id: Option<String>,
 }
 
 /// An exchange under way.

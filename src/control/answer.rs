@@ -13,7 +13,7 @@ use crate::http::HttpTransport;
 use crate::secret::Secret;
 use crate::store::backup::Destination;
 use crate::store::backup::bucket::Bucket;
-use crate::store::{StoreError, WriteLane, connections, incidents, sessions};
+use crate::store::{StoreError, WriteLane, connections, incidents, shop_users};
 use crate::vault::{Document, User, VaultError, hash_password};
 
 /// Random bytes of a token.
@@ -146,7 +146,7 @@ impl Parts {
             return Err(Refusal(format!("There is no user “{name}”. `eider user list` shows who there is.")));
         };
         // Whoever has a session got it with the old password.
-        let end = move |tx: &mut crate::store::Tx<'_>| sessions::remove_of_user(tx, UserId(id));
+        let end = move |tx: &mut crate::store::Tx<'_>| shop_users::end_access_of(tx, UserId(id));
         self.store.write(WriteLane::Interactive, end).await?;
         if has_password {
             return Ok(Reply::text(format!("{name} has a new password, and is signed out everywhere.\n")));

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use duckdb::params;
 use jiff::Timestamp;
 
+use super::connections;
 use super::error::StoreError;
 use super::events;
 use super::orders;
@@ -14,8 +15,8 @@ use super::values::{from_json, get, get_time, id_list, time, to_json};
 use super::writer::Tx;
 use crate::domain::customer::{Address, People};
 use crate::domain::effect::Effect;
-use crate::domain::id::OrderNo;
-use crate::domain::order::{ExportState, OrderStatus};
+use crate::domain::id::{ChannelName, ConnectionId, OrderNo};
+use crate::domain::order::{ExportState, FulfilledBy, OrderStatus};
 use crate::domain::plan::{EventKind, NewEvent};
 
 /// An address that was entered.
@@ -40,7 +41,31 @@ pub enum Wanted {
     InShop,
     /// It was cancelled or shipped.
     Over,
+    /// The platform ships it, or it is the shop's own.
+    NotOurs,
 }
+
+/// Whether an address can be entered for an order: `is_shops_own` where it was placed in a shop, `is_missing` where the
+/// platform gave no usable one.
+#[must_use]
+pub fn judge(
+    export_state: ExportState,
+    status: OrderStatus,
+    fulfilled_by: FulfilledBy,
+    is_shops_own: bool,
+    is_missing: bool,
+) -> Wanted {
+    match (export_state, status) {
+        _ if is_shops_own || fulfilled_by != FulfilledBy::Seller => Wanted::NotOurs,
+        (ExportState::Created | ExportState::Creating, _) => Wanted::InShop,
+        (_, OrderStatus::Cancelled | OrderStatus::Shipped) => Wanted::Over,
+        _ if is_missing => Wanted::Yes,
+        _ => Wanted::Known,
+    }
+}
+
+/// Says which channels are shops: what is ordered there is the shop's own.
+pub type IsShop = fn(&ChannelName) -> bool;
 
 const ENTERED_SQL: &str = "SELECT e.order_no, p.people, e.entered_by, e.entered_at
     FROM main.entered_address AS e JOIN main.person AS p ON p.person_id = e.person_id
@@ -75,31 +100,34 @@ pub fn is_needed(people: Option<&People>) -> bool {
     people.and_then(|people| people.ship_to.as_ref()).is_none_or(Address::is_unusable)
 }
 
-/// Whether an address can be entered for an order; none where we do not hold it.
+/// Whether an address can be entered for an order; none where we do not hold it. `is_shop` says which channels are shops.
 ///
 /// # Errors
 /// What the database says.
-pub fn wanted(read: &Read<'_>, order_no: OrderNo) -> Result<Option<Wanted>, StoreError> {
-    Ok(wanted_of(read, &[order_no])?.remove(&order_no))
+pub fn wanted(read: &Read<'_>, order_no: OrderNo, is_shop: IsShop) -> Result<Option<Wanted>, StoreError> {
+    Ok(wanted_of(read, &[order_no], is_shop)?.remove(&order_no))
 }
 
 /// The same for some orders, in as many statements as for one.
 ///
 /// # Errors
 /// What the database says.
-pub fn wanted_of(read: &Read<'_>, orders: &[OrderNo]) -> Result<HashMap<OrderNo, Wanted>, StoreError> {
+pub fn wanted_of(
+    read: &Read<'_>,
+    orders: &[OrderNo],
+    is_shop: IsShop,
+) -> Result<HashMap<OrderNo, Wanted>, StoreError> {
     let entered = of_orders(read, orders.iter().copied())?;
-    let wanted = |(order_no, (facts, held, _)): (OrderNo, orders::HeldFacts)| {
+    let all = connections::all(read)?;
+    let shops: Vec<ConnectionId> =
+        all.iter().filter(|known| is_shop(&known.channel)).map(|known| known.id).collect();
+    let wanted = |(order_no, (facts, held, connection)): (OrderNo, orders::HeldFacts)| {
         let shown = facts.people.as_ref().and_then(|people| people.ship_to.as_ref());
         // What was entered may be corrected, while nothing better came.
         let is_entered = entered.get(&order_no).is_some_and(|entered| Some(&entered.address) == shown);
-        let wanted = match (held.export_state, held.status) {
-            (ExportState::Created | ExportState::Creating, _) => Wanted::InShop,
-            (_, OrderStatus::Cancelled | OrderStatus::Shipped) => Wanted::Over,
-            _ if is_needed(facts.people.as_ref()) || is_entered => Wanted::Yes,
-            _ => Wanted::Known,
-        };
-        (order_no, wanted)
+        let is_missing = is_needed(facts.people.as_ref()) || is_entered;
+        let is_shops_own = shops.contains(&connection);
+        (order_no, judge(held.export_state, held.status, facts.fulfilled_by, is_shops_own, is_missing))
     };
     Ok(orders::facts_of(read, orders)?.into_iter().map(wanted).collect())
 }
@@ -113,15 +141,17 @@ pub fn enter(
     order_no: OrderNo,
     address: &Address,
     by: &str,
+    is_shop: IsShop,
 ) -> Result<Vec<Effect>, StoreError> {
     let now = tx.now();
-    let refused = match wanted(tx, order_no)?.ok_or(StoreError::NotFound)? {
+    let refused = match wanted(tx, order_no, is_shop)?.ok_or(StoreError::NotFound)? {
         Wanted::Yes => None,
         Wanted::Known => {
             Some("The marketplace gave an address: change it there, and it comes with the next import.")
         }
         Wanted::InShop => Some("The order is in the shop already: correct the address there."),
         Wanted::Over => Some("The order was shipped or cancelled: it needs no address any more."),
+        Wanted::NotOurs => Some("The order goes into no shop from here, so that it needs no address."),
     };
     if let Some(why) = refused {
         return Err(StoreError::Invalid(why.to_owned()));

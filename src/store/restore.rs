@@ -23,7 +23,9 @@ use super::migrate::{self, EngineLimits};
 use super::reader::Read;
 use super::values::{get, get_time, time};
 use super::verify::Finding;
-use super::{FILE_NAME, LOCK_NAME, Store, StoreOptions, TEMP_NAME, WriteLane, connections, sessions};
+use super::{
+    FILE_NAME, LOCK_NAME, Store, StoreOptions, TEMP_NAME, WriteLane, connections, sessions, shop_users,
+};
 use crate::domain::connection::{Connection, ConnectionState};
 use crate::domain::id::ChannelName;
 use crate::vault::{KEY_FILE_NAME, KeySource, VAULT_FILE_NAME, Vault, VaultError};
@@ -371,10 +373,14 @@ async fn settle_store(
         .collect();
     restored.reauthorise =
         needing.iter().map(|(connection, reason)| (connection.alias.clone(), *reason)).collect();
+    let are_users_lost = restored.lost_vault.is_some();
     store
         .write(WriteLane::Interactive, move |tx| {
             let now = tx.now();
             sessions::remove_all(tx)?;
+            if are_users_lost {
+                shop_users::unlink_all(tx)?;
+            }
             for (connection, reason) in &needing {
                 let note = format!("Restored from a backup: {reason}. Enter its credentials again.");
                 let state = ConnectionState::NeedsReauthorisation;

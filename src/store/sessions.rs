@@ -129,6 +129,15 @@ pub fn remove_of_shop_user(tx: &mut Tx<'_>, shop_user: i64) -> Result<(), StoreE
     Ok(())
 }
 
+/// Ends all sessions that began in a shop's control panel.
+///
+/// # Errors
+/// What the database says.
+pub fn remove_of_panels(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM main.session WHERE shop_user_id IS NOT NULL", [])?;
+    Ok(())
+}
+
 /// Ends every session: after a restore.
 ///
 /// # Errors

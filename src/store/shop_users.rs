@@ -25,6 +25,8 @@ pub struct ShopUser {
     pub is_store_owner: bool,
     /// Who it is here; none has no access.
     pub user: Option<UserId>,
+    /// Who the person says it is here, while no owner has agreed.
+    pub asked: Option<UserId>,
     /// Who linked them.
     pub linked_by: Option<String>,
     /// When the person came last.
@@ -54,7 +56,7 @@ pub enum Known {
 }
 
 const COLUMNS: &str = "SELECT shop_user_id, connection_id, external_id, email, is_store_owner, user_id, linked_by, \
-     seen_at FROM main.shop_user";
+     seen_at, asked_user_id FROM main.shop_user";
 
 fn row(row: &Row<'_>) -> Result<ShopUser, StoreError> {
     Ok(ShopUser {
@@ -66,6 +68,7 @@ fn row(row: &Row<'_>) -> Result<ShopUser, StoreError> {
         user: get::<Option<i64>>(row, 5)?.map(UserId),
         linked_by: get(row, 6)?,
         seen_at: get_time_or_null(row, 7)?,
+        asked: get::<Option<i64>>(row, 8)?.map(UserId),
     })
 }
 
@@ -137,8 +140,42 @@ pub fn link(tx: &mut Tx<'_>, id: i64, user: UserId, by: &str, now: Timestamp) ->
     if known.user != Some(user) {
         sessions::remove_of_shop_user(tx, id)?;
     }
-    let sql = "UPDATE main.shop_user SET user_id = ?, linked_by = ?, linked_at = ? WHERE shop_user_id = ?";
+    let sql = "UPDATE main.shop_user SET user_id = ?, linked_by = ?, linked_at = ?, asked_user_id = NULL
+        WHERE shop_user_id = ?";
     tx.execute(sql, params![user.0, by, time(now), id])?;
+    Ok(())
+}
+
+/// Keeps who somebody says it is here, until an owner agrees.
+///
+/// # Errors
+/// [`StoreError::NotFound`].
+pub fn ask(tx: &mut Tx<'_>, id: i64, user: UserId) -> Result<(), StoreError> {
+    let sql = "UPDATE main.shop_user SET asked_user_id = ? WHERE shop_user_id = ?";
+    if tx.execute(sql, params![user.0, id])? == 0 { Err(StoreError::NotFound) } else { Ok(()) }
+}
+
+/// Ends what an account gave to people of control panels, and all of its sessions; safe to repeat.
+///
+/// # Errors
+/// What the database says.
+pub fn end_access_of(tx: &mut Tx<'_>, user: UserId) -> Result<(), StoreError> {
+    sessions::remove_of_user(tx, user)?;
+    let sql =
+        "UPDATE main.shop_user SET user_id = NULL, linked_by = NULL, linked_at = NULL WHERE user_id = ?";
+    tx.execute(sql, params![user.0])?;
+    tx.execute("UPDATE main.shop_user SET asked_user_id = NULL WHERE asked_user_id = ?", params![user.0])?;
+    Ok(())
+}
+
+/// Nobody is linked any more: after the accounts are lost, since new ones get the old numbers.
+///
+/// # Errors
+/// What the database says.
+pub fn unlink_all(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let sql = "UPDATE main.shop_user
+        SET user_id = NULL, linked_by = NULL, linked_at = NULL, asked_user_id = NULL";
+    tx.execute(sql, [])?;
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! its own pages.
 
 use super::Engine;
+use crate::channels::registry::is_shop;
 use crate::domain::customer::Address;
 use crate::domain::id::OrderNo;
 use crate::store::{StoreError, WriteLane, entered_addresses, shipments};
@@ -18,8 +19,9 @@ impl Engine {
         actor: &str,
     ) -> Result<String, String> {
         let by = actor.to_owned();
-        let enter =
-            move |tx: &mut crate::store::Tx<'_>| entered_addresses::enter(tx, order_no, &address, &by);
+        let enter = move |tx: &mut crate::store::Tx<'_>| {
+            entered_addresses::enter(tx, order_no, &address, &by, is_shop)
+        };
         let entered = self.store().write(WriteLane::Interactive, enter).await;
         let opened = entered.map_err(|error| in_words(&error))?;
         let is_going_on = !opened.is_empty();

@@ -1,7 +1,7 @@
 //! What people ask of the engine: connections added, changed and paused, orders exported, retried and looked up.
 //! Every command is safe to give twice.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -51,6 +51,8 @@ pub struct ConnectionUpdate {
     pub settings: Option<ConnectionSettings>,
     /// Credentials to replace.
     pub credentials: BTreeMap<String, Secret>,
+    /// Credentials to take away: optional ones only.
+    pub removed: BTreeSet<String>,
     /// `Some(None)` takes the base URL away; any change of it clears credentials that are not given here.
     pub base_url: Option<Option<Url>>,
 }
@@ -204,8 +206,7 @@ impl Engine {
         let account = account_of(info, &request.credentials)?;
         self.check_account(info, &account)?;
         let mut connection = Connection { alias, account, settings, ..self.unsaved(&request) };
-        self.build_connector(&connection, request.credentials.clone())
-            .map_err(|error| Refused { field: None, message: error.to_string() })?;
+        self.check_entered(&connection, request.credentials.clone())?;
 
         let now = self.now();
         connection.settings.go_live.get_or_insert(now);
@@ -239,7 +240,12 @@ impl Engine {
                 Ok(id)
             })
             .await?;
-        self.keep_credentials(id, self.as_they_are_now(request.credentials.clone()), false)?;
+        self.keep_credentials(
+            id,
+            self.as_they_are_now(request.credentials.clone()),
+            false,
+            &BTreeSet::new(),
+        )?;
         self.forget_replaced(&request.credentials);
         connection.id = id;
         self.adopt(connection, now);
@@ -290,9 +296,18 @@ impl Engine {
                 "A new base URL clears the credentials: give them together with it.",
             ));
         }
-        if has_credentials || is_moved {
+        check_removable(info, &change.removed)?;
+        if has_credentials || is_moved || !change.removed.is_empty() {
+            let mut whole = change.credentials.clone();
+            if !is_moved {
+                let held = self.request_of(id, whole).ok_or_else(|| Refused::from(StoreError::NotFound))?;
+                whole = held.credentials;
+            }
+            // What is entered and removed at once is entered.
+            whole.retain(|name, _| !change.removed.contains(name) || change.credentials.contains_key(name));
+            self.check_entered(&connection, whole)?;
             // Before the row points elsewhere: the old credentials must never travel to the new address.
-            self.keep_credentials(id, change.credentials, is_moved)?;
+            self.keep_credentials(id, change.credentials, is_moved, &change.removed)?;
         }
         let now = self.now();
         let (row, text, by) =
@@ -314,11 +329,24 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether a connector can be made of what was entered. Makes no call.
+    fn check_entered(
+        &self,
+        connection: &Connection,
+        credentials: BTreeMap<String, Secret>,
+    ) -> Result<(), Refused> {
+        let refused = |message: String| Refused { field: None, message };
+        let connector =
+            self.build_connector(connection, credentials).map_err(|error| refused(error.to_string()))?;
+        connector.flaw().map_or(Ok(()), |flaw| Err(refused(flaw.to_owned())))
+    }
+
     fn keep_credentials(
         &self,
         id: ConnectionId,
         credentials: BTreeMap<String, Secret>,
         clears: bool,
+        removed: &BTreeSet<String>,
     ) -> Result<(), Refused> {
         self.inner
             .parts
@@ -328,6 +356,7 @@ impl Engine {
                 if clears {
                     kept.clear();
                 }
+                kept.retain(|name, _| !removed.contains(name));
                 for (name, value) in credentials {
                     kept.insert(name, value.expose().to_owned());
                 }
@@ -733,6 +762,22 @@ fn check_credentials(info: &ChannelInfo, given: &BTreeMap<String, Secret>) -> Re
                 name,
                 format!("{} has no credential “{name}”: it takes {known}.", info.title),
             ));
+        }
+    }
+    Ok(())
+}
+
+fn check_removable(info: &ChannelInfo, removed: &BTreeSet<String>) -> Result<(), Refused> {
+    for name in removed {
+        match info.credentials.iter().find(|field| field.name == name) {
+            Some(field) if field.is_required => {
+                let message = format!("{} needs {}: enter another one.", info.title, field.label);
+                return Err(Refused::field(name, message));
+            }
+            Some(_) => {}
+            None => {
+                return Err(Refused::field(name, format!("{} has no credential “{name}”.", info.title)));
+            }
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! Connecting on a platform's own page: where the merchant goes, and the credentials that come back. Also refresh tokens
 //! that a platform replaced before their connection was saved: none of them may be lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -120,6 +120,15 @@ impl Engine {
         let mut all = request.credentials.clone();
         all.extend(exchanged.into_iter().map(|(name, value)| (name, Secret::new(value))));
         Ok(all)
+    }
+
+    /// The names of the credentials that a connection has.
+    #[must_use]
+    pub fn held_credentials(&self, id: ConnectionId) -> BTreeSet<String> {
+        let names = |document: &crate::vault::Document| {
+            document.connections.get(&id.0).map(|held| held.keys().cloned().collect())
+        };
+        self.inner.parts.vault.read(names).unwrap_or_default()
     }
 
     /// What a connection's platform is asked with when it is authorised again: its credentials with the new ones over them.

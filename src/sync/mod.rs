@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use thiserror::Error;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::channels::Connector;
 pub use crate::channels::consent::{ConsentAnswer, ConsentRequest, ConsentStart};
@@ -140,6 +140,8 @@ struct Live {
     seen: Seen,
     /// What was said last of the platform's sending here.
     subscription: Option<String>,
+    /// The cause of what was said last of the merchant's queue.
+    queue_trouble: Option<String>,
 }
 
 struct Inner {
@@ -148,6 +150,8 @@ struct Inner {
     live: Mutex<HashMap<ConnectionId, Live>>,
     connections: Mutex<HashMap<ConnectionId, Connection>>,
     wake: Notify,
+    /// True once the program stops.
+    stopping: watch::Sender<bool>,
     looks: outbox::Looks,
     skew: Skew,
 }
@@ -184,6 +188,7 @@ impl Engine {
                 live: Mutex::new(HashMap::new()),
                 connections: Mutex::new(HashMap::new()),
                 wake: Notify::new(),
+                stopping: watch::Sender::new(false),
                 looks: outbox::Looks::default(),
                 skew,
             }),
@@ -239,6 +244,13 @@ impl Engine {
                 queue.shift(step);
             }
         });
+    }
+
+    /// Returns once the program stops: for what waits for somebody else and loses nothing by being given up.
+    async fn stopping(&self) {
+        let mut stopping = self.inner.stopping.subscribe();
+        // The sender lives as long as this engine does.
+        let _ = stopping.wait_for(|is_stopping| *is_stopping).await;
     }
 
     fn store(&self) -> &Store {

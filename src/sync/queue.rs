@@ -254,9 +254,11 @@ impl Queue {
         }
     }
 
-    /// Tasks under way.
+    /// Tasks under way, but for one that merely waits for messages of a queue, as it nearly always does.
     pub fn running_count(&self) -> usize {
-        self.running.len() + self.jobs.values().filter(|slot| slot.is_running).count()
+        let is_counted =
+            |((_, job), slot): &(&(ConnectionId, Job), &JobSlot)| slot.is_running && *job != Job::ReadQueue;
+        self.running.len() + self.jobs.iter().filter(is_counted).count()
     }
 
     /// Open effects.
@@ -346,6 +348,15 @@ mod tests {
         queue.put(effect(1, 1, Lane::Orders, 5));
         assert_eq!(queue.next_due(), Some(at(5)));
         assert_eq!(ids(&queue.take_due(at(4))), Vec::<i64>::new());
+    }
+
+    #[test]
+    fn waiting_for_a_queues_messages_is_no_work_under_way() {
+        let mut queue = Queue::default();
+        queue.schedule(ConnectionId(3), Job::ReadQueue, at(0));
+        assert_eq!((queue.take_due(at(0)).len(), queue.running_count()), (1, 0));
+        queue.schedule(ConnectionId(3), Job::PollOrders, at(0));
+        assert_eq!((queue.take_due(at(0)).len(), queue.running_count()), (1, 1));
     }
 
     #[test]

@@ -4,10 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use url::Url;
 
 use super::Engine;
 use super::commands::{ConnectionUpdate, NewConnectionRequest, Refused};
+use crate::channels::error::ChannelError;
 use crate::channels::registry::SHOP_APP;
 use crate::channels::shop_app::{AppClient, AppGrant, AppMessage, AppStore, ShopPerson};
 use crate::domain::connection::{Connection, ConnectionSettings, ConnectionState};
@@ -18,6 +20,8 @@ use crate::vault::ShopAppClient;
 
 /// A code is exchanged within this time, or the app is installed anew.
 const EXCHANGE_TIME_MAX: Duration = Duration::from_secs(20);
+/// Whether a token still works is known within this time, or stays open.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(10);
 /// Who did what the platform's callbacks did.
 const ACTOR: &str = "the shop's control panel";
 
@@ -37,6 +41,8 @@ pub struct ShopAppView {
 pub struct AppInstalled {
     /// Its connection.
     pub connection: ConnectionId,
+    /// The platform's id of the store.
+    pub store: String,
     /// Who installed it.
     pub person: ShopPerson,
 }
@@ -86,14 +92,16 @@ impl Engine {
             client_secret.map(|secret| secret.expose().trim().to_owned()).filter(|text| !text.is_empty());
         let kept = self.inner.parts.vault.update(|document| {
             let held = document.shop_app.as_ref().filter(|app| app.client_id == client_id);
-            let stores = held.map(|app| app.stores.clone()).unwrap_or_default();
+            let (stores, removed_at) =
+                held.map(|app| (app.stores.clone(), app.removed_at.clone())).unwrap_or_default();
             let same_place = held.filter(|app| app.base_url == base_url);
             let Some(client_secret) = secret.or_else(|| same_place.map(|app| app.client_secret.clone()))
             else {
                 return false;
             };
             let client_id = client_id.to_owned();
-            document.shop_app = Some(ShopAppClient { client_id, client_secret, base_url, stores });
+            document.shop_app =
+                Some(ShopAppClient { client_id, client_secret, base_url, stores, removed_at });
             true
         });
         match kept {
@@ -138,8 +146,8 @@ impl Engine {
             None => self.connect(&store, credentials, base_url).await,
         };
         let connection = connection.map_err(|refused| refused.message)?;
-        self.note_store(&store, true)?;
-        Ok(AppInstalled { connection, person })
+        self.note_store(&store, None)?;
+        Ok(AppInstalled { connection, store, person })
     }
 
     async fn renew(
@@ -182,22 +190,56 @@ impl Engine {
         Some(AppVisit { message, connection })
     }
 
-    /// The store has removed the app, and its token is dead: nothing is deleted, and it goes on with the next installation.
+    /// Somebody opens the app in a store that is connected here: its control panel may show our pages, unless the store
+    /// has removed the app since that was written.
     ///
     /// # Errors
     /// Where it cannot be written.
-    pub async fn shop_app_uninstalled(&self, store: &str) -> Result<(), String> {
-        self.note_store(store, false)?;
-        let Some(connection) = self.connection_of_store(store) else { return Ok(()) };
+    pub fn shop_app_opened(&self, message: &AppMessage) -> Result<(), String> {
+        let is_news = self.inner.parts.vault.read(|document| {
+            let Some(app) = &document.shop_app else { return false };
+            let removed_at = app.removed_at.get(&message.store);
+            !app.stores.contains(&message.store) && removed_at.is_none_or(|at| message.issued_at > *at)
+        });
+        if is_news { self.note_store(&message.store, None) } else { Ok(()) }
+    }
+
+    /// A message says that the store has removed the app. Whoever opens the app could say so, too: only where the platform
+    /// refuses the store's token is it true. Nothing is deleted, and it goes on with the next installation.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub async fn shop_app_uninstalled(&self, message: &AppMessage) -> Result<(), String> {
+        let Some(connection) = self.connection_of_store(&message.store) else { return Ok(()) };
         let id = connection.id;
+        if !self.is_token_refused(id).await {
+            tracing::info!(connection.id = id.0, "the store's token works, so that the app is installed");
+            return Ok(());
+        }
+        self.note_store(&message.store, Some(message.issued_at))?;
         let end = move |tx: &mut crate::store::Tx<'_>| shop_users::end_sessions(tx, id);
         let ended: Result<(), StoreError> = self.store().write(WriteLane::Interactive, end).await;
         ended.map_err(|error| error.to_string())?;
+        // Who paused it decides when it goes on, and hears of the dead token then.
+        if self.connection(id).is_none_or(|known| known.state == ConnectionState::Paused) {
+            return Ok(());
+        }
         let note =
             "The app was uninstalled in the store. Install it again there: settings and orders are kept.";
         let state = ConnectionState::NeedsReauthorisation;
         let set = self.set_connection_state(id, state, Some(note.to_owned()), ACTOR).await;
         set.map_err(|error| error.to_string())
+    }
+
+    /// True where the platform says that it does not take a connection's token.
+    async fn is_token_refused(&self, id: ConnectionId) -> bool {
+        let Ok(connector) = self.connector(id) else { return false };
+        let Some(shop) = connector.shop_orders() else { return false };
+        tokio::select! {
+            biased;
+            profile = shop.profile() => matches!(profile, Err(ChannelError::Reauth { .. })),
+            () = self.inner.parts.clock.sleep(LOOK_TIME_MAX) => false,
+        }
     }
 
     fn app_client(&self) -> Option<AppClient> {
@@ -216,13 +258,18 @@ impl Engine {
         self.connections().into_iter().find(is_it)
     }
 
-    fn note_store(&self, store: &str, is_there: bool) -> Result<(), String> {
+    /// Notes that a store has the app, or when it removed it.
+    fn note_store(&self, store: &str, removed_at: Option<Timestamp>) -> Result<(), String> {
         let noted = self.inner.parts.vault.update(|document| {
-            if let Some(app) = &mut document.shop_app {
-                if is_there {
+            let Some(app) = &mut document.shop_app else { return };
+            match removed_at {
+                None => {
                     app.stores.insert(store.to_owned());
-                } else {
+                    app.removed_at.remove(store);
+                }
+                Some(at) => {
                     app.stores.remove(store);
+                    app.removed_at.insert(store.to_owned(), at);
                 }
             }
         });

@@ -32,11 +32,17 @@ use crate::vault::KeySource;
 struct InProcess {
     world: Arc<World>,
     clock: Arc<ManualClock>,
+    /// Where it is there, the merchant's queue never answers, and this says that it was asked.
+    silent_queue: Option<Arc<Notify>>,
 }
 
 #[async_trait]
 impl Transport for InProcess {
     async fn send(&self, call: Call) -> Result<Answer, TransportError> {
+        if let Some(asked) = self.silent_queue.as_ref().filter(|_| call.operation == "ReceiveMessage") {
+            asked.notify_one();
+            std::future::pending::<()>().await;
+        }
         let host = call.request.uri().host().unwrap_or_default();
         let platform = host.split('.').next().unwrap_or_default().to_owned();
         let reply = self.world.handle(&platform, &call.request);
@@ -115,6 +121,12 @@ async fn open(
     clock: &Arc<ManualClock>,
     wrong_by_s: &Arc<AtomicI64>,
 ) -> Engine {
+    let transport = InProcess { world: Arc::clone(world), clock: Arc::clone(clock), silent_queue: None };
+    open_over(dir, transport, wrong_by_s).await
+}
+
+async fn open_over(dir: &std::path::Path, transport: InProcess, wrong_by_s: &Arc<AtomicI64>) -> Engine {
+    let clock = &transport.clock;
     let own: SharedClock =
         Arc::new(OwnClock { right: Arc::clone(clock), wrong_by_s: Arc::clone(wrong_by_s) });
     let store = Store::open(store_options(dir, Arc::clone(&own))).unwrap();
@@ -122,7 +134,7 @@ async fn open(
     Engine::start(EngineParts {
         store,
         vault: Arc::new(vault),
-        transport: Arc::new(InProcess { world: Arc::clone(world), clock: Arc::clone(clock) }),
+        transport: Arc::new(transport),
         clock: own,
         entropy: Arc::new(Entropy::seeded(6)),
         settings: EngineSettings::default(),
@@ -194,6 +206,11 @@ impl Rig {
 
     /// The process dies and is started again on the same folder.
     async fn restart(&mut self) {
+        self.restart_with(None).await;
+    }
+
+    /// The same, with a queue of the merchant's that never answers and says when it is asked.
+    async fn restart_with(&mut self, silent_queue: Option<Arc<Notify>>) {
         let store = self.engine.store().clone();
         let placeholder = tempfile::tempdir().unwrap();
         // Both must go before the folder's lock is free.
@@ -201,7 +218,9 @@ impl Rig {
         drop(std::mem::replace(&mut self.engine, spare));
         store.close().await;
         drop(store);
-        self.engine = open(self.dir.path(), &self.world, &self.clock, &self.wrong_by_s).await;
+        let transport =
+            InProcess { world: Arc::clone(&self.world), clock: Arc::clone(&self.clock), silent_queue };
+        self.engine = open_over(self.dir.path(), transport, &self.wrong_by_s).await;
     }
 
     /// A backup of now.
@@ -1532,7 +1551,10 @@ async fn a_queue_that_refuses_the_key_leaves_the_polls_alone() {
     let mut rig = Rig::new(quiet(), |_| ()).await;
     rig.enter_queue("AKIASOMEBODY").await;
     let id = rig.sell(1);
-    rig.pass(300).await;
+    rig.pass(120).await;
+    // It passes, and is no reason to say the rest again.
+    rig.fault("amazon", "ReceiveMessage", "500", 1);
+    rig.pass(180).await;
     assert_eq!(rig.export(&id).await, (ExportState::Created, None));
     let connection = rig.engine.connection(rig.amazon).unwrap();
     assert_eq!(connection.state, ConnectionState::Active);
@@ -1541,6 +1563,60 @@ async fn a_queue_that_refuses_the_key_leaves_the_polls_alone() {
     let told: Vec<_> =
         events.unwrap().into_iter().filter(|event| event.text.contains("InvalidClientTokenId")).collect();
     assert_eq!(told.len(), 1, "{told:?}");
+}
+
+/// What was kept of a queue before anybody looked at it stops no import, and what is wrong is kept no more.
+#[tokio::test]
+async fn a_mistyped_queue_is_refused_and_one_that_is_there_stops_nothing() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let amazon = rig.amazon;
+    let entered = |text: &str| {
+        let credentials = [("queue_url".to_owned(), Secret::new(text))].into();
+        ConnectionUpdate { credentials, ..ConnectionUpdate::default() }
+    };
+    let wrong = rig.engine.change_connection(amazon, entered("https://sqs.test/orders"), "test").await;
+    assert!(wrong.unwrap_err().message.contains("none of SQS"));
+    let half = rig.engine.change_connection(amazon, entered(crate::sim::AMAZON_QUEUE_URL), "test").await;
+    assert!(half.unwrap_err().message.contains("access key id is missing"));
+    assert!(!rig.engine.held_credentials(amazon).contains("queue_url"), "what is wrong is not kept");
+
+    let keep = |document: &mut crate::vault::Document| {
+        let held = document.connections.get_mut(&amazon.0).unwrap();
+        held.insert("queue_url".to_owned(), "https://sqs.test/orders".to_owned())
+    };
+    rig.engine.inner.parts.vault.update(keep).unwrap();
+    rig.restart().await;
+    let id = rig.sell(1);
+    rig.pass(300).await;
+    assert_eq!(rig.export(&id).await, (ExportState::Created, None));
+    let told = rig.engine.store().read(move |read| events::of_connection(read, amazon, 50)).await.unwrap();
+    let told = told.iter().filter(|event| event.text.contains("none of SQS")).count();
+    assert!((1..=2).contains(&told), "by the queue and by the subscription, once each: {told}");
+
+    let removed = ["queue_url"].map(str::to_owned).into();
+    let take_away = ConnectionUpdate { removed, ..ConnectionUpdate::default() };
+    rig.engine.change_connection(amazon, take_away, "test").await.unwrap();
+    assert!(rig.engine.connector(amazon).unwrap().message_queue().is_none());
+    let removed = ["seller_id"].map(str::to_owned).into();
+    let needed = ConnectionUpdate { removed, ..ConnectionUpdate::default() };
+    let refused = rig.engine.change_connection(amazon, needed, "test").await.unwrap_err();
+    assert_eq!(refused.field.as_deref(), Some("seller_id"));
+}
+
+/// The queue is asked to wait for messages; a program that stops does not.
+#[tokio::test]
+async fn a_stop_waits_for_no_message() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.enter_queue(crate::sim::AMAZON_ACCESS_KEY_ID).await;
+    let asked = Arc::new(Notify::new());
+    rig.restart_with(Some(Arc::clone(&asked))).await;
+    let (engine, amazon) = (rig.engine.clone(), rig.amazon);
+    let waiting = tokio::spawn(async move { engine.run_job(amazon, jobs::Job::ReadQueue).await });
+    asked.notified().await;
+    let (_stop, stopped) = watch::channel(true);
+    rig.engine.run(stopped).await;
+    // The queue never answers: it ends because the program does.
+    waiting.await.unwrap();
 }
 
 impl Rig {

@@ -19,6 +19,7 @@ impl Engine {
     /// Runs until `stop` says so, then lets what is under way end.
     pub async fn run(&self, mut stop: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
+        self.inner.stopping.send_replace(false);
         while !*stop.borrow() {
             self.take_over_clock();
             let due = self.with_queue(|queue| queue.take_due(self.now()));
@@ -38,6 +39,7 @@ impl Engine {
                 () = self.inner.parts.clock.sleep(wait) => {}
             }
         }
+        self.inner.stopping.send_replace(true);
         let drain = async { while tasks.join_next().await.is_some() {} };
         tokio::select! {
             () = drain => {}

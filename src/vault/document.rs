@@ -32,6 +32,9 @@ pub struct Document {
     /// People who may sign in.
     #[serde(default)]
     pub users: Vec<User>,
+    /// The highest number that a user ever had: what is kept elsewhere under a number never becomes somebody else's.
+    #[serde(default)]
+    pub highest_user_id: i64,
     /// Links by which a person gets in for the first time or after losing the password.
     #[serde(default)]
     pub setup_tokens: Vec<SetupToken>,
@@ -54,6 +57,9 @@ pub struct ShopAppClient {
     /// Stores that have installed it: their control panels may show our pages.
     #[serde(default)]
     pub stores: BTreeSet<String>,
+    /// Stores that have removed it, and when.
+    #[serde(default)]
+    pub removed_at: BTreeMap<String, Timestamp>,
 }
 
 /// A token that may call the API.
@@ -74,7 +80,7 @@ pub struct ApiToken {
 /// A person who may sign in.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct User {
-    /// Its number, unique among users.
+    /// Its number, unique among users and never given twice.
     pub id: i64,
     /// The name to sign in with.
     pub name: String,
@@ -107,6 +113,7 @@ impl Document {
             hook_tokens: BTreeMap::new(),
             api_tokens: Vec::new(),
             users: Vec::new(),
+            highest_user_id: 0,
             setup_tokens: Vec::new(),
             shop_app: None,
             report_key,
@@ -133,10 +140,19 @@ impl Document {
         if self.user_named(name).is_some() {
             return None;
         }
-        let id = next_id(self.users.iter().map(|known| known.id));
+        let id = next_id(self.users.iter().map(|known| known.id).chain([self.highest_user_id]));
+        self.highest_user_id = id;
         let name = name.to_owned();
         self.users.push(User { id, name, role, password_hash: None, created_at });
         Some(id)
+    }
+
+    /// Removes a user and the links that let the person in; safe to repeat. The number is not given again.
+    pub fn remove_user(&mut self, id: i64) {
+        let highest = self.users.iter().map(|known| known.id).max().unwrap_or(0);
+        self.highest_user_id = self.highest_user_id.max(highest);
+        self.users.retain(|user| user.id != id);
+        self.setup_tokens.retain(|known| known.user_id != Some(id));
     }
 
     /// The user of that name, whether written in capitals or not.

@@ -219,3 +219,19 @@ fn a_password_fits_its_own_hash_alone() {
     assert!(!is_password(&Secret::new("correct horse"), &hash));
     assert!(!is_password(&password, "no hash"));
 }
+
+#[test]
+fn a_users_number_is_never_given_twice() {
+    let mut document = Document::new(&Entropy::seeded(1));
+    let now = Timestamp::UNIX_EPOCH;
+    document.add_user("ada", Role::Owner, now).unwrap();
+    let bob = document.add_user("bob", Role::Staff, now).unwrap();
+    // As a document is that an older version wrote.
+    document.highest_user_id = 0;
+    document.remove_user(bob);
+    let eve = document.add_user("eve", Role::Staff, now).unwrap();
+    assert_eq!((bob, eve), (2, 3));
+    document.remove_user(eve);
+    let again: Document = serde_json::from_str(&serde_json::to_string(&document).unwrap()).unwrap();
+    assert_eq!(again.highest_user_id, 3);
+}

@@ -3,7 +3,7 @@
 //! Everything here is a wish or a question in the words of the trade. It must never name a channel's wire
 //! format, never touch the store, and never give a credential back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use crate::secret::Secret;
 pub use crate::sync::commands::{ConnectionUpdate, Found, NewConnectionRequest, Refused};
 pub use crate::sync::parked::ParkedReplay;
 pub use crate::sync::shop_app::{AppInstalled, AppVisit, ShopAppView};
-pub use crate::sync::{AppGrant, ConsentAnswer, ConsentRequest, ConsentStart, ShopPerson};
+pub use crate::sync::{AppGrant, AppMessage, ConsentAnswer, ConsentRequest, ConsentStart, ShopPerson};
 pub use crate::sync::{PushStatus, Pushed};
 
 /// One line of a connection's test.
@@ -175,6 +175,9 @@ pub trait Engine: Send + Sync {
         answer: ConsentAnswer,
     ) -> Result<BTreeMap<String, Secret>, String>;
 
+    /// The names of the credentials that a connection has.
+    fn held_credentials(&self, connection: ConnectionId) -> BTreeSet<String>;
+
     /// A connection as it would be added anew, with what was entered over what is held.
     fn request_of(
         &self,
@@ -202,8 +205,12 @@ pub trait Engine: Send + Sync {
     /// What a signed message of the app's platform says; none where it is not the platform's own.
     fn read_app_message(&self, signed: &str) -> Option<AppVisit>;
 
-    /// A store has removed the app: its connection waits for a new installation.
-    async fn shop_app_uninstalled(&self, store: &str) -> Result<(), String>;
+    /// Somebody opens the app in a store that is connected here: its control panel may show our pages.
+    fn shop_app_opened(&self, message: &AppMessage) -> Result<(), String>;
+
+    /// A message says that a store has removed the app: where its token is dead, its connection waits for a new
+    /// installation.
+    async fn shop_app_uninstalled(&self, message: &AppMessage) -> Result<(), String>;
 
     /// Keeps what a platform pushed to the address that ends in `token`; nothing of it is read yet.
     async fn pushed(&self, token: &str, headers: BTreeMap<String, String>, body: Bytes) -> Pushed;

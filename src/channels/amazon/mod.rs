@@ -150,8 +150,9 @@ const ZIP_MAGIC: &[u8] = b"PK";
 #[derive(Debug)]
 pub struct Amazon {
     client: Client,
-    /// Where Amazon writes its notifications, where the merchant has a queue.
-    queue: Option<Queue>,
+    /// Where Amazon writes its notifications, where the merchant has a queue; or what is wrong with what was entered of
+    /// it, which orders do not need.
+    queue: Option<Result<Queue, String>>,
     /// Whoever fetches an archive holds one of these.
     archives: Semaphore,
 }
@@ -187,6 +188,10 @@ impl Connector for Amazon {
 
     fn message_queue(&self) -> Option<&dyn MessageQueue> {
         self.queue.as_ref().map(|_| self as &dyn MessageQueue)
+    }
+
+    fn flaw(&self) -> Option<&str> {
+        self.queue.as_ref()?.as_ref().err().map(String::as_str)
     }
 
     fn probe(&self) -> &dyn Probe {
@@ -537,7 +542,7 @@ impl Amazon {
     fn new(setup: &ConnectorSetup) -> Result<Self, ChannelError> {
         Ok(Self {
             client: Client::new(setup)?,
-            queue: Queue::new(setup)?,
+            queue: Queue::new(setup).map_err(|error| error.to_string()).transpose(),
             archives: Semaphore::new(ARCHIVES_AT_ONCE_MAX),
         })
     }

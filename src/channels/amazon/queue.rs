@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::super::ConnectorSetup;
 use super::super::error::{ChannelError, RejectKind};
-use super::super::message_queue::{MessageQueue, QueueMessage};
+use super::super::message_queue::{MessageQueue, QueueError, QueueMessage};
 use super::super::pace::Priority;
 use super::super::request;
 use super::super::webhooks::{News, PushError, Verified};
@@ -31,6 +31,8 @@ use crate::domain::id::ConnectionId;
 use crate::http::{Answer, Call, SharedTransport, TransportError};
 use crate::secret::Secret;
 
+/// What is entered of a queue.
+const FIELDS: [&str; 3] = ["queue_url", "aws_access_key_id", "aws_secret_access_key"];
 /// What Amazon is asked to send.
 const NOTIFICATION: &str = "ORDER_CHANGE";
 /// The version of its payload that is read.
@@ -59,7 +61,7 @@ pub struct QueueConfig {
 }
 
 impl QueueConfig {
-    /// Reads what was entered; none where no queue was.
+    /// Reads what was entered; none where nothing of a queue was.
     ///
     /// # Errors
     /// `Fatal` with what is missing or wrong.
@@ -71,10 +73,13 @@ impl QueueConfig {
             let text = credentials.get(name).map(|secret| secret.expose().trim()).unwrap_or_default();
             (!text.is_empty()).then_some(text)
         };
-        let Some(url) = entered("queue_url") else { return Ok(None) };
+        if FIELDS.iter().all(|name| entered(name).is_none()) {
+            return Ok(None);
+        }
         let missing = |what: &str| ChannelError::Fatal {
-            message: format!("the queue's {what} is missing; enter it, or leave the queue's address empty"),
+            message: format!("the queue's {what} is missing; enter it, or remove everything of the queue"),
         };
+        let url = entered("queue_url").ok_or_else(|| missing("address"))?;
         let (region, account, name) = parts_of(url).ok_or_else(|| ChannelError::Fatal {
             message: "the queue's address is none of SQS, such as \
                       https://sqs.eu-west-1.amazonaws.com/123456789012/orders"
@@ -131,7 +136,7 @@ impl Queue {
         &self,
         operation: &'static str,
         body: &Value,
-    ) -> Result<T, ChannelError> {
+    ) -> Result<T, QueueError> {
         let request = self.signed(operation, body.to_string().into_bytes())?;
         let call =
             Call { timeout: TIMEOUT, connection: Some(self.connection.0), ..Call::new(operation, request) };
@@ -139,9 +144,12 @@ impl Queue {
         if !answer.status.is_success() {
             return Err(refusal(operation, &answer));
         }
-        serde_json::from_slice(&answer.body).map_err(|error| ChannelError::Corrupt {
-            in_doubt: false,
-            message: format!("{operation}: the queue's answer cannot be read: {error}"),
+        serde_json::from_slice(&answer.body).map_err(|error| QueueError {
+            cause: format!("{operation} unreadable"),
+            error: ChannelError::Corrupt {
+                in_doubt: false,
+                message: format!("{operation}: the queue's answer cannot be read: {error}"),
+            },
         })
     }
 
@@ -221,18 +229,21 @@ struct Complaint {
     message: String,
 }
 
-fn refusal(operation: &str, answer: &Answer) -> ChannelError {
+fn refusal(operation: &str, answer: &Answer) -> QueueError {
     let said: Complaint = serde_json::from_slice(&answer.body).unwrap_or_default();
     let kind = said.kind.rsplit('#').next().unwrap_or_default();
     let text = shortened(&format!("{kind} {}", said.message));
     let message = format!("the queue, {operation}: {} {}", answer.status.as_u16(), text.trim());
+    // What it says besides may change with every call: times, ids of requests.
+    let cause = format!("{operation} {} {}", answer.status.as_u16(), shortened(kind));
     let is_passing = answer.status == StatusCode::TOO_MANY_REQUESTS
         || answer.status.is_server_error()
         || kind.contains("Throttl");
-    if is_passing {
-        return ChannelError::Retry { after: None, in_doubt: false, throttled: false, message };
-    }
-    ChannelError::Reject { kind: RejectKind::Other, message }
+    let error = match is_passing {
+        true => ChannelError::Retry { after: None, in_doubt: false, throttled: false, message },
+        false => ChannelError::Reject { kind: RejectKind::Other, message },
+    };
+    QueueError { cause, error }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -256,7 +267,11 @@ struct Deleted {
 
 impl Amazon {
     fn queue(&self) -> Result<&Queue, ChannelError> {
-        self.queue.as_ref().ok_or_else(|| ChannelError::Fatal { message: "no queue was entered".to_owned() })
+        match &self.queue {
+            Some(Ok(queue)) => Ok(queue),
+            Some(Err(problem)) => Err(ChannelError::Fatal { message: problem.clone() }),
+            None => Err(ChannelError::Fatal { message: "no queue was entered".to_owned() }),
+        }
     }
 
     /// The queue's id in Amazon's list; it is entered there where it is not.
@@ -300,7 +315,7 @@ fn notifications<'a>(
 
 #[async_trait]
 impl MessageQueue for Amazon {
-    async fn receive(&self) -> Result<Vec<QueueMessage>, ChannelError> {
+    async fn receive(&self) -> Result<Vec<QueueMessage>, QueueError> {
         let queue = self.queue()?;
         let asked = json!({
             "QueueUrl": queue.config.url,
@@ -324,7 +339,8 @@ impl MessageQueue for Amazon {
                 .map(|(number, receipt)| json!({"Id": number.to_string(), "ReceiptHandle": receipt}))
                 .collect();
             let asked = json!({"QueueUrl": queue.config.url, "Entries": entries});
-            let deleted: Deleted = queue.call("DeleteMessageBatch", &asked).await?;
+            let deleted: Deleted =
+                queue.call("DeleteMessageBatch", &asked).await.map_err(|refused| refused.error)?;
             if let Some(failed) = deleted.failed.first() {
                 // It comes again, and changes nothing then.
                 tracing::warn!("the queue did not delete a message: {failed}");
@@ -357,6 +373,7 @@ impl MessageQueue for Amazon {
     }
 
     async fn subscribe(&self) -> Result<Option<String>, ChannelError> {
+        self.queue()?;
         let mut done = Vec::new();
         let path = format!("/subscriptions/{NOTIFICATION}");
         let ask = notifications("getSubscription", Method::GET, &path, None);
@@ -425,6 +442,26 @@ mod tests {
                 "{method} {path}"
             );
         }
+    }
+
+    #[test]
+    fn a_refusal_is_the_same_however_it_is_worded() {
+        let refused = |status: u16, kind: &str, message: &str| {
+            let body = json!({"__type": format!("com.amazonaws.sqs#{kind}"), "message": message}).to_string();
+            let answer = Answer {
+                status: StatusCode::from_u16(status).unwrap(),
+                headers: http::HeaderMap::new(),
+                body: Bytes::from(body),
+                duration: Duration::ZERO,
+            };
+            refusal("ReceiveMessage", &answer)
+        };
+        let first = refused(403, "AccessDenied", "Request 1: signature expired at 12:00");
+        let second = refused(403, "AccessDenied", "Request 2: signature expired at 12:01");
+        assert_eq!(first.cause, second.cause);
+        assert_ne!(first.error.to_string(), second.error.to_string());
+        assert_ne!(first.cause, refused(403, "InvalidClientTokenId", "x").cause);
+        assert_ne!(first.cause, refused(400, "AccessDenied", "x").cause);
     }
 
     #[test]

@@ -845,3 +845,25 @@ async fn a_design_is_found_in_the_payload_and_fetched_where_its_link_still_works
     elsewhere.archive(&Secret::new("http://127.0.0.1:9400/amazon/x")).await.unwrap();
     assert_eq!(script.lines(), ["GET /amazon/t/abc?signature=s3cret", "GET /amazon/x"]);
 }
+
+#[tokio::test]
+async fn what_is_wrong_with_a_queue_stops_nothing_but_the_queue() {
+    let address = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders";
+    let cases: [(&[(&str, &str)], &str); 4] = [
+        (&[("queue_url", "https://example.com/1/orders"), ("aws_access_key_id", "A")], "none of SQS"),
+        (&[("queue_url", address)], "access key id is missing"),
+        (&[("queue_url", address), ("aws_access_key_id", "A")], "secret access key is missing"),
+        (&[("aws_secret_access_key", "s")], "address is missing"),
+    ];
+    for (entered, problem) in cases {
+        let credentials = [CREDENTIALS, entered].concat();
+        let (setup, _) = script::setup(Arc::new(Script::default()), &credentials);
+        let amazon = Amazon::new(&setup).unwrap();
+        assert!(amazon.flaw().unwrap().contains(problem), "{problem}: {:?}", amazon.flaw());
+        let queue = amazon.message_queue().unwrap();
+        assert!(queue.receive().await.unwrap_err().error.to_string().contains(problem));
+        assert!(queue.subscribe().await.unwrap_err().to_string().contains(problem));
+    }
+    let (amazon, _, _) = amazon();
+    assert!(amazon.flaw().is_none() && amazon.message_queue().is_none());
+}

@@ -61,6 +61,8 @@ struct Claims {
     iat: i64,
     nbf: i64,
     exp: i64,
+    #[serde(default, deserialize_with = "loose::text")]
+    jti: Option<String>,
     sub: String,
     user: Person,
     #[serde(default)]
@@ -153,6 +155,7 @@ fn read_message(client: &AppClient, signed: &str, now: Timestamp) -> Option<AppM
         store: context_store(&claims.sub)?,
         person: person(claims.user, claims.owner.as_ref())?,
         issued_at: Timestamp::from_second(claims.iat).ok()?,
+        id: claims.jti.filter(|id| !id.is_empty()),
     })
 }
 
@@ -210,6 +213,7 @@ mod tests {
         assert_eq!(message.store, "z4zn3wo");
         assert_eq!((message.person.id.as_str(), message.person.is_store_owner), ("9876543", true));
         assert_eq!(message.issued_at.as_second(), 1_646_943_190);
+        assert_eq!(message.id.as_deref(), Some("f5f5f5"));
     }
 
     #[test]

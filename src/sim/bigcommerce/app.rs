@@ -47,7 +47,7 @@ impl Shop {
     ///
     /// # Errors
     /// Where the message cannot be signed.
-    pub fn signed_message(&self, body: &Value, now: Timestamp) -> Result<Value, ControlError> {
+    pub fn signed_message(&mut self, body: &Value, now: Timestamp) -> Result<Value, ControlError> {
         let owner = json!({"id": OWNER_ID, "email": OWNER_EMAIL});
         let user = match optional_text(body, "user_id") {
             Some(id) if optional_flag(body, "owner") != Some(true) => {
@@ -58,13 +58,16 @@ impl Shop {
             _ => json!({"id": OWNER_ID, "email": OWNER_EMAIL, "locale": "en-US"}),
         };
         let seconds = now.as_second();
+        let number = self.meta.messages_signed;
+        self.meta.messages_signed += 1;
+        self.changes.meta = true;
         let claims = json!({
             "aud": CLIENT_ID,
             "iss": "bc",
             "iat": seconds,
             "nbf": seconds.saturating_sub(5),
             "exp": seconds.saturating_add(MESSAGE_SECONDS),
-            "jti": Draw::new(self.seed, "bigcommerce.jti", seconds.unsigned_abs()).code(32),
+            "jti": Draw::new(self.seed, "bigcommerce.jti", number).code(32),
             "sub": format!("stores/{STORE_HASH}"),
             "user": user,
             "owner": owner,

@@ -252,6 +252,9 @@ pub struct Meta {
     /// Codes of installations ever given.
     #[serde(default)]
     codes_issued: u64,
+    /// Messages ever signed for the control panel.
+    #[serde(default)]
+    messages_signed: u64,
     /// Codes that are good, and the second when each dies.
     #[serde(default)]
     codes: BTreeMap<String, i64>,

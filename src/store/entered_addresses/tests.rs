@@ -15,9 +15,13 @@ fn address(street: &str) -> Address {
     }
 }
 
+fn is_shop(channel: &ChannelName) -> bool {
+    channel.as_str() == "bigcommerce"
+}
+
 async fn enter(bench: &Bench, street: &str) -> Result<Vec<Effect>, StoreError> {
     let address = address(street);
-    let enter = move |tx: &mut Tx<'_>| super::enter(tx, OrderNo(1), &address, "ada");
+    let enter = move |tx: &mut Tx<'_>| super::enter(tx, OrderNo(1), &address, "ada", is_shop);
     bench.store.write(WriteLane::Interactive, enter).await
 }
 
@@ -32,7 +36,7 @@ async fn ship_to(bench: &Bench) -> Vec<String> {
 }
 
 async fn wanted(bench: &Bench) -> Wanted {
-    bench.store.read(|read| super::wanted(read, OrderNo(1))).await.unwrap().unwrap()
+    bench.store.read(|read| super::wanted(read, OrderNo(1), is_shop)).await.unwrap().unwrap()
 }
 
 #[tokio::test]
@@ -79,4 +83,18 @@ async fn nothing_is_entered_for_what_is_not_there_or_over() {
     bench.import(vec![item(shipped)]).await;
     assert_eq!(wanted(&bench).await, Wanted::Over);
     assert!(matches!(enter(&bench, "1 Test Street").await, Err(StoreError::Invalid(_))));
+}
+
+#[tokio::test]
+async fn what_the_platform_ships_and_what_is_the_shops_own_wants_no_address() {
+    let bench = Bench::new().await;
+    let mut shipped_there =
+        crate::domain::order::OrderFacts { fulfilled_by: FulfilledBy::Platform, ..facts("A", 1) };
+    shipped_there.people = None;
+    bench.import(vec![item(shipped_there)]).await;
+    assert_eq!(wanted(&bench).await, Wanted::NotOurs);
+    assert!(matches!(enter(&bench, "1 Test Street").await, Err(StoreError::Invalid(_))));
+    let own =
+        |is_shops_own| judge(ExportState::None, OrderStatus::Open, FulfilledBy::Seller, is_shops_own, true);
+    assert_eq!((own(true), own(false)), (Wanted::NotOurs, Wanted::Yes));
 }

@@ -1,5 +1,6 @@
 -- Who of a shop's control panel is who here. A row without `user_id` is somebody who came and has no account yet; one
--- without `external_id` was linked by its e-mail before the person came. A handful of rows, changed in place.
+-- without `external_id` was linked by its e-mail before the person came. `asked_user_id` is who the person signed in as,
+-- while that waits for an owner. A handful of rows, changed in place.
 CREATE TABLE shop_user (
     shop_user_id BIGINT NOT NULL,
     connection_id BIGINT NOT NULL,
@@ -9,7 +10,8 @@ CREATE TABLE shop_user (
     user_id BIGINT,
     linked_by VARCHAR,
     linked_at TIMESTAMP,
-    seen_at TIMESTAMP
+    seen_at TIMESTAMP,
+    asked_user_id BIGINT
 );
 
 -- The person of a control panel that a session began for: it ends with the link.

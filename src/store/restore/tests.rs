@@ -42,6 +42,8 @@ impl Scene {
         };
         let opened = bench.store.write(WriteLane::Interactive, move |tx| {
             spoil(tx.connection());
+            let known = shop_users::Known::Number("1001".to_owned());
+            shop_users::link_known(tx, amazon, &known, UserId(1), "ada", at(0))?;
             sessions::insert(tx, &session)
         });
         opened.await.unwrap();
@@ -91,6 +93,7 @@ async fn a_restore_brings_everything_back_and_moves_the_rest_aside() {
     assert_eq!(store.verify().await.unwrap().findings, []);
     assert_eq!(states(&store).await, [ConnectionState::NeedsReauthorisation, ConnectionState::Active]);
     assert_eq!(store.read(|read| sessions::find(read, "h", at(1))).await.unwrap(), None);
+    assert_eq!(store.read(shop_users::all).await.unwrap()[0].user, Some(UserId(1)), "its account is there");
     let vault = Vault::open(scene.dir.path(), &KeySource::DataFolder).unwrap();
     assert!(vault.read(|document| document.connections.contains_key(&scene.amazon.0)));
     store.close().await;
@@ -140,6 +143,7 @@ async fn without_the_key_all_data_are_kept_and_the_vault_begins_anew() {
         assert_eq!(restored.reauthorise.len(), 2);
         let store = Store::open(options(fresh.path())).unwrap();
         assert_eq!(order_count(&store).await, 5);
+        assert_eq!(store.read(shop_users::all).await.unwrap()[0].user, None, "new accounts get old numbers");
         assert!(!fresh.path().join(VAULT_FILE_NAME).exists());
         let vault = Vault::open(fresh.path(), &key).unwrap();
         assert!(vault.read(|document| document.connections.is_empty()));

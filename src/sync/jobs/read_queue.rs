@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Ran;
 use crate::channels::error::ChannelError;
+use crate::channels::message_queue::QueueError;
 use crate::domain::connection::Connection;
 use crate::domain::plan::{EventKind, NewEvent};
 use crate::store::{WriteLane, events};
@@ -23,10 +24,15 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
     let id = connection.id;
     let connector = engine.connector(id)?;
     let Some(queue) = connector.message_queue() else { return Ok(Ran::Idle(INTERVAL)) };
-    let messages = match queue.receive().await {
+    let received = tokio::select! {
+        received = queue.receive() => received,
+        // The program stops. What the queue was about to give comes again.
+        () = engine.stopping() => return Ok(Ran::Idle(PAUSE)),
+    };
+    let messages = match received {
         Ok(messages) => messages,
-        Err(error) => {
-            tell(engine, connection, &error).await?;
+        Err(trouble) => {
+            tell(engine, connection, trouble).await?;
             return Ok(Ran::Idle(TROUBLE_PAUSE));
         }
     };
@@ -54,17 +60,20 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
 }
 
 /// Says what is wrong with the queue, once for each thing that is.
-async fn tell(engine: &Engine, connection: &Connection, error: &ChannelError) -> Result<(), EngineError> {
+async fn tell(engine: &Engine, connection: &Connection, trouble: QueueError) -> Result<(), EngineError> {
     let id = connection.id;
+    let QueueError { cause, error } = trouble;
     tracing::warn!(connection.id = id.0, "{error}");
     let text = format!(
         "{} sends no messages by the queue, so that polls bring everything: {error}",
         connection.alias
     );
-    let is_passing = matches!(error, ChannelError::Retry { .. });
-    let is_known =
-        engine.with_live(id, |live| live.subscription.replace(text.clone()).as_ref() == Some(&text));
-    if is_passing || is_known {
+    if matches!(error, ChannelError::Retry { .. }) {
+        return Ok(());
+    }
+    let is_known = engine
+        .with_live(id, |live| live.queue_trouble.replace(cause.clone()).as_deref() == Some(cause.as_str()));
+    if is_known {
         return Ok(());
     }
     let now = engine.now();

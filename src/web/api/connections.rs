@@ -1,6 +1,6 @@
 //! Connections. Settings are taken as a person writes them: the shop by id or alias, history in days.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use actix_web::{HttpResponse, web};
 use jiff::Timestamp;
@@ -76,6 +76,7 @@ pub struct ConnectionChangeBody {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     base_url: Option<Value>,
+    /// Null takes an optional one away.
     #[serde(default)]
     #[schema(value_type = Object)]
     credentials: Map<String, Value>,
@@ -170,6 +171,7 @@ pub async fn change(
         alias: input.alias,
         settings: is_changed.then_some(settings),
         credentials: credentials(info, &input.credentials)?,
+        removed: removed(&input.credentials),
         base_url,
     };
     state.engine.change_connection(id, change, who.actor()).await.map_err(refused)?;
@@ -330,6 +332,11 @@ fn credentials(info: &ChannelInfo, given: &Map<String, Value>) -> Result<BTreeMa
         }
     }
     Ok(credentials)
+}
+
+/// The names of credentials that are taken away.
+fn removed(given: &Map<String, Value>) -> BTreeSet<String> {
+    given.iter().filter(|(_, value)| value.is_null()).map(|(name, _)| name.clone()).collect()
 }
 
 fn plain(value: &Value) -> Option<String> {

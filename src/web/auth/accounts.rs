@@ -88,6 +88,42 @@ pub fn has_owner(state: &AppState) -> bool {
     state.vault.read(|document| document.users.iter().any(is_owner))
 }
 
+/// True where somebody is to own this installation, with a password or not.
+#[must_use]
+pub fn is_owned(state: &AppState) -> bool {
+    state.vault.read(is_owned_by_anybody)
+}
+
+fn is_owned_by_anybody(document: &Document) -> bool {
+    document.users.iter().any(|user| user.role.is_owner())
+}
+
+/// Makes the first owner; none where there is an owner already, with a password or not, or a user of that name.
+///
+/// # Errors
+/// Where the vault cannot be written.
+pub async fn add_first_owner(
+    state: &AppState,
+    name: String,
+    password: Secret,
+) -> Result<Option<UserId>, WebError> {
+    let vault = Arc::clone(&state.vault);
+    let now = state.clock.now();
+    blocking(move || {
+        let hash = hash_password(&password)?;
+        vault.update(|document| {
+            if is_owned_by_anybody(document) {
+                return None;
+            }
+            let id = document.add_user(&name, Role::Owner, now)?;
+            let user = document.users.iter_mut().find(|user| user.id == id)?;
+            user.password_hash = Some(hash);
+            Some(UserId(id))
+        })
+    })
+    .await
+}
+
 /// All users.
 #[must_use]
 pub fn users(state: &AppState) -> Vec<UserRow> {
@@ -260,8 +296,7 @@ pub async fn set_role(state: &AppState, id: UserId, role: Role) -> Result<String
 /// Where nobody would own this installation, or the vault cannot be written.
 pub async fn remove_user(state: &AppState, id: UserId) -> Result<(), WebError> {
     change_users(state, move |document| {
-        document.users.retain(|user| user.id != id.0);
-        document.setup_tokens.retain(|known| known.user_id != Some(id.0));
+        document.remove_user(id.0);
         Ok(())
     })
     .await

@@ -12,15 +12,22 @@ mod session;
 
 pub use accounts::{Account, PasswordLink, SetupFor, TokenRow, TokenText, UserRow};
 pub use accounts::{
-    add_user, create_token, has_owner, issue_setup, password_link, remove_user, revoke_token,
+    add_first_owner, add_user, create_token, has_owner, is_owned, issue_setup, password_link, remove_user,
+    revoke_token,
 };
 pub use accounts::{set_role, set_up, setup_for, tokens, user, user_by_password, users};
 pub use limit::SignInLimit;
 pub use links::SignInLinks;
 pub use origin::{Network, guard};
-pub use panel::{Pass, Passes, TAB_SECONDS_MAX, frame, is_framed, sign_in_panel, sign_in_tab};
+pub use panel::{
+    Comer, Pass, Passes, TAB_SECONDS_MAX, frame, framed_by, is_framed, is_from_elsewhere, is_tab,
+    sign_in_panel, sign_in_tab,
+};
 pub use session::account as session_account;
-pub use session::{SESSION_COOKIE, end_session, sessions_of, sign_in, sign_out, sign_out_everywhere};
+pub use session::{
+    SESSION_COOKIE, end_access, end_panel_sessions, end_session, sessions_of, sign_in, sign_out,
+    sign_out_everywhere,
+};
 
 use std::future::Future;
 use std::marker::PhantomData;

@@ -35,8 +35,21 @@ const LINK_AGE_MAX: SignedDuration = SignedDuration::from_mins(10);
 /// Passes that are open at the same time.
 const OPEN_COUNT_MAX: usize = 1_000;
 
+/// Somebody who came from a control panel and is nobody here yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Comer {
+    /// Our number of the person. It may become somebody else's after the person is removed.
+    pub shop_user: i64,
+    /// The platform's number of the person.
+    pub external_id: String,
+    /// The store whose control panel it was.
+    pub store: String,
+    /// True for the owner of the store.
+    pub is_store_owner: bool,
+}
+
 /// What somebody who came from a control panel may do, once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pass {
     /// Open a tab, signed in.
     Tab {
@@ -46,27 +59,24 @@ pub enum Pass {
         shop_user: i64,
     },
     /// Say who they are here, by signing in.
-    Link {
-        /// The person of the control panel.
-        shop_user: i64,
-        /// True for the owner of the store.
-        is_store_owner: bool,
-    },
+    Link(Comer),
 }
 
 impl Pass {
-    fn age_max(self) -> SignedDuration {
+    fn age_max(&self) -> SignedDuration {
         match self {
             Self::Tab { .. } => SignedDuration::from_secs(TAB_SECONDS_MAX),
-            Self::Link { .. } => LINK_AGE_MAX,
+            Self::Link(_) => LINK_AGE_MAX,
         }
     }
 }
 
-/// Passes that are open. Hashes, in memory: after a restart the app is opened anew.
+/// Passes that are open, and messages that were used. Hashes, in memory: after a restart the app is opened anew.
 #[derive(Debug, Default)]
 pub struct Passes {
     open: Mutex<HashMap<String, (Pass, Timestamp)>>,
+    /// By the hash of the message's id: what it was used for, and until when it counts.
+    used: Mutex<HashMap<String, (&'static str, Timestamp)>>,
 }
 
 impl Passes {
@@ -81,7 +91,8 @@ impl Passes {
         if open.len() >= OPEN_COUNT_MAX {
             return Err(WebError::TooManyAttempts(TAB_SECONDS_MAX.unsigned_abs()));
         }
-        open.insert(hash_token(&token), (pass, shifted(now, pass.age_max())));
+        let expires_at = shifted(now, pass.age_max());
+        open.insert(hash_token(&token), (pass, expires_at));
         Ok(token)
     }
 
@@ -89,13 +100,32 @@ impl Passes {
     #[must_use]
     pub fn find(&self, token: &str, now: Timestamp) -> Option<Pass> {
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        open.get(&hash_token(token)).filter(|(_, expires_at)| *expires_at > now).map(|(pass, _)| *pass)
+        open.get(&hash_token(token)).filter(|(_, expires_at)| *expires_at > now).map(|(pass, _)| pass.clone())
     }
 
     /// Uses the pass up.
     pub fn take(&self, token: &str, now: Timestamp) -> Option<Pass> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.remove(&hash_token(token)).filter(|(_, expires_at)| *expires_at > now).map(|(pass, _)| pass)
+    }
+
+    /// Notes what the message with this id, which counts until `until`, is used for. None where it was not used before,
+    /// else what for.
+    pub fn use_message(
+        &self,
+        id: &str,
+        what_for: &'static str,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Option<&'static str> {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.retain(|_, (_, until)| *until > now);
+        let id = hash_token(id);
+        let before = used.get(&id).map(|(what_for, _)| *what_for);
+        if before.is_none() {
+            used.insert(id, (what_for, until));
+        }
+        before
     }
 }
 
@@ -157,6 +187,28 @@ pub fn is_framed(request: &HttpRequest) -> bool {
     request.headers().get("Sec-Fetch-Dest").is_some_and(|value| value == "iframe" || value == "frame")
 }
 
+/// True where the browser says that it loads a page into a tab or window of its own.
+#[must_use]
+pub fn is_tab(request: &HttpRequest) -> bool {
+    request.headers().get("Sec-Fetch-Dest").is_some_and(|value| value == "document")
+}
+
+/// True where the browser says that another page than ours led here, or none.
+#[must_use]
+pub fn is_from_elsewhere(request: &HttpRequest) -> bool {
+    request.headers().get("Sec-Fetch-Site").is_some_and(|value| value != "same-origin")
+}
+
+/// The one store whose control panel may show an answer.
+struct FramedBy(String);
+
+/// Lets the control panel of this store alone show an answer.
+#[must_use]
+pub fn framed_by(mut answer: HttpResponse, store: &str) -> HttpResponse {
+    answer.extensions_mut().insert(FramedBy(panel_of(store)));
+    answer
+}
+
 /// Says who may show the answer in a frame, and makes the cookies of a frame's answer such that browsers keep them there.
 ///
 /// # Errors
@@ -170,6 +222,8 @@ pub async fn frame<B: MessageBody + 'static>(
         .and_then(|state| ancestors(state, request.path().starts_with(routes::PANEL)));
     let is_in_frame = request.cookie(PANEL_COOKIE).is_some() && request.cookie(SESSION_COOKIE).is_none();
     let mut response = next.call(request).await?;
+    let own = response.response().extensions().get::<FramedBy>().map(|FramedBy(panel)| panel.clone());
+    let ancestors = own.or(ancestors);
     let headers = response.headers_mut();
     let policy = format!("{CONTENT_SECURITY_POLICY}{}", ancestors.as_deref().unwrap_or("'none'"));
     if let Ok(policy) = HeaderValue::from_str(&policy) {
@@ -185,13 +239,19 @@ pub async fn frame<B: MessageBody + 'static>(
 }
 
 /// The control panels that may show our pages: those of stores that have installed the app. A store that installs it is
-/// not known before, so that the callbacks' own pages, which a session gives nothing, may be shown in any store's.
+/// not known before, so that the callbacks' own words, which a session gives nothing, may be shown in any store's; where
+/// somebody signs in, [`framed_by`] says whose.
 fn ancestors(state: &AppState, is_callback: bool) -> Option<String> {
     let app = state.engine.shop_app()?;
-    let stores = app.stores.iter().map(|store| format!("https://store-{store}.mybigcommerce.com"));
+    let stores = app.stores.iter().map(|store| panel_of(store));
     let any = is_callback.then(|| "https://*.mybigcommerce.com".to_owned());
     let all: Vec<String> = any.into_iter().chain(stores).collect();
     (!all.is_empty()).then(|| all.join(" "))
+}
+
+/// Where a store's control panel is.
+fn panel_of(store: &str) -> String {
+    format!("https://store-{store}.mybigcommerce.com")
 }
 
 /// Browsers drop what a frame sets for the first party alone.

@@ -1,7 +1,7 @@
 //! Sessions: a random cookie, of which the store holds only the hash.
 //!
-//! A session ends after a week without use, or when somebody ends it: one in daily use never ends by itself. The
-//! cookie outlives it, since what counts is the store's row. A use is written down once a minute at most, so that
+//! A session ends after a week without use, or when somebody ends it: one in daily use never ends by itself, unless it
+//! began in a shop's control panel, which says anew each day who may come in. The cookie outlives it, since what counts is the store's row. A use is written down once a minute at most, so that
 //! reading pages does not become writing.
 
 use actix_web::cookie::time::Duration as CookieAge;
@@ -16,6 +16,7 @@ use crate::clock::shifted;
 use crate::domain::id::UserId;
 use crate::store::WriteLane;
 use crate::store::sessions::{self, Session};
+use crate::store::shop_users;
 use crate::vault::hash_token;
 use crate::web::AppState;
 use crate::web::error::{self, WebError};
@@ -24,6 +25,8 @@ use crate::web::error::{self, WebError};
 pub const SESSION_COOKIE: &str = "eider_session";
 /// A session ends after so long without use: a working week and the weekend.
 const IDLE_MAX: SignedDuration = SignedDuration::from_hours(24 * 7);
+/// A session that began in a shop's control panel ends after so long, used or not: opening the app begins a new one.
+const PANEL_AGE_MAX: SignedDuration = SignedDuration::from_hours(24);
 /// A use is written down when the last one is so long ago.
 const TOUCH_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 /// How long browsers keep the cookie: the longest that they allow.
@@ -50,7 +53,8 @@ async fn touch(state: &AppState, session: &Session, now: Timestamp) {
     if now.duration_since(session.last_seen_at) < TOUCH_INTERVAL {
         return;
     }
-    let (hash, expires_at) = (session.session_hash.clone(), shifted(now, IDLE_MAX));
+    let hash = session.session_hash.clone();
+    let expires_at = end_of(session.created_at, now, session.shop_user);
     let touched = state
         .store
         .write(WriteLane::Interactive, move |tx| sessions::touch(tx, &hash, now, expires_at))
@@ -59,6 +63,12 @@ async fn touch(state: &AppState, session: &Session, now: Timestamp) {
         // Pages can still be read where nothing can be written, as on a full disk.
         tracing::warn!(%error, "the use of a session could not be written down");
     }
+}
+
+/// When a session ends that was used at `now`.
+fn end_of(created_at: Timestamp, now: Timestamp, shop_user: Option<i64>) -> Timestamp {
+    let idle = shifted(now, IDLE_MAX);
+    if shop_user.is_some() { idle.min(shifted(created_at, PANEL_AGE_MAX)) } else { idle }
 }
 
 /// Begins a session and goes on to `to`.
@@ -89,7 +99,7 @@ pub(super) async fn begin(
         user,
         created_at: now,
         last_seen_at: now,
-        expires_at: shifted(now, IDLE_MAX),
+        expires_at: end_of(now, now, shop_user),
         agent: request
             .headers()
             .get(header::USER_AGENT)
@@ -159,6 +169,24 @@ pub async fn end_session(state: &AppState, user: UserId, hash: String) -> Result
 /// Where the store does not answer.
 pub async fn sign_out_everywhere(state: &AppState, user: UserId) -> Result<(), WebError> {
     state.store.write(WriteLane::Interactive, move |tx| sessions::remove_of_user(tx, user)).await?;
+    Ok(())
+}
+
+/// Ends every session of a user, and what the account gave to people of control panels.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn end_access(state: &AppState, user: UserId) -> Result<(), WebError> {
+    state.store.write(WriteLane::Interactive, move |tx| shop_users::end_access_of(tx, user)).await?;
+    Ok(())
+}
+
+/// Ends every session that began in a shop's control panel.
+///
+/// # Errors
+/// Where the store does not answer.
+pub async fn end_panel_sessions(state: &AppState) -> Result<(), WebError> {
+    state.store.write(WriteLane::Interactive, sessions::remove_of_panels).await?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use askama::Template;
 use serde::Deserialize;
 
 use super::{Choice, Shell, Visit, done};
+use crate::channels::registry::is_shop;
 use crate::domain::country::{self, COUNTRIES};
 use crate::domain::customer::Address;
 use crate::domain::id::OrderNo;
@@ -136,7 +137,7 @@ pub async fn told_by_hand(
 async fn needy(state: &AppState, no: OrderNo) -> Result<OrderRow, WebError> {
     let found = state
         .store
-        .read(move |read| Ok((orders::row(read, no)?, entered_addresses::wanted(read, no)?)))
+        .read(move |read| Ok((orders::row(read, no)?, entered_addresses::wanted(read, no, is_shop)?)))
         .await?;
     let (Some(row), Some(wanted)) = found else { return Err(WebError::no_order(no)) };
     match refusal(wanted) {
@@ -152,6 +153,7 @@ pub(super) fn refusal(wanted: Wanted) -> Option<&'static str> {
         Wanted::Known => Some("The marketplace gave this order's address."),
         Wanted::InShop => Some("This order is in the shop already: correct its address there."),
         Wanted::Over => Some("This order was shipped or cancelled: it needs no address any more."),
+        Wanted::NotOurs => Some("This order goes into no shop from here: it needs no address."),
     }
 }
 

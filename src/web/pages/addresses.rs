@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::address::{Fields, address, fields_of, refusal};
 use super::{Shell, Visit, done};
+use crate::channels::registry::is_shop;
 use crate::domain::customer::Address;
 use crate::domain::id::OrderNo;
 use crate::store::entered_addresses::{self, Wanted};
@@ -216,7 +217,7 @@ fn fates(read: &Read<'_>, rows: &[Row]) -> Result<Vec<Fate>, StoreError> {
     let ids: Vec<&str> = rows.iter().map(|row| row.external_id.as_str()).collect();
     let known = orders::find_everywhere(read, &ids)?;
     let numbers: Vec<OrderNo> = known.values().flatten().copied().collect();
-    let wanted = entered_addresses::wanted_of(read, &numbers)?;
+    let wanted = entered_addresses::wanted_of(read, &numbers, is_shop)?;
     let mut seen: BTreeMap<OrderNo, (usize, Address)> = BTreeMap::new();
     let mut fates = Vec::with_capacity(rows.len());
     for row in rows {

@@ -190,6 +190,7 @@ pub async fn authorise(
             let is_moved = base_url.as_ref().map(url::Url::as_str) != connection.base_url.as_deref();
             let change = ConnectionUpdate {
                 credentials: connection_form::credentials(info, &fields),
+                removed: connection_form::removed_credentials(info, &fields),
                 base_url: is_moved.then_some(base_url),
                 ..ConnectionUpdate::default()
             };
@@ -244,7 +245,8 @@ fn page<A: crate::web::auth::Access>(
         may_manage: who.role().may_manage(),
         may_work: who.role().may_work_orders(),
         is_owner,
-        form: FormView::new(channel(connection)?, &fields, all, is_owner, problem),
+        form: FormView::new(channel(connection)?, &fields, all, is_owner, problem)
+            .with_held(&state.engine.held_credentials(connection.id), &fields),
         report,
         hook: state
             .engine

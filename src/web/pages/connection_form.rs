@@ -1,7 +1,7 @@
 //! The form of a connection, new or not: credentials as the registry names them, and settings in both directions.
 //! What was typed is shown again as it was typed, so that a mistake costs one field and not the form.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -21,6 +21,8 @@ pub type Fields = BTreeMap<String, String>;
 const ALIAS_CHARS_MAX: usize = 60;
 /// What a credential's field is called in the form.
 const CREDENTIAL_PREFIX: &str = "credential_";
+/// What the box is called that takes a credential away.
+const REMOVE_CREDENTIAL_PREFIX: &str = "remove_credential_";
 /// What a carrier's name in the shop is called in the form, before the row's number.
 const CARRIER_PREFIX: &str = "carrier_shop_";
 /// What the marketplace's code of that carrier is called.
@@ -131,6 +133,24 @@ pub struct CredentialView {
     pub is_required: bool,
     /// What was typed before.
     pub value: String,
+    /// The name of the box that takes it away; none where it is not held, or must be there.
+    pub remove: Option<String>,
+    /// That box is ticked.
+    pub is_removed: bool,
+}
+
+impl FormView {
+    /// Offers to take away what is held and need not be there.
+    #[must_use]
+    pub fn with_held(mut self, held: &BTreeSet<String>, fields: &Fields) -> Self {
+        for credential in self.credentials.iter_mut().filter(|credential| !credential.is_required) {
+            let name = credential.name.strip_prefix(CREDENTIAL_PREFIX).unwrap_or_default();
+            let remove = format!("{REMOVE_CREDENTIAL_PREFIX}{name}");
+            credential.is_removed = fields.contains_key(&remove);
+            credential.remove = held.contains(name).then_some(remove);
+        }
+        self
+    }
 }
 
 /// The settings' fields as shown.
@@ -213,6 +233,8 @@ fn credential_views(info: &ChannelInfo, fields: &Fields) -> Vec<CredentialView> 
                 is_secret: credential.is_secret,
                 is_required: credential.is_required,
                 value: fields.get(&name).cloned().unwrap_or_default(),
+                remove: None,
+                is_removed: false,
                 name,
             }
         })
@@ -234,6 +256,14 @@ pub fn credentials(info: &ChannelInfo, fields: &Fields) -> BTreeMap<String, Secr
             Some((credential.name.to_owned(), Secret::new(value)))
         })
         .collect()
+}
+
+/// The credentials whose boxes say that they are taken away.
+#[must_use]
+pub fn removed_credentials(info: &ChannelInfo, fields: &Fields) -> BTreeSet<String> {
+    let is_removed = |name: &str| fields.contains_key(&format!("{REMOVE_CREDENTIAL_PREFIX}{name}"));
+    let names = info.credentials.iter().map(|credential| credential.name);
+    names.filter(|name| is_removed(name)).map(str::to_owned).collect()
 }
 
 /// The first credential that a new connection lacks.

@@ -10,10 +10,10 @@ use crate::channels::registry;
 use crate::domain::customer::Address;
 use crate::domain::effect::{Effect, EffectKind, EffectState, Verdict};
 use crate::domain::id::{EffectId, OrderNo};
-use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy, LineFacts, OrderStatus};
+use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy, LineFacts};
 use crate::domain::plan::ParcelOrigin;
 use crate::domain::reason::Reason;
-use crate::store::entered_addresses;
+use crate::store::entered_addresses::{self, Wanted};
 use crate::store::events::EventRow;
 use crate::store::files::FileRow;
 use crate::store::orders::{self, OrderDetail};
@@ -502,12 +502,12 @@ fn after_sale_note(detail: &OrderDetail, channel_title: &str) -> Option<String> 
 
 /// Where the address is entered: while the marketplace gives none that a parcel could go to.
 fn wants_address(detail: &OrderDetail) -> Option<String> {
-    let is_open = !matches!(detail.row.export_state, ExportState::Created | ExportState::Creating)
-        && !matches!(detail.row.status, OrderStatus::Cancelled | OrderStatus::Shipped)
-        && detail.row.fulfilled_by == FulfilledBy::Seller;
-    let is_shops_own = registry::channel(&detail.row.channel).is_some_and(|info| info.is_shop);
-    let is_needed = detail.address_entered.is_some() || entered_addresses::is_needed(detail.people.as_ref());
-    (is_open && is_needed && !is_shops_own).then(|| routes::order_address(detail.row.order_no))
+    let row = &detail.row;
+    let is_shops_own = registry::is_shop(&row.channel);
+    let is_missing = detail.address_entered.is_some() || entered_addresses::is_needed(detail.people.as_ref());
+    let wanted =
+        entered_addresses::judge(row.export_state, row.status, row.fulfilled_by, is_shops_own, is_missing);
+    (wanted == Wanted::Yes).then(|| routes::order_address(row.order_no))
 }
 
 fn effect_view(effect: &Effect, may_work: bool, now: Timestamp) -> EffectView {

@@ -7,12 +7,13 @@ use jiff::SignedDuration;
 use serde::Deserialize;
 
 use super::setup;
-use crate::domain::id::ConnectionId;
+use crate::clock::shifted;
+use crate::domain::id::{ConnectionId, UserId};
 use crate::secret::Secret;
 use crate::store::shop_users::{self, ShopUser, Visitor};
 use crate::store::{StoreError, Tx, WriteLane};
-use crate::web::auth::{self, Pass, TAB_SECONDS_MAX};
-use crate::web::engine::{AppGrant, AppVisit, ShopPerson};
+use crate::web::auth::{self, Comer, Pass, TAB_SECONDS_MAX};
+use crate::web::engine::{AppGrant, AppMessage, AppVisit, ShopPerson};
 use crate::web::error::{self, WebError};
 use crate::web::{AppState, assets, routes};
 
@@ -20,6 +21,10 @@ use crate::web::{AppState, assets, routes};
 const FRESH_MAX: SignedDuration = SignedDuration::from_mins(5);
 /// Longer names and passwords are not even looked at.
 const INPUT_BYTES_MAX: usize = 1024;
+/// What a message was used for: somebody opened the app.
+const OPENED: &str = "load";
+/// What a message was used for: the app was taken away from somebody.
+const REMOVED: &str = "remove_user";
 
 #[derive(Template)]
 #[template(path = "pages/panel_link.html", config = ".askama.toml")]
@@ -29,6 +34,11 @@ struct LinkPage<'a> {
     action: &'static str,
     /// Who came, in words.
     who: String,
+    /// Who the person said it is here, while an owner has not agreed.
+    asked: Option<String>,
+    /// Where an owner agrees.
+    settings: String,
+    /// Lets the form be sent; empty where there is none.
     pass: &'a str,
     name: &'a str,
     problem: Option<&'a str>,
@@ -108,7 +118,7 @@ pub async fn install(
             "The store is not connected: {why}. Install the app again in the control panel."
         ))
     })?;
-    enter(&state, &request, installed.connection, installed.person).await
+    enter(&state, &request, installed.connection, installed.store, installed.person).await
 }
 
 /// Somebody opens the app in the control panel.
@@ -121,13 +131,24 @@ pub async fn load(
     query: web::Query<Signed>,
 ) -> Result<HttpResponse, WebError> {
     check_reachable(&state)?;
+    // The control panel opens it in a frame: elsewhere somebody was sent here to sign in for another.
+    if auth::is_tab(&request) {
+        return Err(WebError::Refused(
+            "Open Eider in the store's control panel: the address works nowhere else.".to_owned(),
+        ));
+    }
     let visit = fresh(&state, &query)?;
     let connection = visit.connection.ok_or_else(|| {
         WebError::NotFound(
             "This store is not connected here. Install the app in its control panel.".to_owned(),
         )
     })?;
-    enter(&state, &request, connection, visit.message.person).await
+    if !is_unused(&state, &visit, OPENED, false) {
+        return Err(not_verified());
+    }
+    state.engine.shop_app_opened(&visit.message).map_err(WebError::Internal)?;
+    let AppMessage { store, person, .. } = visit.message;
+    enter(&state, &request, connection, store, person).await
 }
 
 /// The store has removed the app.
@@ -140,7 +161,7 @@ pub async fn uninstall(
 ) -> Result<HttpResponse, WebError> {
     // An old one must not end what was installed again since. One that is late is no loss: the token is dead.
     let visit = fresh(&state, &query)?;
-    state.engine.shop_app_uninstalled(&visit.message.store).await.map_err(WebError::Internal)?;
+    state.engine.shop_app_uninstalled(&visit.message).await.map_err(WebError::Internal)?;
     Ok(error::text("uninstalled"))
 }
 
@@ -152,7 +173,11 @@ pub async fn remove_user(
     state: web::Data<AppState>,
     query: web::Query<Signed>,
 ) -> Result<HttpResponse, WebError> {
-    let visit = verified(&state, &query)?;
+    let visit = fresh(&state, &query)?;
+    // What opened the app says the same words, and removes nobody.
+    if !is_unused(&state, &visit, REMOVED, true) {
+        return Err(not_verified());
+    }
     if let Some(connection) = visit.connection {
         let person = visit.message.person.id;
         write(&state, move |tx| shop_users::remove_person(tx, connection, &person)).await?;
@@ -193,16 +218,29 @@ pub async fn tab(
     request: HttpRequest,
     token: web::Path<String>,
 ) -> Result<HttpResponse, WebError> {
-    match state.passes.take(&token, state.clock.now()) {
-        Some(Pass::Tab { user, shop_user }) => auth::sign_in_tab(&state, &request, user, shop_user).await,
-        Some(Pass::Link { .. }) | None => Err(WebError::NotFound(format!(
+    let used = || {
+        WebError::NotFound(format!(
             "This link was used already or is older than {TAB_SECONDS_MAX} seconds. Open the app again in the \
              control panel."
-        ))),
+        ))
+    };
+    // Nobody is signed in by another site's link, which would be as somebody else.
+    if auth::is_from_elsewhere(&request) {
+        return Err(WebError::CrossSite);
     }
+    let Some(Pass::Tab { user, shop_user }) = state.passes.take(&token, state.clock.now()) else {
+        return Err(used());
+    };
+    // The access may have ended since.
+    let known = state.store.read(move |read| shop_users::get_one(read, shop_user)).await?;
+    if known.and_then(|known| known.user) != Some(user) {
+        return Err(used());
+    }
+    auth::sign_in_tab(&state, &request, user, shop_user).await
 }
 
-/// Somebody says who they are here: by signing in, or as the first owner.
+/// Somebody says who they are here: by signing in, or as the first owner. Who signs in as somebody mighty waits for an
+/// owner: a page in a frame is no place to give that away.
 ///
 /// # Errors
 /// Where they took too long, or tried too often.
@@ -214,43 +252,85 @@ pub async fn link(
     check_reachable(&state)?;
     let input = input.into_inner();
     let now = state.clock.now();
-    let Some(Pass::Link { shop_user, is_store_owner }) = state.passes.find(&input.pass, now) else {
+    let Some(Pass::Link(comer)) = state.passes.find(&input.pass, now) else {
         return Err(too_late());
     };
     state.sign_in_limit.check(state.network.client_address(&request), &input.name)?;
-    let known =
-        state.store.read(move |read| shop_users::get_one(read, shop_user)).await?.ok_or_else(too_late)?;
-    let is_first = !auth::has_owner(&state) && is_store_owner;
-    let again = |problem| {
-        let page = link_page(&state, &known, is_store_owner, &input.pass, &input.name, Some(problem));
-        error::form_again(&page)
+    let shop_user = comer.shop_user;
+    let known = state.store.read(move |read| shop_users::get_one(read, shop_user)).await?;
+    let known = known.filter(|known| is_same(known, &comer)).ok_or_else(too_late)?;
+    let is_first = may_be_first(&state, &comer);
+    let said = match is_first {
+        true => setup::problem(input.name.trim(), &input.password, &input.repeated).map_or(Ok(None), Err),
+        false => by_password(&state, &input).await?.map(Some),
     };
-    let user = if is_first {
-        if let Some(problem) = setup::problem(input.name.trim(), &input.password, &input.repeated) {
-            return again(problem);
-        }
-        let token = auth::issue_setup(&state)?;
-        let (name, password) = (input.name.trim().to_owned(), Secret::new(input.password.clone()));
-        auth::set_up(&state, token, name, password).await?
-    } else {
-        let is_too_long = input.name.len() > INPUT_BYTES_MAX || input.password.len() > INPUT_BYTES_MAX;
-        let password = Secret::new(input.password.clone());
-        let found = match is_too_long {
-            true => None,
-            false => auth::user_by_password(&state, input.name.clone(), password).await?,
-        };
-        match found {
-            Some(user) => user,
-            None => return again("Name and password do not belong together. Check both; capitals count."),
+    let said = match said {
+        Ok(said) => said,
+        Err(problem) => {
+            let page = LinkPage {
+                pass: &input.pass,
+                name: &input.name,
+                problem: Some(problem),
+                ..link_page(&state, &known, &comer)
+            };
+            return Ok(auth::framed_by(error::form_again(&page)?, &comer.store));
         }
     };
     // Good for one link, also where it was sent twice at once.
     if state.passes.take(&input.pass, now).is_none() {
         return Err(too_late());
     }
-    let by = auth::user(&state, user).map_or_else(String::new, |account| account.name);
-    write(&state, move |tx| shop_users::link(tx, shop_user, user, &by, now)).await?;
+    let user = match said {
+        Some(user) => user,
+        None => {
+            let (name, password) = (input.name.trim().to_owned(), Secret::new(input.password));
+            auth::add_first_owner(&state, name, password).await?.ok_or_else(owned)?
+        }
+    };
+    let account = auth::user(&state, user).ok_or_else(too_late)?;
+    if !is_first && known.user != Some(user) && account.role.may_manage() {
+        return wait_for_owner(&state, comer, user).await;
+    }
+    let linked = move |tx: &mut Tx<'_>| {
+        check_same(tx, &comer)?;
+        shop_users::link(tx, shop_user, user, &account.name, now)
+    };
+    write(&state, linked).await?;
     auth::sign_in_panel(&state, &request, user, shop_user).await
+}
+
+/// Whose name and password these are, or what is wrong with them.
+async fn by_password(state: &AppState, input: &Account) -> Result<Result<UserId, &'static str>, WebError> {
+    let is_too_long = input.name.len() > INPUT_BYTES_MAX || input.password.len() > INPUT_BYTES_MAX;
+    let password = Secret::new(input.password.clone());
+    let found = match is_too_long {
+        true => None,
+        false => auth::user_by_password(state, input.name.clone(), password).await?,
+    };
+    Ok(found.ok_or("Name and password do not belong together. Check both; capitals count."))
+}
+
+/// Keeps who somebody says they are, and says what has to happen.
+async fn wait_for_owner(state: &AppState, comer: Comer, user: UserId) -> Result<HttpResponse, WebError> {
+    let store = comer.store.clone();
+    let asked = comer.clone();
+    let known = write(state, move |tx| {
+        check_same(tx, &asked)?;
+        shop_users::ask(tx, asked.shop_user, user)?;
+        shop_users::get_one(tx, asked.shop_user)?.ok_or(StoreError::NotFound)
+    })
+    .await?;
+    Ok(auth::framed_by(error::html(&link_page(state, &known, &comer))?, &store))
+}
+
+/// Whether the person under our number is the one who came.
+fn is_same(known: &ShopUser, comer: &Comer) -> bool {
+    known.external_id.as_deref() == Some(comer.external_id.as_str())
+}
+
+fn check_same(tx: &Tx<'_>, comer: &Comer) -> Result<(), StoreError> {
+    let known = shop_users::get_one(tx, comer.shop_user)?;
+    if known.is_some_and(|known| is_same(&known, comer)) { Ok(()) } else { Err(StoreError::NotFound) }
 }
 
 /// Lets somebody in who is known here, and asks everybody else who they are.
@@ -258,39 +338,42 @@ async fn enter(
     state: &AppState,
     request: &HttpRequest,
     connection: ConnectionId,
+    store: String,
     person: ShopPerson,
 ) -> Result<HttpResponse, WebError> {
     let is_store_owner = person.is_store_owner;
+    let external_id = person.id.clone();
     let visitor = Visitor { connection, external_id: person.id, email: person.email, is_store_owner };
     let now = state.clock.now();
     let known = write(state, move |tx| shop_users::came(tx, &visitor, now)).await?;
     if let Some(user) = known.user.filter(|user| auth::user(state, *user).is_some()) {
         return auth::sign_in_panel(state, request, user, known.id).await;
     }
-    let pass = Pass::Link { shop_user: known.id, is_store_owner };
-    let pass = state.passes.issue(pass, &state.entropy, now)?;
-    error::html(&link_page(state, &known, is_store_owner, &pass, "", None))
+    let comer = Comer { shop_user: known.id, external_id, store, is_store_owner };
+    let pass = state.passes.issue(Pass::Link(comer.clone()), &state.entropy, now)?;
+    let page = LinkPage { pass: &pass, ..link_page(state, &known, &comer) };
+    Ok(auth::framed_by(error::html(&page)?, &comer.store))
 }
 
-fn link_page<'a>(
-    state: &AppState,
-    known: &ShopUser,
-    is_store_owner: bool,
-    pass: &'a str,
-    name: &'a str,
-    problem: Option<&'a str>,
-) -> LinkPage<'a> {
-    let has_owner = auth::has_owner(state);
+/// The store's owner makes the first account, while no account is an owner's.
+fn may_be_first(state: &AppState, comer: &Comer) -> bool {
+    comer.is_store_owner && !auth::is_owned(state)
+}
+
+/// The page without a form.
+fn link_page<'a>(state: &AppState, known: &ShopUser, comer: &Comer) -> LinkPage<'a> {
     LinkPage {
         css: assets::url("app.css"),
         icon: assets::url("icon.svg"),
         action: routes::PANEL_LINK,
         who: in_words(known),
-        pass,
-        name,
-        problem,
-        is_first: !has_owner && is_store_owner,
-        has_owner,
+        asked: known.asked.and_then(|asked| auth::user(state, asked)).map(|account| account.name),
+        settings: state.network.link(routes::SETTINGS),
+        pass: "",
+        name: "",
+        problem: None,
+        is_first: may_be_first(state, comer),
+        has_owner: auth::has_owner(state),
     }
 }
 
@@ -304,14 +387,18 @@ pub(super) fn in_words(known: &ShopUser) -> String {
     }
 }
 
-fn verified(state: &AppState, query: &Signed) -> Result<AppVisit, WebError> {
-    state.engine.read_app_message(&query.signed_payload_jwt).ok_or_else(not_verified)
-}
-
 fn fresh(state: &AppState, query: &Signed) -> Result<AppVisit, WebError> {
-    let visit = verified(state, query)?;
+    let visit = state.engine.read_app_message(&query.signed_payload_jwt).ok_or_else(not_verified)?;
     let age = state.clock.now().duration_since(visit.message.issued_at);
     if age > FRESH_MAX { Err(not_verified()) } else { Ok(visit) }
+}
+
+/// Whether a message was not used before, or, where it `may_repeat`, for nothing else. One without an id cannot be told.
+fn is_unused(state: &AppState, visit: &AppVisit, what_for: &'static str, may_repeat: bool) -> bool {
+    let Some(id) = &visit.message.id else { return true };
+    let until = shifted(visit.message.issued_at, FRESH_MAX.saturating_add(SignedDuration::from_secs(1)));
+    let before = state.passes.use_message(id, what_for, until, state.clock.now());
+    before.is_none_or(|before| may_repeat && before == what_for)
 }
 
 /// The same words whatever was wrong.
@@ -320,6 +407,14 @@ fn not_verified() -> WebError {
         "not_verified",
         "This did not come from BigCommerce a moment ago. Open the app again in the store's control panel. If that \
          does not help, an owner checks the app's client ID and secret under Settings, and this machine's clock.",
+    )
+}
+
+fn owned() -> WebError {
+    WebError::Refused(
+        "Somebody owns this installation already, or somebody here has that name. Open the app again in the store's \
+         control panel."
+            .to_owned(),
     )
 }
 

@@ -190,7 +190,7 @@ pub async fn reset_password(
     if is_self {
         return Ok(error::see_other(&routes::setup(&link.token)));
     }
-    auth::sign_out_everywhere(&state, *id).await?;
+    auth::end_access(&state, *id).await?;
     error::html(&page(&who, &visit, &state, Some(news(&state, link))).await?)
 }
 
@@ -207,7 +207,7 @@ pub async fn remove_user(
         return Err(WebError::Refused("You cannot remove yourself. Ask another owner.".to_owned()));
     }
     auth::remove_user(&state, *id).await?;
-    auth::sign_out_everywhere(&state, *id).await?;
+    auth::end_access(&state, *id).await?;
     done(routes::SETTINGS, "The user is removed and signed out. What they did keeps their name.")
 }
 

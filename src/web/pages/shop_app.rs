@@ -60,6 +60,8 @@ pub struct ShopUserView {
     pub accounts: Vec<Choice>,
     /// False where somebody has no access yet.
     pub is_linked: bool,
+    /// Who the person signed in as, while that waits for an owner.
+    pub asked: Option<String>,
 }
 
 /// What the app's form sends.
@@ -132,7 +134,12 @@ pub async fn save(
 /// Where the vault cannot be written.
 pub async fn remove(_who: Signed<IsOwner>, state: web::Data<AppState>) -> Result<HttpResponse, WebError> {
     state.engine.remove_shop_app().map_err(WebError::Internal)?;
-    done(routes::SHOP_APP, "The app is forgotten here. Connections go on with what they hold.")
+    auth::end_panel_sessions(&state).await?;
+    done(
+        routes::SHOP_APP,
+        "The app is forgotten here, and who came from a control panel is signed out. Connections go on with what they \
+         hold.",
+    )
 }
 
 /// Links somebody of the control panel who came.
@@ -228,7 +235,11 @@ fn person_view(state: &AppState, person: &ShopUser, all: &[Connection], users: &
         seen: person
             .seen_at
             .map_or_else(|| "not yet".to_owned(), |seen_at| shown::from_now(seen_at, state.clock.now())),
-        accounts: account_choices(users, person.user),
+        accounts: account_choices(users, person.asked.or(person.user)),
+        asked: person
+            .asked
+            .and_then(|asked| users.iter().find(|user| user.id == asked))
+            .map(|user| format!("{} ({})", user.name, user.role)),
         is_linked: person.user.is_some_and(|user| users.iter().any(|known| known.id == user)),
     }
 }

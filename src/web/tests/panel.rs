@@ -24,6 +24,7 @@ use crate::sync::{Engine, EngineParts, EngineSettings, Hooks};
 
 const URL: &str = "https://eider.test";
 const FRAME: (&str, &str) = ("Sec-Fetch-Dest", "iframe");
+const ADA: [(&str, &str); 2] = [("name", "ada"), ("password", "correct horse battery")];
 const OWN: (&str, &str) = ("Sec-Fetch-Site", "same-origin");
 
 #[derive(Debug)]
@@ -135,11 +136,34 @@ impl Panel {
         self.site.state.vault.read(|document| document.connections.get(&connection.0)?.get(name).cloned())
     }
 
+    /// An owner says in the settings who somebody of the control panel is.
+    async fn agree(&self, shop_user: i64, user: UserId) {
+        let path = format!("/settings/shop-users/{shop_user}/link");
+        let agreed = self.site.post(&path, &[("user", &user.to_string())]).await;
+        assert_eq!(agreed.status, StatusCode::SEE_OTHER, "{}", agreed.body);
+    }
+
     /// Installed, and its owner linked to the site's.
     async fn installed(&self) -> Cookie<'static> {
         let page = self.frame(&self.grant()).await;
-        let entered = self.link(&page, &[("name", "ada"), ("password", "correct horse battery")]).await;
-        cookie(&entered)
+        self.link(&page, &ADA).await;
+        self.agree(1, UserId(1)).await;
+        cookie(&self.frame(&self.signed("load", &json!({}))).await)
+    }
+
+    /// Somebody of the store who is linked to a staff account.
+    async fn colleague(&self, user_id: i64, name: &str) -> (Value, UserId) {
+        let who = json!({"user_id": user_id});
+        self.frame(&self.signed("load", &who)).await;
+        let user = self.site.add_user(name, Role::Staff);
+        let people = self.site.state.store.read(shop_users::all).await.unwrap();
+        self.agree(people.last().unwrap().id, user).await;
+        (who, user)
+    }
+
+    fn stores(&self) -> Vec<String> {
+        let app = self.site.engine.real.get().unwrap().shop_app().unwrap();
+        app.stores.into_iter().collect()
     }
 }
 
@@ -163,10 +187,17 @@ async fn a_store_installs_the_app_and_its_owner_works_in_the_frame() {
 
     let wrong = panel.link(&page, &[("name", "ada"), ("password", "wrong")]).await;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
-    let right = [("name", "ada"), ("password", "correct horse battery")];
-    let entered = panel.link(&page, &right).await;
+    let waits = panel.link(&page, &ADA).await;
+    assert_eq!((waits.status, waits.header("set-cookie")), (StatusCode::OK, ""), "{}", waits.body);
+    assert!(waits.texts("main").join(" ").contains("signed in as ada, and an owner has to agree"));
+    assert_eq!(panel.link(&page, &ADA).await.status, StatusCode::CONFLICT, "a page links once");
+    let still = panel.frame(&panel.signed("load", &json!({}))).await;
+    assert_eq!((still.status, still.header("set-cookie")), (StatusCode::OK, ""), "nobody has agreed");
+    let settings = panel.site.get("/settings").await.texts("#shop-users").join(" ");
+    assert!(settings.contains("Signed in as ada (owner) and waits for your yes"), "{settings}");
+    panel.agree(1, UserId(1)).await;
+    let entered = panel.frame(&panel.signed("load", &json!({}))).await;
     assert_eq!(entered.status, StatusCode::SEE_OTHER, "{}", entered.body);
-    assert_eq!(panel.link(&page, &right).await.status, StatusCode::CONFLICT, "a page links once");
 
     let set = entered.header("set-cookie").to_owned();
     for attribute in ["; HttpOnly", "; SameSite=None", "; Secure", "; Path=/", "; Partitioned"] {
@@ -249,10 +280,7 @@ async fn what_bigcommerce_did_not_sign_a_moment_ago_opens_nothing() {
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{what}: {}", answer.body);
         assert_eq!(answer.header("set-cookie"), "", "{what}");
         texts.insert(answer.texts("main").join(" "));
-        for path in ["uninstall", "remove_user"]
-            .into_iter()
-            .filter(|path| *path == "uninstall" || what != "from an hour ago")
-        {
+        for path in ["uninstall", "remove_user"] {
             let answer = panel.frame(&format!("/bigcommerce/{path}?signed_payload_jwt={forged}")).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}: {what}");
         }
@@ -446,4 +474,181 @@ async fn the_secret_never_travels_to_another_address_by_a_change_of_the_base_url
     let staff = panel.site.session(panel.site.add_user("bob", Role::Manager)).await;
     let request = TestRequest::get().uri("/settings/bigcommerce-app").cookie(staff);
     assert_eq!(panel.site.send(request).await.status, StatusCode::FORBIDDEN);
+}
+
+#[actix_web::test]
+async fn a_link_ends_with_its_account_and_nobody_else_gets_its_number() {
+    let panel = Panel::new().await;
+    panel.installed().await;
+    let (who, bob) = panel.colleague(12345, "bob").await;
+    cookie(&panel.frame(&panel.signed("load", &who)).await);
+    let gone = panel.site.post(&format!("/settings/users/{bob}/remove"), &[]).await;
+    assert_eq!(gone.status, StatusCode::SEE_OTHER);
+    let people = panel.site.state.store.read(shop_users::all).await.unwrap();
+    assert_eq!((people[0].user, people[1].user), (Some(UserId(1)), None));
+    assert_ne!(panel.site.add_user("eve", Role::Owner), bob);
+    assert_eq!(panel.frame(&panel.signed("load", &who)).await.header("set-cookie"), "");
+}
+
+#[actix_web::test]
+async fn nobody_is_led_to_link_an_account_to_somebody_else() {
+    let panel = Panel::new().await;
+    panel.installed().await;
+    let who = json!({"user_id": 12345});
+    let sent = panel.signed("load", &who);
+    let request = TestRequest::get().uri(&sent).insert_header(("Sec-Fetch-Dest", "document"));
+    let tab = panel.site.send(request).await;
+    assert_eq!(tab.status, StatusCode::CONFLICT);
+    assert!(tab.texts("main").join(" ").contains("Open Eider in the store's control panel"), "{}", tab.body);
+
+    let page = panel.frame(&sent).await;
+    let policy = page.header("content-security-policy");
+    assert!(policy.ends_with("frame-ancestors https://store-eidersim01.mybigcommerce.com"), "{policy}");
+    let wrong = panel.link(&page, &[("name", "ada"), ("password", "wrong")]).await;
+    let policy = wrong.header("content-security-policy");
+    assert!(policy.ends_with("frame-ancestors https://store-eidersim01.mybigcommerce.com"), "{policy}");
+    panel.site.add_user("max", Role::Manager);
+    let mighty = panel.link(&page, &[("name", "max"), ("password", "correct horse battery")]).await;
+    assert_eq!(mighty.header("set-cookie"), "", "a manager's account waits, too");
+    panel.site.add_user("bob", Role::Staff);
+    let page = panel.frame(&panel.signed("load", &who)).await;
+    cookie(&panel.link(&page, &[("name", "bob"), ("password", "correct horse battery")]).await);
+}
+
+#[actix_web::test]
+async fn a_page_links_the_person_that_it_was_made_for_and_no_later_one() {
+    let panel = Panel::new().await;
+    panel.installed().await;
+    let page = panel.frame(&panel.signed("load", &json!({"user_id": 5}))).await;
+    panel.site.post("/settings/shop-users/2/unlink", &[]).await;
+    panel.frame(&panel.signed("load", &json!({"user_id": 6}))).await;
+    let people = panel.site.state.store.read(shop_users::all).await.unwrap();
+    assert_eq!((people[1].id, people[1].external_id.as_deref()), (2, Some("6")), "the number is given again");
+    panel.site.add_user("bob", Role::Staff);
+    let late = panel.link(&page, &[("name", "bob"), ("password", "correct horse battery")]).await;
+    assert_eq!(late.status, StatusCode::CONFLICT);
+}
+
+#[actix_web::test]
+async fn what_opens_the_app_neither_uninstalls_it_nor_removes_anybody_nor_opens_it_again() {
+    let panel = Panel::new().await;
+    let session = panel.installed().await;
+    let shop = panel.store_connection().await.unwrap();
+    let (who, _) = panel.colleague(12345, "bob").await;
+    let opened = panel.signed("load", &who);
+    panel.frame(&opened.replace("/load?", "/uninstall?")).await;
+    assert_eq!(panel.store_connection().await.unwrap().state, ConnectionState::Active);
+    assert_eq!(panel.framed("/orders", &session).await.status, StatusCode::OK, "its token works");
+    assert_eq!(panel.stores(), ["eidersim01"]);
+
+    cookie(&panel.frame(&opened).await);
+    assert_eq!(panel.frame(&opened).await.status, StatusCode::BAD_REQUEST, "once");
+    let removed = panel.frame(&opened.replace("/load?", "/remove_user?")).await;
+    assert_eq!(removed.status, StatusCode::BAD_REQUEST);
+    let removes = panel.signed("remove_user", &who);
+    for _ in 0..2 {
+        assert_eq!(panel.frame(&removes).await.status, StatusCode::OK);
+    }
+    assert_eq!(
+        panel.frame(&removes.replace("/remove_user?", "/load?")).await.status,
+        StatusCode::BAD_REQUEST
+    );
+
+    let engine = panel.site.engine.real.get().unwrap();
+    engine.pause(shop.id, "ada").await.unwrap();
+    let signed = panel.deed("app_uninstall", &json!({}))["signed_payload_jwt"].as_str().unwrap().to_owned();
+    panel.frame(&format!("/bigcommerce/uninstall?signed_payload_jwt={signed}")).await;
+    assert_eq!(panel.store_connection().await.unwrap().state, ConnectionState::Paused, "as somebody left it");
+    assert!(panel.stores().is_empty());
+}
+
+#[actix_web::test]
+async fn who_opens_the_app_brings_the_frame_back_unless_it_was_uninstalled_since() {
+    let panel = Panel::new().await;
+    panel.installed().await;
+    let forget = |document: &mut crate::vault::Document| document.shop_app.as_mut().unwrap().stores.clear();
+    panel.site.state.vault.update(forget).unwrap();
+    let before = panel.signed("load", &json!({}));
+    panel.frame(&panel.signed("load", &json!({}))).await;
+    assert_eq!(panel.stores(), ["eidersim01"]);
+    let signed = panel.deed("app_uninstall", &json!({}))["signed_payload_jwt"].as_str().unwrap().to_owned();
+    panel.frame(&format!("/bigcommerce/uninstall?signed_payload_jwt={signed}")).await;
+    panel.frame(&before).await;
+    assert!(panel.stores().is_empty(), "written before");
+    panel.frame(&panel.grant()).await;
+    assert_eq!(panel.stores(), ["eidersim01"]);
+}
+
+#[actix_web::test]
+async fn an_owner_without_a_password_is_an_owner_and_no_name_is_taken_over() {
+    let panel = Panel::new().await;
+    panel.site.state.vault.update(|document| document.users[0].password_hash = None).unwrap();
+    panel.frame(&panel.grant()).await;
+    let chosen =
+        |name| [("name", name), ("password", "correct horse battery"), ("repeated", "correct horse battery")];
+    let page = panel.frame(&panel.signed("load", &json!({}))).await;
+    assert_eq!(panel.link(&page, &chosen("grace")).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let demote = |document: &mut crate::vault::Document| document.users[0].role = Role::Staff;
+    panel.site.state.vault.update(demote).unwrap();
+    let page = panel.frame(&panel.signed("load", &json!({}))).await;
+    assert_eq!(panel.link(&page, &chosen("Ada")).await.status, StatusCode::CONFLICT);
+    assert_eq!(panel.link(&page, &chosen("grace")).await.status, StatusCode::CONFLICT, "the page is used up");
+    let users = panel.site.state.vault.read(|document| document.users.clone());
+    assert_eq!((users.len(), users[0].password_hash.as_deref()), (1, None));
+}
+
+#[actix_web::test]
+async fn access_from_a_control_panel_ends_with_the_day_the_password_and_the_app() {
+    let panel = Panel::new().await;
+    panel.installed().await;
+    let (who, bob) = panel.colleague(12345, "bob").await;
+    let session = cookie(&panel.frame(&panel.signed("load", &who)).await);
+    let is_in =
+        async |session: &Cookie<'static>| panel.framed("/orders", session).await.status == StatusCode::OK;
+    for _ in 0..23 {
+        panel.site.clock.advance(Duration::from_secs(3_600));
+        assert!(is_in(&session).await);
+    }
+    panel.site.clock.advance(Duration::from_secs(3_600));
+    assert!(!is_in(&session).await, "a day, however it was used");
+
+    let session = cookie(&panel.frame(&panel.signed("load", &who)).await);
+    panel.site.post(&format!("/settings/users/{bob}/password"), &[]).await;
+    assert!(!is_in(&session).await);
+    assert_eq!(
+        panel.frame(&panel.signed("load", &who)).await.header("set-cookie"),
+        "",
+        "the link is gone, too"
+    );
+
+    panel.agree(2, bob).await;
+    let session = cookie(&panel.frame(&panel.signed("load", &who)).await);
+    assert!(is_in(&session).await);
+    let forgotten = panel.site.post("/settings/bigcommerce-app/remove", &[]).await;
+    assert_eq!(forgotten.status, StatusCode::SEE_OTHER);
+    assert!(!is_in(&session).await);
+}
+
+#[actix_web::test]
+async fn a_link_into_a_tab_opens_nothing_once_the_access_has_ended_nor_for_another_site() {
+    let panel = Panel::new().await;
+    panel.installed().await;
+    let (who, _) = panel.colleague(12345, "bob").await;
+    let tab = async || {
+        let entered = panel.frame(&panel.signed("load", &who)).await;
+        panel.frame(entered.header("location")).await.attribute("main a", "href").unwrap()
+    };
+    let open = async |link: &str, site: &'static str| {
+        let request = TestRequest::get().uri(link).insert_header(("Sec-Fetch-Site", site));
+        panel.site.send(request).await.status
+    };
+    let link = tab().await;
+    assert_eq!(open(&link, "cross-site").await, StatusCode::FORBIDDEN);
+    assert_eq!(open(&link, "same-origin").await, StatusCode::SEE_OTHER, "it was not used up");
+    let link = tab().await;
+    panel.agree(2, UserId(1)).await;
+    assert_eq!(open(&link, "same-origin").await, StatusCode::NOT_FOUND, "it was for another account");
+    let link = tab().await;
+    panel.site.post("/settings/shop-users/2/unlink", &[]).await;
+    assert_eq!(open(&link, "same-origin").await, StatusCode::NOT_FOUND);
 }

@@ -260,3 +260,23 @@ async fn a_platform_is_connected_on_its_own_page() {
     assert_eq!([credential("client_id"), credential("refresh_token")], ["app", "fresh"]);
     assert_eq!(paste("good".to_owned()).await.status, StatusCode::CONFLICT, "it is good once");
 }
+
+#[actix_web::test]
+async fn an_optional_credential_that_is_stored_can_be_taken_away() {
+    let site = Site::new().await;
+    let page = site.get("/connections/1").await;
+    assert!(page.attribute("input[name=remove_credential_queue_url]", "type").is_some(), "{}", page.body);
+    for name in ["seller_id", "region"] {
+        let held = page.attribute(&format!("input[name=remove_credential_{name}]"), "type");
+        assert_eq!(held, None, "{name}: needed, or not stored");
+    }
+    site.post("/connections/1/authorise", &[("remove_credential_queue_url", "on")]).await;
+    let token = site.add_token(Role::Owner);
+    let body = serde_json::json!({"credentials": {"queue_url": null, "region": ""}});
+    site.api(actix_web::http::Method::PATCH, "/api/v1/connections/1", &token, Some(body)).await;
+    let updates = site.engine.updates.lock().unwrap();
+    let removed: Vec<Vec<&str>> =
+        updates.iter().map(|update| update.removed.iter().map(String::as_str).collect()).collect();
+    assert_eq!(removed, [["queue_url"], ["queue_url"]]);
+    assert!(updates.iter().all(|update| update.credentials.is_empty()));
+}

@@ -185,6 +185,9 @@ impl Engine for Recorder {
         credentials.insert("refresh_token".to_owned(), Secret::new("fresh"));
         Ok(credentials)
     }
+    fn held_credentials(&self, _: ConnectionId) -> std::collections::BTreeSet<String> {
+        ["seller_id", "queue_url"].map(str::to_owned).into()
+    }
     fn request_of(
         &self,
         _: ConnectionId,
@@ -214,8 +217,11 @@ impl Engine for Recorder {
     fn read_app_message(&self, signed: &str) -> Option<AppVisit> {
         self.real.get()?.read_app_message(signed)
     }
-    async fn shop_app_uninstalled(&self, store: &str) -> Result<(), String> {
-        self.real.get().unwrap().shop_app_uninstalled(store).await
+    fn shop_app_opened(&self, message: &AppMessage) -> Result<(), String> {
+        self.real.get().unwrap().shop_app_opened(message)
+    }
+    async fn shop_app_uninstalled(&self, message: &AppMessage) -> Result<(), String> {
+        self.real.get().unwrap().shop_app_uninstalled(message).await
     }
     async fn pushed(
         &self,
