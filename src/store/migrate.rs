@@ -193,8 +193,9 @@ mod tests {
             connection.execute(RECORD_SQL, params![count(position) + 1, name, time(now)]).unwrap();
         }
         for status in [4, 5, 9, 14] {
-            let row = "INSERT INTO main.shop_mirror SELECT 1, ?::VARCHAR, 1, NULL, NULL, NULL, ?, now(), now(), 1, 'USD', 0,
-                now()";
+            let row = "INSERT INTO main.shop_mirror SELECT 1, ?::VARCHAR, 1, NULL, NULL, NULL, ?, TIMESTAMP '2026-01-01', TIMESTAMP '2026-01-01',
+                1, 'USD', 0,
+                TIMESTAMP '2026-01-01'";
             connection.execute(row, params![status, status]).unwrap();
         }
         apply(&connection, 4, now).unwrap();

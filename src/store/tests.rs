@@ -932,7 +932,7 @@ async fn a_lines_refund_stays_with_its_line_wherever_that_stands() {
         total_minor: 500,
         shares: vec![share],
     };
-    let add = move |tx: &mut Tx<'_>| refunds::add(tx, order_no, &[refund], at(12));
+    let add = move |tx: &mut Tx<'_>| refunds::add(tx, order_no, std::slice::from_ref(&refund), at(12));
     bench.store.write(WriteLane::Interactive, add).await.unwrap();
     let refunded = async || {
         let sql = "SELECT external_id, refund_minor FROM main.order_line ORDER BY line_no";

@@ -468,7 +468,7 @@ async fn handed_over(rig: &mut Rig, order_no: OrderNo) -> Effect {
 async fn set_ticket(rig: &mut Rig, effect: &Effect, ticket: Option<&'static str>) {
     let id = effect.id;
     let set = move |tx: &mut crate::store::Tx<'_>| crate::store::effects::set_ticket(tx, id, ticket);
-    rig.engine.store().write(crate::store::WriteLane::Interactive, set).await.unwrap();
+    rig.engine.store().write(WriteLane::Interactive, set).await.unwrap();
     rig.restart().await;
 }
 
@@ -580,7 +580,7 @@ async fn no_refund_goes_out_after_a_cancellation_though_the_order_does_not_say_s
         let outcome = crate::domain::effect::EffectOutcome::Done;
         crate::store::effects::finish(tx, opened.id, outcome, "eBay cancelled it.")
     };
-    sale.engine().store().write(crate::store::WriteLane::Interactive, end).await.unwrap();
+    sale.engine().store().write(WriteLane::Interactive, end).await.unwrap();
     sale.in_shop("refund", json!({"amount_minor": 250}));
     sale.pass(900).await;
     assert_eq!((sale.calls_of("ebay", "issueRefund"), sale.open()), (0, Vec::new()));
