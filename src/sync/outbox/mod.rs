@@ -199,7 +199,7 @@ impl Engine {
         };
         let current = self.current(effect);
         let is_unseen = matches!(&channel, ChannelError::Reject { kind: RejectKind::NotFound, .. });
-        let is_young = is_unseen && self.is_young(&current, now).await?;
+        let is_young = is_unseen && self.is_new(&current, now).await?;
         let was_called = current.state == EffectState::Called;
         let in_doubt = current.state == EffectState::InDoubt || was_called && channel.is_in_doubt();
         let state = if in_doubt { EffectState::InDoubt } else { EffectState::Due };
@@ -258,11 +258,13 @@ impl Engine {
 
     /// Whether what the effect is about has been there for so short a time that it may not be seen everywhere yet: since
     /// the effect is owed, or since the order is in the shop, which may be much later.
-    async fn is_young(&self, effect: &Effect, now: Timestamp) -> Result<bool, StoreError> {
+    async fn is_new(&self, effect: &Effect, now: Timestamp) -> Result<bool, StoreError> {
+        if is_young(effect, now) {
+            return Ok(true);
+        }
         let order_no = effect.order_no;
         let in_shop = self.store().read(move |read| orders::in_shop_since(read, order_no)).await?;
-        let since = in_shop.map_or(effect.created_at, |in_shop| in_shop.max(effect.created_at));
-        Ok(now < retry::later(since, SEEN_EVERYWHERE_AFTER))
+        Ok(in_shop.is_some_and(|since| now < retry::later(since, SEEN_EVERYWHERE_AFTER)))
     }
 
     /// Makes the intent of a call durable. From here on a crash leaves the effect in doubt.
@@ -300,6 +302,11 @@ fn tries(effect: &Effect, now: Timestamp) -> u32 {
     let seconds = now.duration_since(effect.created_at).as_secs().unsigned_abs();
     let by_age = (seconds / retry::BACKOFF_FIRST.as_secs()).checked_ilog2().unwrap_or(0);
     effect.attempts.max(by_age).max(1)
+}
+
+/// Whether the effect has been owed for so short a time that what it is about may not be seen everywhere yet.
+fn is_young(effect: &Effect, now: Timestamp) -> bool {
+    now < retry::later(effect.created_at, SEEN_EVERYWHERE_AFTER)
 }
 
 fn unavailable_code(kind: EffectKind) -> ReasonCode {
