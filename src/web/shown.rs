@@ -39,7 +39,7 @@ pub fn money(minor: i64, currency: &str) -> String {
 pub fn bytes(count: i64) -> String {
     match count {
         ..1_000 => format!("{count} bytes"),
-        ..1_000_000 => format!("{} kB", count / 1_000),
+        1_000..1_000_000 => format!("{} kB", count / 1_000),
         _ => format!("{}.{} MB", count / 1_000_000, count / 100_000 % 10),
     }
 }
