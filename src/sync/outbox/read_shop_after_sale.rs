@@ -58,9 +58,10 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     let unlisted = unlisted_refund(&work.facts, row.refunded_minor, is_refunded, &listed, context);
     // The list of refunds may lag behind what the order itself says.
     let looks_again_at = read_shop_shipments::settled_at(&work).filter(|at| *at > now && unlisted.is_some());
-    let cancelled = (row.after_sale == Some(AfterSale::Cancelled))
-        .then(|| plan_shop_cancellation(&work.facts, context))
-        .unwrap_or_default();
+    let cancelled = match row.after_sale {
+        Some(AfterSale::Cancelled) => plan_shop_cancellation(&work.facts, context),
+        Some(AfterSale::Refunded | AfterSale::PartRefunded) | None => CancellationPlan::default(),
+    };
     let held: Vec<HeldRefund> = engine
         .store()
         .read(move |read| refunds::of_order(read, order_no))
