@@ -105,7 +105,7 @@ async fn is_set_back(engine: &Engine, work: &Work) -> Result<bool, EngineError> 
     let (order_no, external_id) = (work.effect.order_no, work.facts.external_id.clone());
     let seen = move |read: &Read<'_>| {
         let own = orders::shop_order_id(read, order_no)?;
-        let rows = mirror::find_all(read, shop, &[external_id.clone()])?;
+        let rows = mirror::find_all(read, shop, std::slice::from_ref(&external_id))?;
         Ok(rows.into_iter().find(|row| Some(&row.shop_order_id) == own.as_ref()))
     };
     Ok(engine.store().read(seen).await?.is_some_and(|row| row.is_set_back()))

@@ -63,9 +63,12 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     // The list of refunds may lag behind what the order itself says.
     let looks_again_at = read_shop_shipments::settled_at(&work).filter(|at| *at > now && unlisted.is_some());
     // A refund afterwards does not undo the cancellation.
-    let cancelled = (row.after_sale == Some(AfterSale::Cancelled) || row.cancelled_at.is_some())
-        .then(|| plan_shop_cancellation(&work.facts, context))
-        .unwrap_or_default();
+    let was_cancelled = row.after_sale == Some(AfterSale::Cancelled) || row.cancelled_at.is_some();
+    let cancelled = if was_cancelled {
+        plan_shop_cancellation(&work.facts, context)
+    } else {
+        CancellationPlan::default()
+    };
     let held: Vec<HeldRefund> = engine
         .store()
         .read(move |read| refunds::of_order(read, order_no))
