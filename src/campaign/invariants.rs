@@ -245,8 +245,7 @@ fn held_point(rig: &Rig, truth: &Truth, order: &Value, standing: Option<&Standin
     let is_paid = order["paid"] == true;
     let Some(standing) = standing else {
         // One that vanished before it was paid may never have been seen, and some marketplaces list what is paid only.
-        let may_be_missing = status == "cancelled" && !is_paid
-            || !is_paid && !rig.plan().marketplace.lists_unpaid()
+        let may_be_missing = !is_paid && (status == "cancelled" || !rig.plan().marketplace.lists_unpaid())
             || truth.is_history(order) && rig.plan().settings.history != History::Everything;
         return (!may_be_missing).then(|| format!("a lost order: {order}"));
     };

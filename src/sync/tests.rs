@@ -1758,17 +1758,21 @@ async fn what_a_buyer_designed_is_kept_once_and_its_link_is_nowhere_else() {
 #[tokio::test]
 async fn a_design_whose_link_has_died_is_fetched_by_the_orders_new_one() {
     let mut rig = Rig::new(quiet(), |_| ()).await;
-    rig.fault("amazon", "downloadCustomization", "500", 20);
+    rig.fault("amazon", "downloadCustomization", "500", 6);
     let id = rig.sell_designed();
     let order_no = rig.wait_for_order(&id).await;
-    rig.pass(600).await;
+    rig.pass(10).await;
+    // Nobody reads the order while its link dies.
+    rig.engine.pause(rig.amazon, "ann").await.unwrap();
+    rig.pass(900).await;
     assert!(rig.files(order_no).await.is_empty());
-    assert_eq!(rig.shop_orders_of(&id).len(), 1, "the order itself waits for nothing");
-    rig.pass(20_000).await;
+    rig.engine.resume(rig.amazon, "ann").await.unwrap();
+    rig.pass(5_400).await;
     assert_eq!(rig.files(order_no).await.len(), 1);
     assert!(rig.design_effects(order_no).is_empty());
+    assert_eq!(rig.shop_orders_of(&id).len(), 1, "the order itself waits for nothing");
     let calls = rig.calls("amazon");
-    assert_eq!(calls["downloadCustomization"], json!({"200": 1, "403": 1, "500": 20}));
+    assert_eq!(calls["downloadCustomization"], json!({"200": 1, "403": 1, "500": 6}));
     assert_eq!(calls["getOrder"], json!({"200": 1}), "read again once");
     rig.assert_sound().await;
 }

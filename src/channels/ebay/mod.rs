@@ -287,8 +287,8 @@ impl Ebay {
         let head: wire::OrderHead = serde_json::from_str(order.get()).unwrap_or_default();
         let created_at: Option<Timestamp> = head.creation_date.and_then(|text| text.parse().ok());
         let is_history = self.go_live.is_none_or(|go_live| created_at.is_none_or(|at| at < go_live));
-        let is_wanted = !head.fulfillment_hrefs.is_empty() && !(is_bulk && is_history);
-        let id = head.order_id.filter(|_| is_wanted);
+        let goes_without = head.fulfillment_hrefs.is_empty() || is_bulk && is_history;
+        let id = head.order_id.filter(|_| !goes_without);
         let mut parcels = "null".to_owned();
         if let Some(id) = id {
             let body = self.parcels(&id, priority).await?;

@@ -166,7 +166,7 @@ impl Amazon {
             return refusal(StatusCode::FORBIDDEN, "InvalidClientTokenId", "The security token is invalid.");
         }
         let body: Value = serde_json::from_slice(call.request.body()).unwrap_or_default();
-        let is_known = body["QueueUrl"] == QUEUE_URL
+        let is_known = body.get("QueueUrl").is_some_and(|url| url == QUEUE_URL)
             && self.meta.notifications.destination.as_ref().is_none_or(|(_, arn)| arn == QUEUE_ARN);
         if !is_known {
             return refusal(
@@ -184,7 +184,10 @@ impl Amazon {
     }
 
     fn receive(&mut self, body: &Value, now: Timestamp) -> Value {
-        let most = body["MaxNumberOfMessages"].as_u64().and_then(|count| usize::try_from(count).ok());
+        let most = body
+            .get("MaxNumberOfMessages")
+            .and_then(Value::as_u64)
+            .and_then(|count| usize::try_from(count).ok());
         let now = now.as_microsecond();
         let waiting =
             self.meta.notifications.waiting.iter_mut().filter(|message| message.hidden_until <= now);
@@ -205,10 +208,10 @@ impl Amazon {
 
     fn delete_messages(&mut self, body: &Value) -> Value {
         let mut done = Vec::new();
-        for entry in body["Entries"].as_array().into_iter().flatten() {
-            let receipt = entry["ReceiptHandle"].as_str().unwrap_or_default();
+        for entry in body.get("Entries").and_then(Value::as_array).into_iter().flatten() {
+            let receipt = entry.get("ReceiptHandle").and_then(Value::as_str).unwrap_or_default();
             self.meta.notifications.waiting.retain(|message| format!("r{}", message.number) != receipt);
-            done.push(json!({"Id": entry["Id"]}));
+            done.push(json!({"Id": entry.get("Id")}));
         }
         json!({"Successful": done, "Failed": []})
     }

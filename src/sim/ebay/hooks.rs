@@ -14,7 +14,7 @@ use super::super::push::Message;
 use super::Ebay;
 
 /// The id of the key that notifications are signed with.
-const KEY_ID: &str = "9936261a-7d7b-4621-a0f1-964d3ea2b6ba";
+const KEY_ID: &str = "9936261a-7d7b-4621-a0f1-96ccb428af49";
 
 /// What stands before a point of P-256 in the DER of its public key (RFC 5480).
 const SPKI_OF_P256: &[u8] = &[
@@ -52,11 +52,13 @@ impl Ebay {
     pub(super) fn announce(&mut self, index: usize, now: Timestamp) {
         let Some(order) = self.orders.get(index).filter(|order| order.is_paid) else { return };
         let topic = "ORDER_CONFIRMATION";
-        let is_sent = |body: &Value| body["topicId"] == topic && body["status"] == "ENABLED";
+        let says = |body: &Value, name: &str, word: &str| body.get(name).is_some_and(|value| value == word);
+        let is_sent = |body: &Value| says(body, "topicId", topic) && says(body, "status", "ENABLED");
         let subscribed = self.meta.subscriptions.iter().filter(|one| is_sent(&one.body));
         let urls: Vec<String> = subscribed
             .filter_map(|one| {
-                let known = self.meta.destinations.iter().find(|known| one.body["destinationId"] == known.id);
+                let mut all = self.meta.destinations.iter();
+                let known = all.find(|known| says(&one.body, "destinationId", &known.id));
                 known?.body.pointer("/deliveryConfig/endpoint").and_then(Value::as_str).map(str::to_owned)
             })
             .collect();

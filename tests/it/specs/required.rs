@@ -53,16 +53,7 @@ const IN_REQUESTS: [(&str, &[&str]); 12] = [
         ],
     ),
     ("updateOrder", &["status_id"]),
-    (
-        "createShippingFulfillment",
-        &[
-            "lineItems[].lineItemId",
-            "lineItems[].quantity",
-            "shippedDate",
-            "shippingCarrierCode",
-            "trackingNumber",
-        ],
-    ),
+    ("createShippingFulfillment", &["lineItems[].lineItemId", "lineItems[].quantity", "shippedDate"]),
     (
         "issueRefund",
         &[
