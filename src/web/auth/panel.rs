@@ -129,7 +129,7 @@ impl Passes {
     }
 }
 
-/// Begins a session in the frame. Whether its cookie comes back shows at [`routes::PANEL_OPENED`].
+/// Begins a session in the frame. Whether its cookie comes back shows at `/bigcommerce/opened`.
 ///
 /// # Errors
 /// Where the store does not answer.
