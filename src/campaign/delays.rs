@@ -16,8 +16,8 @@ use super::deeds::{list, text};
 use super::field::answer_of;
 use super::marketplace::Marketplace;
 use super::rig::{self, START, TICK, connection_requests, words};
-use super::runtime;
 use super::snapshot::{self, Scratch};
+use super::{on_threads, runtime};
 use crate::clock::{Clock as _, Entropy, ManualClock, SharedClock, shifted};
 use crate::domain::connection::{ConnectionSettings, History};
 use crate::domain::id::ConnectionId;
@@ -132,12 +132,7 @@ pub fn measure(
             findings.lock().unwrap_or_else(PoisonError::into_inner).insert(number, finding);
         }
     };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker.join().map_err(|_| "a measurement ended in a panic; its message is above".to_owned())?
-        })
-    })?;
+    on_threads(threads, work)?;
     Ok(findings.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect())
 }
 

@@ -136,15 +136,20 @@ pub fn run(options: &Options, tell: &(dyn Fn(&Run) + Sync)) -> Result<Report, St
             }
         }
     };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..options.threads.max(1)).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker.join().map_err(|_| "a run ended in a panic; its message is above".to_owned())?
-        })
-    })?;
+    on_threads(options.threads, work)?;
     let mut report = report.into_inner().unwrap_or_else(PoisonError::into_inner);
     report.failed.sort_by_key(|run| run.seed);
     Ok(report)
+}
+
+/// Does the same on so many threads, and waits for all of them.
+fn on_threads(threads: usize, work: impl Fn() -> Result<(), String> + Copy + Send) -> Result<(), String> {
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads.max(1)).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| {
+            worker.join().map_err(|_| "a run ended in a panic; its message is above".to_owned())?
+        })
+    })
 }
 
 /// One thread of its own: the order in which tasks run must not depend on the machine.

@@ -27,7 +27,8 @@ use crate::channels::registry;
 use crate::clock::shifted;
 use crate::domain::connection::{Connection, ConnectionState, History};
 use crate::domain::id::ConnectionId;
-use crate::store::{StoreError, WriteLane, connections};
+use crate::domain::plan::{EventKind, NewEvent};
+use crate::store::{StoreError, WriteLane, connections, events};
 
 /// Work of our own on a schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -195,6 +196,16 @@ impl Engine {
             .await;
         self.log_failure(kept);
         self.connection_trouble(connection, &error, failures).await;
+    }
+
+    /// Writes what a job of ours found out into a connection's history.
+    async fn note_change(&self, id: ConnectionId, text: String) -> Result<(), StoreError> {
+        let (event, now) = (NewEvent::new(EventKind::ConnectionChanged, text), self.now());
+        self.store()
+            .write(WriteLane::Interactive, move |tx| {
+                events::add(tx, None, Some(id), &event, "eider", None, now)
+            })
+            .await
     }
 
     /// Keeps what people see of a poll that went well.

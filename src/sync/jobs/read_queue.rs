@@ -9,8 +9,6 @@ use super::Ran;
 use crate::channels::error::ChannelError;
 use crate::channels::message_queue::QueueError;
 use crate::domain::connection::Connection;
-use crate::domain::plan::{EventKind, NewEvent};
-use crate::store::{WriteLane, events};
 use crate::sync::{Engine, EngineError};
 
 /// There is no queue: what is entered starts the connection's jobs anew.
@@ -76,13 +74,5 @@ async fn tell(engine: &Engine, connection: &Connection, trouble: QueueError) -> 
     if is_known {
         return Ok(());
     }
-    let now = engine.now();
-    engine
-        .store()
-        .write(WriteLane::Interactive, move |tx| {
-            let event = NewEvent::new(EventKind::ConnectionChanged, text.clone());
-            events::add(tx, None, Some(id), &event, "eider", None, now)
-        })
-        .await?;
-    Ok(())
+    Ok(engine.note_change(id, text).await?)
 }

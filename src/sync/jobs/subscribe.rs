@@ -5,8 +5,6 @@ use std::time::Duration;
 use super::Ran;
 use crate::channels::error::ChannelError;
 use crate::domain::connection::Connection;
-use crate::domain::plan::{EventKind, NewEvent};
-use crate::store::{WriteLane, events};
 use crate::sync::{Engine, EngineError};
 
 const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
@@ -28,17 +26,10 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
         }
         Err(error) => return Err(error.into()),
     };
-    let now = engine.now();
     let is_known =
         engine.with_live(id, |live| live.subscription.replace(text.clone()).as_ref() == Some(&text));
     if !is_known {
-        engine
-            .store()
-            .write(WriteLane::Interactive, move |tx| {
-                let event = NewEvent::new(EventKind::ConnectionChanged, text.clone());
-                events::add(tx, None, Some(id), &event, "eider", None, now)
-            })
-            .await?;
+        engine.note_change(id, text).await?;
     }
     Ok(Ran::Until(INTERVAL))
 }

@@ -34,25 +34,11 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         None => {
             if after_sale::cancellations(&work.owner, Some(&*connector)) != Telling::On {
                 let text = format!("{} was not asked: that was switched off meanwhile.", work.target.alias);
-                return after_sale::over(
-                    engine,
-                    &work,
-                    EffectOutcome::Dropped,
-                    EventKind::CancelledInShop,
-                    text,
-                )
-                .await;
+                return dropped(engine, &work, text).await;
             }
             if is_set_back(engine, &work).await? {
                 let text = format!("The shop set the order back: {} was not asked.", work.target.alias);
-                return after_sale::over(
-                    engine,
-                    &work,
-                    EffectOutcome::Dropped,
-                    EventKind::CancelledInShop,
-                    text,
-                )
-                .await;
+                return dropped(engine, &work, text).await;
             }
             match look(engine, &work, &connector).await?.map(|facts| facts.status) {
                 Some(OrderStatus::Cancelled) => return found(engine, &work).await,
@@ -109,6 +95,10 @@ async fn is_set_back(engine: &Engine, work: &Work) -> Result<bool, EngineError> 
         Ok(rows.into_iter().find(|row| Some(&row.shop_order_id) == own.as_ref()))
     };
     Ok(engine.store().read(seen).await?.is_some_and(|row| row.is_set_back()))
+}
+
+async fn dropped(engine: &Engine, work: &Work, text: String) -> Result<Outcome, EngineError> {
+    after_sale::over(engine, work, EffectOutcome::Dropped, EventKind::CancelledInShop, text).await
 }
 
 async fn found(engine: &Engine, work: &Work) -> Result<Outcome, EngineError> {

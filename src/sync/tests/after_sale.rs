@@ -12,6 +12,26 @@ struct Sale {
 }
 
 impl Sale {
+    /// Somebody gives so much back for the first line on the marketplace's own page.
+    async fn give_back_by_hand(&self, minor: i64) {
+        let connector = self.engine().connector(self.owner()).unwrap();
+        let order = crate::channels::FulfilmentOrder { external_id: self.id.clone(), site: None };
+        let line = self.theirs()["lines"][0]["line_id"].as_str().unwrap().to_owned();
+        let draft = crate::channels::after_sale::RefundDraft {
+            key: "by hand".to_owned(),
+            currency: "USD".parse().unwrap(),
+            lines: vec![crate::channels::after_sale::RefundLine {
+                external_line_id: line,
+                item_minor: minor,
+                shipping_minor: 0,
+                quantity_cancelled: 0,
+            }],
+            reason: crate::channels::after_sale::RefundReason::Other,
+            comment: None,
+        };
+        connector.refunds().unwrap().refund(&order, &draft).await.unwrap();
+    }
+
     async fn new(name: &'static str) -> Self {
         let other = Other::new(name, "").await;
         let mut sale = Self { id: other.sell(), other, order_no: OrderNo(0) };
@@ -391,22 +411,7 @@ async fn what_was_given_back_by_hand_counts_against_what_was_paid() {
     sale.in_shop("ship", json!({"carrier": "USPS", "tracking": "9400100000000000000001"}));
     sale.pass(300).await;
     // Somebody gives nearly everything back on eBay's own page.
-    let connector = sale.engine().connector(sale.owner()).unwrap();
-    let order = crate::channels::FulfilmentOrder { external_id: sale.id.clone(), site: None };
-    let line = sale.theirs()["lines"][0]["line_id"].as_str().unwrap().to_owned();
-    let draft = crate::channels::after_sale::RefundDraft {
-        key: "by hand".to_owned(),
-        currency: "USD".parse().unwrap(),
-        lines: vec![crate::channels::after_sale::RefundLine {
-            external_line_id: line,
-            item_minor: sale.minor("seller_minor") - 1,
-            shipping_minor: 0,
-            quantity_cancelled: 0,
-        }],
-        reason: crate::channels::after_sale::RefundReason::Other,
-        comment: None,
-    };
-    connector.refunds().unwrap().refund(&order, &draft).await.unwrap();
+    sale.give_back_by_hand(sale.minor("seller_minor") - 1).await;
     sale.in_shop("refund", json!({"amount_minor": 500}));
     sale.pass(900).await;
     assert_eq!(sale.held_for(), [Some(ReasonCode::RefundNotLaid)], "more would go back than was paid");
@@ -531,22 +536,7 @@ async fn a_refund_that_was_asked_for_and_cannot_be_looked_at_is_in_doubt() {
 async fn a_refund_that_was_made_on_the_marketplace_and_is_recorded_in_the_shop_is_not_made_again() {
     for verdict in Verdict::ALL {
         let mut sale = Sale::new("ebay").await;
-        let connector = sale.engine().connector(sale.owner()).unwrap();
-        let order = crate::channels::FulfilmentOrder { external_id: sale.id.clone(), site: None };
-        let line = sale.theirs()["lines"][0]["line_id"].as_str().unwrap().to_owned();
-        let draft = crate::channels::after_sale::RefundDraft {
-            key: "by hand".to_owned(),
-            currency: "USD".parse().unwrap(),
-            lines: vec![crate::channels::after_sale::RefundLine {
-                external_line_id: line,
-                item_minor: 150,
-                shipping_minor: 0,
-                quantity_cancelled: 0,
-            }],
-            reason: crate::channels::after_sale::RefundReason::Other,
-            comment: None,
-        };
-        connector.refunds().unwrap().refund(&order, &draft).await.unwrap();
+        sale.give_back_by_hand(150).await;
         sale.in_shop("refund", json!({"amount_minor": 150}));
         sale.pass(900).await;
         assert_eq!((sale.held_for(), sale.given_back()), (vec![Some(ReasonCode::RefundInDoubt)], vec![150]));
