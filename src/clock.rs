@@ -164,6 +164,12 @@ pub fn shifted(instant: Timestamp, by: SignedDuration) -> Timestamp {
     instant.checked_add(by).unwrap_or(bound)
 }
 
+/// `instant` without its fraction of a second.
+#[must_use]
+pub fn whole_second(instant: Timestamp) -> Timestamp {
+    Timestamp::from_second(instant.as_second()).unwrap_or(instant)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -89,7 +89,8 @@ pub struct ConnectionSettings {
     pub import_orders: bool,
     /// Stock and price are managed (nothing is pushed yet).
     pub manage_stock: bool,
-    /// Orders placed before this are history. Set when the connection is made.
+    /// Orders placed before this are history. Set when the connection is made, to the second: a platform that says whole
+    /// seconds would make an order of that very second look older than it is.
     pub go_live: Option<Timestamp>,
     /// How much history comes in.
     pub history: History,

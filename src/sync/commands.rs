@@ -13,6 +13,7 @@ use crate::channels::error::ChannelError;
 use crate::channels::pace::QuotaLine;
 use crate::channels::registry::{self, ChannelInfo};
 use crate::channels::{ProbeLine, ProbeReport};
+use crate::clock::whole_second;
 use crate::domain::connection::{Connection, ConnectionSettings, ConnectionState};
 use crate::domain::draft::ExternalSource;
 use crate::domain::effect::{EffectKind, Lane, NewEffect, Verdict};
@@ -209,7 +210,7 @@ impl Engine {
         self.check_entered(&connection, request.credentials.clone())?;
 
         let now = self.now();
-        connection.settings.go_live.get_or_insert(now);
+        connection.settings.go_live.get_or_insert(whole_second(now));
         let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
         if let Some(usual) = info.sends_after_sale {
             connection.settings.send_cancellations.get_or_insert(usual);
@@ -384,6 +385,7 @@ impl Engine {
     }
 
     fn check_settings(&self, info: &ChannelInfo, settings: &mut ConnectionSettings) -> Result<(), Refused> {
+        settings.go_live = settings.go_live.map(whole_second);
         if info.is_shop && settings.shop.is_some() {
             return Err(Refused::field("shop", "A shop has no shop of its own: leave it empty."));
         }

@@ -1470,6 +1470,32 @@ async fn an_order_of_ebay_and_of_etsy_is_in_the_shop_once_at_its_price() {
     }
 }
 
+/// The platforms say whole seconds: an order of the very second of go-live is no history.
+#[tokio::test]
+async fn what_is_sold_in_the_second_of_go_live_goes_into_the_shop() {
+    for (name, operation) in OTHERS {
+        let options = SimOptions { marketplaces: &crate::sim::MARKETPLACES, ..quiet() };
+        let rig = Rig::new(options, |_| ()).await;
+        let mut request = connection_requests(&rig.world).remove(name).unwrap();
+        request.settings.shop = Some(rig.shop);
+        rig.clock.set("2026-03-02T09:10:00.443Z".parse().unwrap());
+        let id = rig.engine.add_connection(request, "test").await.unwrap();
+        rig.clock.set("2026-03-02T09:10:00.612Z".parse().unwrap());
+        let mut other = Other { rig, name, operation };
+        let sold = other.sell();
+        other.rig.pass(600).await;
+        assert_eq!(other.rig.shop_orders_of(&sold).len(), 1, "{name}");
+
+        let given = Some("2026-03-02T09:20:00.9Z".parse().unwrap());
+        let settings =
+            ConnectionSettings { go_live: given, ..other.rig.engine.connection(id).unwrap().settings };
+        let change = ConnectionUpdate { settings: Some(settings), ..ConnectionUpdate::default() };
+        other.rig.engine.change_connection(id, change, "test").await.unwrap();
+        let kept = other.rig.engine.connection(id).unwrap().settings.go_live;
+        assert_eq!(kept, Some("2026-03-02T09:20:00Z".parse().unwrap()), "{name}");
+    }
+}
+
 /// The first reading may come late: what was sold after go-live and shipped before it is no history.
 #[tokio::test]
 async fn what_was_shipped_on_ebay_before_the_first_reading_brings_its_parcel() {

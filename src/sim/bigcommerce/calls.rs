@@ -13,8 +13,8 @@ use super::super::reply;
 use super::app::is_exchange;
 use super::create::{STATUS_MAX, contact, integer, optional};
 use super::wire::{self, STATUSES};
-use super::{Order, STORE_HASH, Shipment, Shop, whole_second};
-use crate::clock::shifted;
+use super::{Order, STORE_HASH, Shipment, Shop};
+use crate::clock::{shifted, whole_second};
 
 /// Entries on a page unless the caller asks for another number.
 const PAGE_DEFAULT: usize = 50;

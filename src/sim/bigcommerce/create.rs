@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::super::money::{parse_four_decimals, whole_cents};
 use super::super::options::StockRule;
 use super::wire::parse_date;
-use super::{Amounts, Contact, Line, Order, ShippingAddress, Shop, Taxed, whole_second};
+use super::{Amounts, Contact, Line, Order, ShippingAddress, Shop, Taxed};
+use crate::clock::whole_second;
 
 /// A refusal's text.
 pub type Refused<T> = Result<T, String>;

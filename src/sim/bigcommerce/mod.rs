@@ -25,6 +25,7 @@ use super::options::StockRule;
 use super::push::Message;
 use super::quota::Window;
 use super::recent::Recent;
+use crate::clock::whole_second;
 
 pub use calls::{Call, operation_of};
 use hooks::Hook;
@@ -630,9 +631,4 @@ impl Shop {
         let index = usize::try_from(id.checked_sub(FIRST_ORDER_ID)?).ok()?;
         (index < self.orders.len()).then_some(index)
     }
-}
-
-/// An instant without its fraction of a second.
-fn whole_second(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(at.as_second()).unwrap_or(at)
 }

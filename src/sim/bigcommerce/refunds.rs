@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::super::control::{self, ControlError};
 use super::super::money::json_number;
-use super::{Order, Shop, whole_second};
+use super::{Order, Shop};
+use crate::clock::whole_second;
 
 /// *Refunded*.
 const REFUNDED: i64 = 4;

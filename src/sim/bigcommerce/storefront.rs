@@ -5,8 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::super::draw::Draw;
 use super::super::money::{share, whole_cents};
 use super::super::people::person;
-use super::{Amounts, Contact, Line, Order, ShippingAddress, Shop, Taxed, whole_second};
+use super::{Amounts, Contact, Line, Order, ShippingAddress, Shop, Taxed};
 use crate::clock::shifted;
+use crate::clock::whole_second;
 
 /// Buyers' numbers start here, apart from the marketplaces'.
 const BUYERS_FROM: u64 = 5_000_000_000;
