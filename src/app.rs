@@ -27,6 +27,7 @@ use crate::domain::effect::Verdict;
 use crate::domain::id::{ConnectionId, EffectId, OrderNo, PayloadId, UserId};
 use crate::domain::reason::ReasonCode;
 use crate::http::{CallCounts, CountedTransport, HttpTransport, SharedTransport, Transport, TransportError};
+use crate::notify::{Mail, MailSettings};
 use crate::secret::Secret;
 use crate::store::backup::bucket::Bucket;
 use crate::store::{Store, StoreError, StoreOptions, backup};
@@ -73,6 +74,9 @@ pub enum AppError {
     /// The settings of backups.
     #[error("{0}")]
     Backup(String),
+    /// The settings of mail.
+    #[error("{0}")]
+    Mail(String),
     /// The address is taken or not ours.
     #[error(
         "cannot listen on {address}: {source}. Choose another address with --listen, or stop what uses it"
@@ -110,6 +114,7 @@ pub struct App {
     stop: watch::Sender<bool>,
     control: tokio::task::JoinHandle<()>,
     backups: Option<tokio::task::JoinHandle<()>>,
+    mail: Option<(Mail, jiff::tz::TimeZone)>,
     url: String,
 }
 
@@ -132,6 +137,7 @@ impl App {
             Arc::new(Vault::open(&config.data.dir, &KeySource::from_environment(&process_environment())?)?);
         let spool = Spool::open(&config.data.dir).map_err(AppError::Spool)?;
         let public_url = config.public_url.as_ref().map(|url| url.as_url().clone());
+        let mail = mail(&config)?.map(|mail| (mail, config.merchant.time_zone.zone().clone()));
         store.set_report_key(vault.read(|document| document.report_key));
         let engine = Engine::start(EngineParts {
             store: store.clone(),
@@ -184,7 +190,7 @@ impl App {
         let backups = schedule
             .map(|schedule| backup::run_schedule(store.clone(), Arc::clone(&state.clock), schedule, stopped))
             .map(tokio::spawn);
-        Ok(Self { store, vault, engine, state, server, hooks_server, stop, control, backups, url })
+        Ok(Self { store, vault, engine, state, server, hooks_server, stop, control, backups, mail, url })
     }
 
     /// Where people reach it.
@@ -238,7 +244,7 @@ impl App {
     /// # Errors
     /// Where the database or the server could not go on.
     pub async fn run(self, until: impl Future<Output = ()>) -> Result<(), AppError> {
-        let Self { store, engine, server, hooks_server, stop, control, backups, .. } = self;
+        let Self { store, engine, server, hooks_server, stop, control, backups, mail, .. } = self;
         let handle = server.handle();
         let hooks_handle = hooks_server.as_ref().map(actix_web::dev::Server::handle);
         let server = tokio::spawn(server);
@@ -246,6 +252,10 @@ impl App {
         let worker = tokio::spawn({
             let (engine, stopped) = (engine.clone(), stop.subscribe());
             async move { engine.run(stopped).await }
+        });
+        let mail = mail.map(|(mail, zone)| {
+            let (engine, stopped) = (engine.clone(), stop.subscribe());
+            tokio::spawn(async move { engine.run_notices(&mail, &zone, stopped).await })
         });
         let ended = tokio::select! {
             () = until => Ok(()),
@@ -268,7 +278,11 @@ impl App {
             Some(backups) => backups.await,
             None => Ok(()),
         };
-        for task in [worker.await, control.await, backups] {
+        let mail = match mail {
+            Some(mail) => mail.await,
+            None => Ok(()),
+        };
+        for task in [worker.await, control.await, backups, mail] {
             if let Err(error) = task {
                 tracing::error!("a task broke off: {error}");
             }
@@ -311,6 +325,19 @@ pub fn store_options(config: &Config, clock: &SharedClock, entropy: &Arc<Entropy
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
     }
+}
+
+/// How people are told what needs them, where the settings name a mail server.
+fn mail(config: &Config) -> Result<Option<Mail>, AppError> {
+    let Some(server) = config.mail.server.clone().filter(|server| !server.is_empty()) else {
+        return Ok(None);
+    };
+    let from = config.mail.from.clone();
+    let from =
+        from.ok_or_else(|| AppError::Mail("mail.from is not set: who writes the mails?".to_owned()))?;
+    let pages = config.public_url.as_ref().map(|url| url.as_url().to_string()).unwrap_or_default();
+    let settings = MailSettings { server, from, to: config.mail.to.clone(), pages };
+    Mail::new(&settings).map(Some).map_err(|error| AppError::Mail(error.to_string()))
 }
 
 /// When backups are made, where the settings name a folder or a bucket.

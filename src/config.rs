@@ -55,6 +55,8 @@ pub struct Config {
     pub sync: SyncConfig,
     /// Messages on stderr.
     pub log: LogConfig,
+    /// Mail to people.
+    pub mail: MailConfig,
     /// The merchant.
     pub merchant: MerchantConfig,
 }
@@ -173,6 +175,18 @@ pub struct LogConfig {
     pub level: String,
 }
 
+/// `[mail]`: what needs people is told by mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MailConfig {
+    /// The mail server with user and password; without it no mail is sent.
+    pub server: Option<Secret>,
+    /// Who writes.
+    pub from: Option<String>,
+    /// Who reads.
+    pub to: Vec<String>,
+}
+
 /// `[merchant]`: the merchant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -229,6 +243,7 @@ impl Config {
                 listings_interval_s: amount(45 * 60),
             },
             log: LogConfig { format: LogFormat::Text, level: "info".to_owned() },
+            mail: MailConfig { server: None, from: None, to: Vec::new() },
             merchant: MerchantConfig { time_zone: MerchantZone::default() },
         }
     }

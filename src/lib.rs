@@ -34,6 +34,7 @@
 //! | [`channels`] | capability traits, the registry, errors, pacing, and one folder per platform |
 //! | [`sync`] | the engine: queue, inbox, outbox, jobs |
 //! | [`store`] | the only user of DuckDB: writer, readers, migrations, one file per noun |
+//! | [`notify`] | telling people what needs them, by mail |
 //! | [`control`] | the socket by which commands reach a running appliance |
 //! | [`sim`] | simulated platforms in the platforms' own formats |
 //! | [`campaign`] | the seeded fault campaign behind `eider sim` |
@@ -96,6 +97,7 @@ pub mod config;
 pub mod control;
 pub mod domain;
 pub mod http;
+pub mod notify;
 pub mod secret;
 pub mod sim;
 pub mod store;

@@ -17,6 +17,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_customisation", include_str!("migrations/0004_customisation.sql")),
     ("0005_after_sale", include_str!("migrations/0005_after_sale.sql")),
     ("0006_shop_user_and_address", include_str!("migrations/0006_shop_user_and_address.sql")),
+    ("0007_notice", include_str!("migrations/0007_notice.sql")),
 ];
 
 const HAS_VERSION_SQL: &str =

@@ -17,6 +17,7 @@ pub mod incidents;
 pub mod listings;
 mod migrate;
 pub mod mirror;
+pub mod notices;
 pub mod orders;
 mod pending;
 mod query;

@@ -12,6 +12,7 @@ mod connectors;
 mod consent;
 pub mod inbox;
 pub mod jobs;
+mod notices;
 mod outbox;
 pub mod parked;
 mod planted;

@@ -2,6 +2,7 @@
 
 mod after_sale;
 mod by_hand;
+mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -1857,4 +1858,40 @@ async fn a_crash_between_a_file_and_its_row_leaves_nothing_behind() {
     rig.restart().await;
     rig.assert_sound().await;
     assert!(rig.engine.store().open_file(&sha256).await.unwrap().is_some());
+}
+
+/// Keeps what people are told; or cannot.
+#[derive(Default)]
+struct Board {
+    is_down: std::sync::atomic::AtomicBool,
+    told: std::sync::Mutex<Vec<crate::notify::Notice>>,
+}
+
+#[async_trait::async_trait]
+impl crate::notify::Notifier for Board {
+    async fn tell(&self, notices: &[crate::notify::Notice]) -> Result<(), String> {
+        if self.is_down.load(Ordering::SeqCst) {
+            return Err("the mail server does not answer".to_owned());
+        }
+        self.told.lock().unwrap().extend_from_slice(notices);
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn people_are_told_once_that_an_account_needs_them_and_as_soon_as_they_can_be() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let (board, zone) = (Board::default(), jiff::tz::TimeZone::UTC);
+    assert_eq!(rig.engine.tell_people(&board, &zone).await, Ok(0));
+    rig.control("amazon", "revoke", &json!({}));
+    rig.pass(8_000).await;
+    board.is_down.store(true, Ordering::SeqCst);
+    rig.engine.tell_people(&board, &zone).await.unwrap_err();
+    board.is_down.store(false, Ordering::SeqCst);
+    assert_eq!(rig.engine.tell_people(&board, &zone).await, Ok(1));
+    rig.restart().await;
+    assert_eq!(rig.engine.tell_people(&board, &zone).await, Ok(0), "that is durable");
+    let told = board.told.lock().unwrap().clone();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].title.contains("needs a new authorisation"), "{told:?}");
 }
