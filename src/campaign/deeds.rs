@@ -1,5 +1,5 @@
 //! What people do while the appliance works: the warehouse ships, buyers cancel, shelves empty, somebody enters a
-//! tracking number late.
+//! tracking number late, cancels or gives money back in the shop.
 //!
 //! They do only what people may do: nobody ships the same unit on both sides, so that every parcel has a right
 //! place on each of them.
@@ -27,13 +27,27 @@ pub struct Deeds {
     draw: Entropy,
     next_at: Timestamp,
     gap_s: u64,
-    are_shelves_bare: bool,
+    leaning: Leaning,
     parcels: u64,
     /// Shelves that are empty until then, by SKU.
     empty: BTreeMap<String, Timestamp>,
     /// Parcels whose tracking number comes later: shop order and place among its parcels.
     untracked: Vec<(String, usize)>,
 }
+
+/// What people mostly do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaning {
+    /// A bit of everything.
+    None,
+    /// They take things off the shelves.
+    Shelves,
+    /// They cancel and give money back in the shop.
+    AfterSale,
+}
+
+/// A shop order is refunded so often at the most.
+const REFUNDS_MAX: u64 = 2;
 
 /// Where an order is shipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,22 +63,21 @@ enum Desk {
 }
 
 impl Deeds {
-    /// People who begin at `start` and do something every `gap_s` seconds on average. Where `are_shelves_bare`, they
-    /// mostly take things off them.
+    /// People who begin at `start` and do something every `gap_s` seconds on average.
     #[must_use]
     pub fn new(
         marketplace: Marketplace,
         draw: Entropy,
         start: Timestamp,
         gap_s: u64,
-        are_shelves_bare: bool,
+        leaning: Leaning,
     ) -> Self {
         Self {
             marketplace,
             draw,
             next_at: start,
             gap_s,
-            are_shelves_bare,
+            leaning,
             parcels: 0,
             empty: BTreeMap::new(),
             untracked: Vec::new(),
@@ -84,14 +97,16 @@ impl Deeds {
             let gap = 1 + self.draw.below(2 * self.gap_s);
             self.next_at = shifted(self.next_at, SignedDuration::from_secs(i64::try_from(gap).unwrap_or(1)));
             let deed = match self.draw.below(100) {
-                0..50 if self.are_shelves_bare => self.empty_shelf(world, now),
-                0..38 => self.ship_in_shop(world),
-                38..62 => self.ship_at_marketplace(world),
-                62..72 => self.cancel(world),
-                72..78 => self.sell_in_shop(world),
-                78..84 => self.empty_shelf(world, now),
-                84..92 => self.fill_shelves(world, Some(now)),
-                _ => self.enter_tracking(world),
+                0..50 if self.leaning == Leaning::Shelves => self.empty_shelf(world, now),
+                0..50 if self.leaning == Leaning::AfterSale => self.settle_in_shop(world),
+                0..36 => self.ship_in_shop(world),
+                36..59 => self.ship_at_marketplace(world),
+                59..68 => self.cancel(world),
+                68..74 => self.sell_in_shop(world),
+                74..80 => self.empty_shelf(world, now),
+                80..88 => self.fill_shelves(world, Some(now)),
+                88..95 => self.enter_tracking(world),
+                _ => self.settle_in_shop(world),
             };
             done.extend(deed);
         }
@@ -198,6 +213,70 @@ impl Deeds {
             .collect();
         let order = self.pick(&waiting)?;
         Some(command(world, self.marketplace.name(), "cancel", &json!({"id": order["id"]})))
+    }
+
+    /// Somebody cancels an order in the shop's control panel, or gives money back there.
+    fn settle_in_shop(&self, world: &World) -> Option<String> {
+        let copies = list(world, BIGCOMMERCE, "shop_orders");
+        let orders = list(world, self.marketplace.name(), "orders");
+        let sold = |copy: &Value| orders.iter().find(|order| order["id"] == copy["external_order_id"]);
+        let is_ours = |order: &Value| {
+            order["fulfilled_by"] == "seller" && order["paid"] == true && order["status"] != "cancelled"
+        };
+        let waiting: Vec<&Value> = copies
+            .iter()
+            .filter(|copy| !matches!(copy["status_id"].as_i64(), Some(0 | 4 | 5 | 6) | None))
+            .filter(|copy| sold(copy).is_some_and(is_ours))
+            .collect();
+        if self.draw.below(3) == 0 {
+            self.cancel_in_shop(world, &waiting, &sold)
+        } else {
+            self.refund_in_shop(world, &waiting)
+        }
+    }
+
+    /// Only what nobody ships at the marketplace, and nobody has shipped.
+    fn cancel_in_shop<'a>(
+        &self,
+        world: &World,
+        waiting: &[&Value],
+        sold: &dyn Fn(&Value) -> Option<&'a Value>,
+    ) -> Option<String> {
+        let has_parcels =
+            |order: &Value| order["shipments"].as_array().is_some_and(|parcels| !parcels.is_empty());
+        let is_open = |copy: &Value| {
+            let desk = self.desk_of(text(copy, "external_order_id"));
+            matches!(desk, Desk::Shop | Desk::Nobody)
+                && !has_parcels(copy)
+                && sold(copy).is_some_and(|order| !has_parcels(order) && order["status"] == "open")
+        };
+        let open: Vec<&Value> = waiting.iter().copied().filter(|copy| is_open(copy)).collect();
+        let copy = self.pick(&open)?;
+        let mut done = String::new();
+        if self.marketplace.buyers_ask() && self.draw.below(2) == 0 {
+            let asked = json!({"id": copy["external_order_id"]});
+            done = command(world, self.marketplace.name(), "ask_cancel", &asked) + "; ";
+        }
+        Some(done + &command(world, BIGCOMMERCE, "cancel", &json!({"id": copy["id"]})))
+    }
+
+    fn refund_in_shop(&self, world: &World, waiting: &[&Value]) -> Option<String> {
+        let left = |copy: &Value| {
+            copy["total_minor"].as_i64().unwrap_or(0) - copy["refunded_minor"].as_i64().unwrap_or(0)
+        };
+        let count = |copy: &Value| copy["refund_count"].as_u64().unwrap_or(0);
+        let open: Vec<&Value> =
+            waiting.iter().copied().filter(|copy| left(copy) > 1 && count(copy) < REFUNDS_MAX).collect();
+        let copy = self.pick(&open)?;
+        // All of it goes back only for what is on its way: nobody ships what was given back whole.
+        let is_shipped = matches!(copy["status_id"].as_i64(), Some(2 | 10));
+        let body = if is_shipped && self.draw.below(2) == 0 {
+            json!({"id": copy["id"]})
+        } else {
+            let half = u64::try_from(left(copy) / 2).unwrap_or(1);
+            json!({"id": copy["id"], "amount_minor": 1 + self.draw.below(half)})
+        };
+        Some(command(world, BIGCOMMERCE, "refund", &body))
     }
 
     fn sell_in_shop(&self, world: &World) -> Option<String> {

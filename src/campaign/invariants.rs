@@ -16,10 +16,13 @@ use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::reason::ReasonCode;
 use crate::sim::BIGCOMMERCE;
 use crate::store::standing::{Standing, standings};
-use crate::store::{effects, incidents, orders, verify};
+use crate::store::{effects, incidents, orders, refunds, verify};
 
 /// The shop's status of a cancelled order.
 const CANCELLED: i64 = 5;
+
+/// The shop's status of an order of which all went back.
+const REFUNDED: i64 = 4;
 
 /// What was seen so far: what may only ever grow.
 #[derive(Debug, Default)]
@@ -84,6 +87,7 @@ fn placed_at(order: &Value) -> Timestamp {
 pub fn check_truth(rig: &mut Rig) -> Result<(), String> {
     let truth = Truth::of(rig)?;
     check_copies(&truth)?;
+    check_refunds(rig, &truth)?;
     check_parcels(&truth, &mut rig.ledger)
 }
 
@@ -124,6 +128,43 @@ fn check_copies(truth: &Truth) -> Result<(), String> {
         return Err("the shop has an order that the marketplace does not know".to_owned());
     }
     Ok(())
+}
+
+/// Nothing is given back that the shop did not give back, unless the marketplace cancelled the order.
+fn check_refunds(rig: &Rig, truth: &Truth) -> Result<(), String> {
+    if !rig.plan().marketplace.takes_after_sale() {
+        return Ok(());
+    }
+    let copies = truth.copies();
+    for order in &truth.marketplace {
+        let copy = copies.get(text(order, "id")).and_then(|found| found.first());
+        let in_shop = copy.and_then(|copy| copy["refunded_minor"].as_i64()).unwrap_or(0);
+        let most = if order["status"] == "cancelled" {
+            order["total_minor"].as_i64().unwrap_or(0)
+        } else if is_told(rig) {
+            in_shop
+        } else {
+            0
+        };
+        if given_back(order) > most {
+            return Err(format!("more was given back than {most}: {order} → {copy:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// What the marketplace gave back for an order, in minor units.
+pub(super) fn given_back(order: &Value) -> i64 {
+    let of = |list: &str, field: &str| -> i64 {
+        order[list].as_array().into_iter().flatten().filter_map(|one| one[field].as_i64()).sum()
+    };
+    of("refunds", "amount_minor") + of("lines", "refunded_minor")
+}
+
+/// Whether the marketplace is told of what is cancelled and refunded in the shop.
+fn is_told(rig: &Rig) -> bool {
+    let (plan, settings) = (rig.plan(), &rig.plan().settings);
+    plan.marketplace.takes_after_sale() && settings.send_refunds == Some(true)
 }
 
 /// No parcel is told twice, and none that was told disappears.
@@ -236,6 +277,39 @@ pub async fn open_points(rig: &mut Rig) -> Result<Vec<String>, String> {
         }
     }
     points.extend(open.iter().filter_map(|effect| effect_point(&truth, effect, &held, &open)));
+    points.extend(after_sale_points(rig, &truth, &by_id).await?);
+    Ok(points)
+}
+
+/// What was cancelled in the shop is cancelled at the marketplace, and what was refunded there went back once.
+async fn after_sale_points(
+    rig: &Rig,
+    truth: &Truth,
+    by_id: &BTreeMap<(i64, &str), &Standing>,
+) -> Result<Vec<String>, String> {
+    if !is_told(rig) {
+        return Ok(Vec::new());
+    }
+    let (mut points, copies) = (Vec::new(), truth.copies());
+    for order in truth.marketplace.iter().filter(|order| order["status"] != "cancelled") {
+        let id = text(order, "id");
+        let Some(copy) = copies.get(id).and_then(|found| found.first()) else { continue };
+        if copy["status_id"] == CANCELLED && !has_parcels(order) {
+            points.push(format!("cancelled in the shop, and open at the marketplace: {order} → {copy}"));
+        }
+        let Some(in_shop) = copy["refunded_minor"].as_i64().filter(|minor| *minor > 0) else { continue };
+        let Some(order_no) = by_id.get(&(rig.marketplace.0, id)).map(|standing| standing.order_no) else {
+            continue;
+        };
+        let rows = rig.store()?.read(move |read| refunds::of_order(read, order_no)).await.map_err(words)?;
+        let known: i64 = rows.iter().map(|row| row.refund.total_minor).sum();
+        let sent: i64 =
+            rows.iter().filter(|row| row.told_at.is_some()).map(|row| row.refund.sent_minor()).sum();
+        if known != in_shop || sent != given_back(order) || rows.iter().any(|row| row.told_at.is_none()) {
+            points
+                .push(format!("refunds of {known} are held, {sent} of them as given back: {order} → {copy}"));
+        }
+    }
     Ok(points)
 }
 
@@ -275,7 +349,8 @@ fn export_point(
     let is_cancelled = order["status"] == "cancelled";
     if is_cancelled {
         let copy = copy?;
-        let is_settled = copy["status_id"] == CANCELLED || has_parcels(copy);
+        let is_settled =
+            matches!(copy["status_id"].as_i64(), Some(CANCELLED | REFUNDED)) || has_parcels(copy);
         return (!is_settled).then(|| format!("cancelled, yet open in the shop: {order} → {copy}"));
     }
     match (is_owed(rig, truth, order), copy) {
@@ -292,7 +367,9 @@ fn export_point(
                 return Some(format!("in the shop as {copy}, held as {standing:?}"));
             }
             let is_told = !rig.plan().marketplace.parcels_have_lines() && has_parcels(copy);
-            let is_shipped = matches!(copy["status_id"].as_i64(), Some(2 | 10)) || is_told;
+            // A refund takes the place of the status.
+            let is_refunded = matches!(copy["status_id"].as_i64(), Some(4 | 14)) && has_parcels(copy);
+            let is_shipped = matches!(copy["status_id"].as_i64(), Some(2 | 10)) || is_refunded || is_told;
             (order["status"] == "shipped" && !is_shipped)
                 .then(|| format!("shipped, yet not in the shop: {order} → {copy}"))
         }
@@ -368,7 +445,13 @@ fn effect_point(truth: &Truth, effect: &Effect, held: &[Standing], open: &[Effec
                 }
                 // What was shipped here and cancelled there is for a person.
                 Some(
-                    ReasonCode::MarketplaceRejected | ReasonCode::TrackingMissing | ReasonCode::ShopRejected,
+                    ReasonCode::MarketplaceRejected
+                    | ReasonCode::TrackingMissing
+                    | ReasonCode::ShopRejected
+                    | ReasonCode::CancellationRefused
+                    | ReasonCode::RefundInDoubt
+                    | ReasonCode::RefundRefused
+                    | ReasonCode::RefundNotLaid,
                 ) => is_cancelled,
                 _ => false,
             }

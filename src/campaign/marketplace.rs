@@ -83,4 +83,25 @@ impl Marketplace {
     pub const fn tokens_rotate(self) -> bool {
         matches!(self, Self::Etsy)
     }
+
+    /// Whether it can be told of cancellations and refunds.
+    #[must_use]
+    pub const fn takes_after_sale(self) -> bool {
+        matches!(self, Self::Amazon | Self::Ebay)
+    }
+
+    /// Whether its buyers ask the seller to cancel, who then grants it.
+    #[must_use]
+    pub const fn buyers_ask(self) -> bool {
+        matches!(self, Self::Ebay)
+    }
+
+    /// Of a hundred lines, so many are made as the buyer designed them.
+    #[must_use]
+    pub const fn customised_percent(self) -> u32 {
+        match self {
+            Self::Amazon => 15,
+            Self::Ebay | Self::Etsy => 0,
+        }
+    }
 }

@@ -27,7 +27,7 @@ pub struct Operation {
 pub enum OperationKind {
     /// Reads orders or their parts: it may lag behind.
     OrderRead,
-    /// Reads something else.
+    /// Reads something else, or makes what nobody sees yet.
     Read,
     /// Changes something; a second one changes nothing more.
     RepeatableWrite,
@@ -35,6 +35,8 @@ pub enum OperationKind {
     SingleWrite,
     /// Gets an access token.
     Token,
+    /// Reads or writes a file at an address that carries its own permission.
+    File,
 }
 
 impl OperationKind {
@@ -55,13 +57,20 @@ const fn operation(
 }
 
 /// Every call that the connectors make.
-pub const OPERATIONS: [Operation; 33] = [
+pub const OPERATIONS: [Operation; 46] = [
     operation("amazon", "token", OperationKind::Token, None),
     operation("amazon", "searchOrders", OperationKind::OrderRead, Some(&["orders"])),
     operation("amazon", "getOrder", OperationKind::OrderRead, None),
     operation("amazon", "confirmShipment", OperationKind::RepeatableWrite, None),
     operation("amazon", "searchListingsItems", OperationKind::Read, Some(&["items"])),
     operation("amazon", "getMarketplaceParticipations", OperationKind::Read, Some(&["payload"])),
+    operation("amazon", "createFeedDocument", OperationKind::Read, None),
+    operation("amazon", "uploadFeedDocument", OperationKind::File, None),
+    operation("amazon", "createFeed", OperationKind::SingleWrite, None),
+    operation("amazon", "getFeed", OperationKind::Read, None),
+    operation("amazon", "getFeedDocument", OperationKind::Read, None),
+    operation("amazon", "downloadFeedDocument", OperationKind::File, None),
+    operation("amazon", "downloadCustomization", OperationKind::File, None),
     operation("bigcommerce", "getOrders", OperationKind::OrderRead, Some(&[])),
     operation("bigcommerce", "getOrder", OperationKind::OrderRead, None),
     operation("bigcommerce", "createOrder", OperationKind::SingleWrite, None),
@@ -70,6 +79,7 @@ pub const OPERATIONS: [Operation; 33] = [
     operation("bigcommerce", "getOrderShippingAddresses", OperationKind::OrderRead, Some(&[])),
     operation("bigcommerce", "getOrderShipments", OperationKind::OrderRead, Some(&[])),
     operation("bigcommerce", "createOrderShipments", OperationKind::SingleWrite, None),
+    operation("bigcommerce", "getOrderRefunds", OperationKind::OrderRead, Some(&["data"])),
     operation("bigcommerce", "getVariants", OperationKind::Read, Some(&["data"])),
     operation("bigcommerce", "getStoreInformation", OperationKind::Read, None),
     operation("bigcommerce", "getSystemTimestamp", OperationKind::Read, None),
@@ -83,6 +93,11 @@ pub const OPERATIONS: [Operation; 33] = [
     operation("ebay", "getInventoryItems", OperationKind::Read, Some(&["inventoryItems"])),
     operation("ebay", "getOffers", OperationKind::Read, Some(&["offers"])),
     operation("ebay", "getUser", OperationKind::Read, None),
+    operation("ebay", "checkCancellationEligibility", OperationKind::Read, None),
+    operation("ebay", "createCancellation", OperationKind::RepeatableWrite, None),
+    operation("ebay", "getCancellation", OperationKind::Read, None),
+    operation("ebay", "approveCancellation", OperationKind::RepeatableWrite, None),
+    operation("ebay", "issueRefund", OperationKind::SingleWrite, None),
     operation("etsy", "token", OperationKind::Token, None),
     operation("etsy", "getShopReceipts", OperationKind::OrderRead, Some(&["results"])),
     operation("etsy", "getShopReceipt", OperationKind::OrderRead, None),
@@ -92,7 +107,7 @@ pub const OPERATIONS: [Operation; 33] = [
 ];
 
 /// Calls after which a commit follows in every run; a crash at a commit is named after the call before it.
-const COMMITTED: [&str; 16] = [
+const COMMITTED: [&str; 22] = [
     "searchOrders",
     "confirmShipment",
     "searchListingsItems",
@@ -109,6 +124,12 @@ const COMMITTED: [&str; 16] = [
     "getShopReceipts",
     "createReceiptShipment",
     "getListingsByShop",
+    "getOrderRefunds",
+    "createFeed",
+    "getFeed",
+    "createCancellation",
+    "getCancellation",
+    "issueRefund",
 ];
 
 /// The place of an operation in [`OPERATIONS`].
@@ -206,6 +227,8 @@ impl Fault {
         match (self, side) {
             (Self::CrashAtCommit, _) => COMMITTED.contains(&operation.name),
             (_, Side::During) => false,
+            // Storage knows neither tokens nor quotas.
+            (Self::Throttled | Self::Revoked | Self::Expired, _) if kind == OperationKind::File => false,
             (Self::ConnectFailed | Self::Throttled | Self::Revoked, _) => side == Side::Before,
             (Self::Expired, _) => side == Side::Before && kind != OperationKind::Token,
             (Self::Timeout | Self::Reset | Self::ServerError | Self::Malformed | Self::Crash, _) => true,

@@ -222,6 +222,7 @@ async fn play(rig: &mut Rig) -> Result<(), String> {
     let mut good_since = None;
     loop {
         rig.pass(LOOK_INTERVAL).await?;
+        rig.settle_doubts().await?;
         let points = invariants::open_points(rig).await?;
         let now = rig.elapsed();
         if points.is_empty() {

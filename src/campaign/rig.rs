@@ -1,7 +1,7 @@
 //! One appliance on simulated platforms: started, stepped, killed, started again on what the crash left, and set
 //! back to a backup.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,10 +18,14 @@ use super::seed::Plan;
 use super::snapshot::{self, Scratch};
 use crate::clock::{Clock, Entropy, ManualClock, SharedClock, shifted};
 use crate::domain::connection::ConnectionState;
+use crate::domain::effect::{Effect, EffectKind, EffectState, Verdict};
 use crate::domain::id::ConnectionId;
+use crate::domain::reason::ReasonCode;
 use crate::secret::Secret;
 use crate::sim::{BIGCOMMERCE, World};
-use crate::store::{Store, StoreOptions};
+use crate::store::refunds::{self, RefundRow};
+use crate::store::standing::standings;
+use crate::store::{Store, StoreOptions, effects};
 use crate::sync::commands::{ConnectionUpdate, NewConnectionRequest};
 use crate::sync::spool::Spool;
 use crate::sync::{Engine, EngineParts, EngineSettings, Hooks};
@@ -89,7 +93,7 @@ impl Rig {
         let shared = Arc::clone(&clock) as SharedClock;
         let world = World::open(plan.sim.clone(), shared).map_err(words)?;
         let draw = Entropy::seeded(seed ^ 0xDEED);
-        let deeds = Deeds::new(plan.marketplace, draw, START, plan.deed_gap_s, plan.are_shelves_bare);
+        let deeds = Deeds::new(plan.marketplace, draw, START, plan.deed_gap_s, plan.leaning);
         let field = Arc::new(Field::new(FieldSetup {
             world,
             clock,
@@ -231,6 +235,62 @@ impl Rig {
                     self.wake_up(false).await?;
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Once nothing goes wrong any more, a person looks at the marketplace's own pages for what waits for one, and says
+    /// what became of it there.
+    ///
+    /// # Errors
+    /// What must not be.
+    pub async fn settle_doubts(&self) -> Result<(), String> {
+        let sold = list(&self.field.world, self.plan.marketplace.name(), "orders");
+        let store = self.store()?;
+        let (held, open) =
+            store.read(|read| Ok((standings(read)?, effects::open_effects(read)?))).await.map_err(words)?;
+        let mut looked_at = BTreeSet::new();
+        for effect in open.iter().filter(|effect| effect.state == EffectState::Held) {
+            let Some(standing) = held.iter().find(|order| order.order_no == effect.order_no) else {
+                continue;
+            };
+            let Some(order) = sold.iter().find(|order| text(order, "id") == standing.external_id) else {
+                continue;
+            };
+            // One thing of an order at a time.
+            if order["status"] == "cancelled" || looked_at.contains(&effect.order_no.0) {
+                continue;
+            }
+            let code = effect.reason.as_ref().map(|reason| reason.code);
+            let verdict = match (effect.kind, code) {
+                (EffectKind::CancelOrder, Some(ReasonCode::CancellationRefused)) => Verdict::SendAgain,
+                (EffectKind::RefundOrder, Some(ReasonCode::RefundInDoubt)) => {
+                    // What is under way is waited for.
+                    let is_under_way = |other: &Effect| {
+                        other.order_no == effect.order_no
+                            && other.kind == EffectKind::RefundOrder
+                            && other.state != EffectState::Held
+                    };
+                    if open.iter().any(is_under_way) {
+                        continue;
+                    }
+                    let order_no = effect.order_no;
+                    let rows =
+                        store.read(move |read| refunds::of_order(read, order_no)).await.map_err(words)?;
+                    let minor = |is_meant: &dyn Fn(&RefundRow) -> bool| -> i64 {
+                        rows.iter().filter(|row| is_meant(row)).map(|row| row.refund.sent_minor()).sum()
+                    };
+                    let told = minor(&|row| row.told_at.is_some());
+                    let wanted = minor(&|row| row.refund.shop_refund_id == effect.revision);
+                    let is_done = invariants::given_back(order) >= told + wanted;
+                    if is_done { Verdict::Done } else { Verdict::SendAgain }
+                }
+                _ => continue,
+            };
+            looked_at.insert(effect.order_no.0);
+            let text = format!("a person looks at {} of {}: {verdict}", effect.kind, standing.external_id);
+            self.field.note(&text);
+            self.engine()?.settle_by_hand(effect.order_no, effect.id, verdict, "campaign").await?;
         }
         Ok(())
     }

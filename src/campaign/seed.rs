@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use super::deeds::Leaning;
 use super::field::{Aim, Rates};
 use super::marketplace::Marketplace;
 use super::matrix::{Cell, Fault, OPERATIONS, Side, cells, place_of};
@@ -41,8 +42,8 @@ pub struct Plan {
     pub aims: Vec<Aim>,
     /// Mean time between two deeds of people, in seconds.
     pub deed_gap_s: u64,
-    /// Whether they mostly empty shelves.
-    pub are_shelves_bare: bool,
+    /// What they mostly do.
+    pub leaning: Leaning,
     /// When a backup is taken, from the start, and how much later it is restored.
     pub restores: Vec<(SignedDuration, SignedDuration)>,
     /// How long new orders arrive by themselves.
@@ -62,11 +63,25 @@ impl Plan {
         let selling_s = u64::try_from(length.as_secs()).unwrap_or(0) * (35 + draw.below(15)) / 100;
         let (mut sim, mut settings) = (world_options(marketplace, &draw, seed), settings(&draw));
         let aims = aims(marketplace, &draw, seed);
-        let are_shelves_bare = aims.iter().any(is_about_stock);
-        if are_shelves_bare {
+        let is_after_sale = marketplace.takes_after_sale() && aims.iter().any(is_about_after_sale);
+        let leaning = if aims.iter().any(is_about_stock) {
+            Leaning::Shelves
+        } else if is_after_sale {
+            Leaning::AfterSale
+        } else {
+            Leaning::None
+        };
+        if leaning == Leaning::Shelves {
             // Stock is raised only where the shop refuses an order for the want of it.
             sim.stock_rule = StockRule::Placement;
             settings.insufficient_stock = InsufficientStock::RaiseStock;
+        }
+        let (rates, deed_gap_s) = (rates(&draw), 45 + draw.below(60));
+        let restores = restores(&draw, length);
+        if marketplace.takes_after_sale() {
+            let is_told = is_after_sale || draw.below(4) > 0;
+            settings.send_cancellations = Some(is_told);
+            settings.send_refunds = Some(is_told);
         }
         Self {
             marketplace,
@@ -74,11 +89,11 @@ impl Plan {
             settings,
             poll_interval: Duration::from_secs(poll_s),
             shop_poll_interval: Duration::from_secs(shop_poll_s),
-            rates: rates(&draw),
+            rates,
             aims,
-            deed_gap_s: 45 + draw.below(60),
-            are_shelves_bare,
-            restores: restores(&draw, length),
+            deed_gap_s,
+            leaning,
+            restores,
             selling: SignedDuration::from_secs(i64::try_from(selling_s).unwrap_or(0)),
             length,
         }
@@ -97,6 +112,7 @@ fn world_options(marketplace: Marketplace, draw: &Entropy, seed: u64) -> SimOpti
             1 => StockRule::Off,
             _ => StockRule::Placement,
         },
+        customised_percent: marketplace.customised_percent(),
         foreign_currency_percent: if draw.below(4) == 0 { 10 } else { 0 },
         ..SimOptions::default()
     }
@@ -143,8 +159,9 @@ fn aims(marketplace: Marketplace, draw: &Entropy, seed: u64) -> Vec<Aim> {
             let place = seed.wrapping_mul(AIMS_PER_SEED).wrapping_add(number).wrapping_mul(STRIDE) % count;
             let cell = *cells.get(usize::try_from(place).ok()?)?;
             let aim = Aim { cell, skip: u32::try_from(draw.below(3)).unwrap_or(0) };
-            // A shelf is seldom empty when somebody buys from it.
-            Some(if is_about_stock(&aim) { Aim { skip: 0, ..aim } } else { aim })
+            // A shelf is seldom empty when somebody buys from it, and little is given back.
+            let is_rare = is_about_stock(&aim) || is_about_after_sale(&aim);
+            Some(if is_rare { Aim { skip: 0, ..aim } } else { aim })
         })
         .collect();
     let doors: Vec<Aim> = aims.iter().flat_map(|aim| doors_to(marketplace, aim)).collect();
@@ -155,6 +172,25 @@ fn aims(marketplace: Marketplace, draw: &Entropy, seed: u64) -> Vec<Aim> {
 fn is_about_stock(aim: &Aim) -> bool {
     let name = OPERATIONS.get(aim.cell.operation).map_or("", |known| known.name);
     matches!(name, "get-inventory-items" | "put-absolute-adjustment")
+}
+
+fn is_about_after_sale(aim: &Aim) -> bool {
+    let name = OPERATIONS.get(aim.cell.operation).map_or("", |known| known.name);
+    matches!(
+        name,
+        "getOrderRefunds"
+            | "createFeedDocument"
+            | "uploadFeedDocument"
+            | "createFeed"
+            | "getFeed"
+            | "getFeedDocument"
+            | "downloadFeedDocument"
+            | "checkCancellationEligibility"
+            | "createCancellation"
+            | "getCancellation"
+            | "approveCancellation"
+            | "issueRefund"
+    )
 }
 
 /// Some calls are made only while a platform refuses the credentials: it has to refuse them first. Clients renew a token

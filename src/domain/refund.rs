@@ -86,3 +86,14 @@ pub struct HeldRefund {
     /// Line by line; empty where it could not be laid to lines.
     pub shares: Vec<RefundShare>,
 }
+
+impl HeldRefund {
+    /// What the marketplace is asked to give back, in minor units.
+    #[must_use]
+    pub fn sent_minor(&self) -> i64 {
+        let sent = |minor: i64, share: &RefundShare| {
+            minor.saturating_add(share.sent_item_minor).saturating_add(share.sent_shipping_minor)
+        };
+        self.shares.iter().fold(0, sent)
+    }
+}

@@ -180,6 +180,7 @@ fn truth_shop_order(order: &Order) -> Value {
         "currency": order.currency,
         "is_deleted": order.is_deleted,
         "refunded_minor": minor(order.refunded),
+        "refund_count": order.refunds.len(),
         "lines": order.lines.iter().map(line).collect::<Vec<_>>(),
         "shipments": shipments(order),
     })

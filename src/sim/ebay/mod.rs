@@ -485,7 +485,8 @@ impl Ebay {
             return;
         }
         let units: Vec<_> = order.lines.iter().map(|line| (line.listing, line.quantity)).collect();
-        let refund = order.is_paid.then(|| order.net());
+        let back: i64 = order.refunds.iter().map(|refund| refund.amount).sum();
+        let refund = order.is_paid.then(|| order.net() - back).filter(|left| *left > 0);
         let id = format!("7{}", self.new_number(10));
         self.change(index, now, |order| {
             if let Some(cancellation) = &mut order.cancellation {

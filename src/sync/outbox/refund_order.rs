@@ -74,14 +74,6 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
     send(engine, &work, row, &rows, channel).await
 }
 
-/// What a refund asks the marketplace for, in minor units.
-fn wanted(row: &RefundRow) -> i64 {
-    let sent = |minor: i64, share: &crate::domain::refund::RefundShare| {
-        minor.saturating_add(share.sent_item_minor).saturating_add(share.sent_shipping_minor)
-    };
-    row.refund.shares.iter().fold(0, sent)
-}
-
 /// Whether it may have been sent in a time that a restore has forgotten. What a person has looked at since is known.
 fn is_forgotten(engine: &Engine, work: &Work, row: &RefundRow) -> bool {
     let installation = engine.store().installation();
@@ -152,7 +144,7 @@ async fn send(
     let back = listed.iter().flatten().map(|one| one.minor).fold(0, i64::saturating_add);
     let withheld: i64 = work.facts.amount(AmountKind::WithheldTax, None).unwrap_or(0).saturating_abs();
     let paid = work.facts.total_minor.saturating_sub(withheld);
-    if back.saturating_add(wanted(row)) > paid {
+    if back.saturating_add(row.refund.sent_minor()) > paid {
         let detail = format!("{} has given {} back already", work.target.alias, shown(work, back));
         return Ok(Outcome::held(Reason::with(ReasonCode::RefundNotLaid, detail), engine.now()));
     }
@@ -166,7 +158,7 @@ async fn send(
         let alias = &work.target.alias;
         let detail = format!(
             "{}, and {alias} lists a refund of {} that was not asked for here",
-            shown(work, wanted(row)),
+            shown(work, row.refund.sent_minor()),
             shown(work, there.minor)
         );
         return Ok(Outcome::held(Reason::with(ReasonCode::RefundInDoubt, detail), engine.now()));
@@ -207,10 +199,11 @@ fn made_by_hand<'l>(
     let is_claimed = |one: &ListedRefund| {
         rows.iter().any(|other| other.marketplace_refund_id.as_deref() == Some(one.id.as_str()))
     };
-    let is_as = |row: &RefundRow, minor: i64| minor == wanted(row) || minor == row.refund.total_minor;
+    let is_as =
+        |row: &RefundRow, minor: i64| minor == row.refund.sent_minor() || minor == row.refund.total_minor;
     let mut unclaimed: Vec<&ListedRefund> = listed.iter().filter(|one| !is_claimed(one)).collect();
     let is_by_hand = |other: &&RefundRow| other.told_at.is_some() && other.marketplace_refund_id.is_none();
-    for other in rows.iter().filter(is_by_hand).filter(|other| wanted(other) > 0) {
+    for other in rows.iter().filter(is_by_hand).filter(|other| other.refund.sent_minor() > 0) {
         if let Some(place) = unclaimed.iter().position(|one| is_as(other, one.minor)) {
             unclaimed.remove(place);
         }
@@ -266,7 +259,7 @@ async fn look_for_it(
 ) -> Result<Outcome, EngineError> {
     let now = engine.now();
     let hold = |detail: &str| {
-        let amount = shown(work, wanted(row));
+        let amount = shown(work, row.refund.sent_minor());
         Outcome::held(Reason::with(ReasonCode::RefundInDoubt, format!("{amount}, {detail}")), now)
     };
     let since = row.called_at.unwrap_or(engine.store().installation().epoch_since);
@@ -314,7 +307,7 @@ async fn seen(
     };
     let found = listed
         .into_iter()
-        .find(|one| one.minor == wanted(row) && !was_before(&one.id) && !is_others(&one.id));
+        .find(|one| one.minor == row.refund.sent_minor() && !was_before(&one.id) && !is_others(&one.id));
     Ok(found.map_or(Seen::Absent, |one| Seen::There(one.id)))
 }
 
@@ -335,8 +328,8 @@ async fn told(
 ) -> Result<Outcome, EngineError> {
     let (effect, order_no, now) = (work.effect.id, work.effect.order_no, engine.now());
     let id = row.refund.shop_refund_id.clone();
-    let sent = shown(work, wanted(row));
-    let text = if wanted(row) == row.refund.total_minor {
+    let sent = shown(work, row.refund.sent_minor());
+    let text = if row.refund.sent_minor() == row.refund.total_minor {
         format!("{} gave {sent} back, as the shop did.", work.target.alias)
     } else {
         format!("{} gave {sent} back, as the shop did, and the tax that it keeps on top.", work.target.alias)
