@@ -14,6 +14,7 @@ pub mod shop_app;
 pub mod standard_webhooks;
 pub mod webhooks;
 
+mod answer;
 #[cfg(test)]
 mod conformance;
 mod loose;

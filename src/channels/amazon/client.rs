@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 
 use super::super::ConnectorSetup;
+use super::super::answer::{failed, in_one_line, lost, redirected, retry, retry_after, shortened};
 use super::super::error::{ChannelError, RejectKind};
 use super::super::pace::{Pacer, Priority};
 use super::super::request::{self, Parts};
@@ -24,9 +25,6 @@ const TOKEN_MARGIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// An access token's life where the answer does not say.
 const TOKEN_LIFE_S_DEFAULT: i64 = 3600;
-
-/// Characters of a platform's message that are kept.
-const MESSAGE_CHARS_MAX: usize = 300;
 
 /// A page of a hundred orders with everything on it stays below this.
 const PAGE_BYTES_MAX: usize = 2 * BODY_BYTES_MAX_DEFAULT;
@@ -177,7 +175,10 @@ impl Client {
             operation: outgoing.operation,
             connection: Some(self.connection.0),
         };
-        self.transport.send(call).await.map_err(|error| lost(outgoing.operation, outgoing.effect, &error))
+        self.transport
+            .send(call)
+            .await
+            .map_err(|error| lost(outgoing.operation, outgoing.effect == Effect::Write, &error))
     }
 
     /// Puts a file where Amazon said. The address carries its own permission, so that no token goes with it, and the
@@ -201,7 +202,10 @@ impl Client {
         if answer.status.is_success() {
             return Ok(());
         }
-        Err(retry(retry_after(&answer), format!("{operation}: the file was not taken ({})", answer.status)))
+        Err(retry(
+            retry_after(&answer.headers),
+            format!("{operation}: the file was not taken ({})", answer.status),
+        ))
     }
 
     /// Fetches a file from where Amazon said; `None` where the address is dead. The address is a secret: it says who
@@ -231,9 +235,10 @@ impl Client {
             status if status.is_redirection() => Err(ChannelError::Fatal {
                 message: format!("{operation}: the address answers with a redirect, which is never followed"),
             }),
-            status => {
-                Err(retry(retry_after(&answer), format!("{operation}: the file did not come ({status})")))
-            }
+            status => Err(retry(
+                retry_after(&answer.headers),
+                format!("{operation}: the file did not come ({status})"),
+            )),
         }
     }
 
@@ -255,7 +260,7 @@ impl Client {
                 kind: RejectKind::Other,
                 message: format!("{operation}: the file is longer than {} MB", limit / 1_000_000),
             },
-            error => lost(operation, Effect::Read, &error),
+            error => lost(operation, false, &error),
         })
     }
 
@@ -283,7 +288,7 @@ impl Client {
             self.pacer.learn_rate(operation, rate);
         }
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
-            let after = self.pacer.refused(operation, retry_after(&answer));
+            let after = self.pacer.refused(operation, retry_after(&answer.headers));
             return Err(ChannelError::Retry {
                 after: Some(after),
                 in_doubt: false,
@@ -381,7 +386,7 @@ fn read_token(answer: &Answer, asked_at: Timestamp) -> Result<Token, ChannelErro
             ),
         }),
         _ if answer.status == StatusCode::TOO_MANY_REQUESTS || answer.status.is_server_error() => {
-            Err(retry(retry_after(answer), "Login with Amazon is not answering properly".to_owned()))
+            Err(retry(retry_after(&answer.headers), "Login with Amazon is not answering properly".to_owned()))
         }
         error => Err(ChannelError::Fatal {
             message: format!(
@@ -389,20 +394,6 @@ fn read_token(answer: &Answer, asked_at: Timestamp) -> Result<Token, ChannelErro
                 error.unwrap_or("no error code")
             ),
         }),
-    }
-}
-
-fn lost(operation: &'static str, effect: Effect, error: &TransportError) -> ChannelError {
-    let in_doubt = effect == Effect::Write && error.in_doubt();
-    let message = format!("{operation}: {error}");
-    match error {
-        TransportError::TimedOut { .. }
-        | TransportError::ConnectFailed(_)
-        | TransportError::ResetMidway(_) => {
-            ChannelError::Retry { after: None, in_doubt, throttled: false, message }
-        }
-        TransportError::BodyTooLarge { .. } => ChannelError::Corrupt { in_doubt, message },
-        TransportError::Blocked { .. } | TransportError::Invalid(_) => ChannelError::Fatal { message },
     }
 }
 
@@ -425,11 +416,9 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
                  it again"
             ),
         },
-        StatusCode::REQUEST_TIMEOUT => doubtful(outgoing, answer, message),
-        _ if status.is_server_error() => doubtful(outgoing, answer, message),
-        _ if status.is_redirection() => ChannelError::Fatal {
-            message: format!("{operation}: the address answers with a redirect; check the base URL"),
-        },
+        StatusCode::REQUEST_TIMEOUT => failed(answer, outgoing.effect == Effect::Write, message),
+        _ if status.is_server_error() => failed(answer, outgoing.effect == Effect::Write, message),
+        _ if status.is_redirection() => redirected(operation),
         _ => {
             let is_write = outgoing.effect == Effect::Write;
             ChannelError::garbled("Amazon", operation, is_write, &answer.body).unwrap_or_else(|| {
@@ -439,19 +428,6 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
             })
         }
     }
-}
-
-fn doubtful(outgoing: &Outgoing<'_>, answer: &Answer, message: String) -> ChannelError {
-    ChannelError::Retry {
-        after: retry_after(answer),
-        in_doubt: outgoing.effect == Effect::Write,
-        throttled: false,
-        message,
-    }
-}
-
-fn retry(after: Option<Duration>, message: String) -> ChannelError {
-    ChannelError::Retry { after, in_doubt: false, throttled: false, message }
 }
 
 /// Never with the address itself, which is a secret.
@@ -499,15 +475,5 @@ fn said(body: &[u8]) -> String {
             parts.into_iter().flatten().collect::<Vec<_>>().join(": ")
         })
         .collect();
-    if texts.is_empty() { "no reason given".to_owned() } else { shortened(&texts.join("; ")) }
-}
-
-/// No more of a platform's words than people read.
-pub(super) fn shortened(text: &str) -> String {
-    text.chars().take(MESSAGE_CHARS_MAX).collect()
-}
-
-fn retry_after(answer: &Answer) -> Option<Duration> {
-    let text = answer.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
+    in_one_line(&texts, "; ")
 }

@@ -16,11 +16,12 @@ use http::Method;
 use super::super::after_sale::{
     CancelReason, Cancellation, Progress, RefundDraft, RefundLine, RefundReason, Refunds,
 };
+use super::super::answer::shortened;
 use super::super::error::{ChannelError, RejectKind};
 use super::super::pace::Priority;
 use super::super::request::segment;
 use super::super::{FulfilmentOrder, OrderSource as _};
-use super::client::{Effect, Limits, Outgoing, shortened};
+use super::client::{Effect, Limits, Outgoing};
 use super::{Amazon, broken, parse, wire};
 use crate::domain::money::{Currency, decimal_of_minor};
 use crate::domain::order::{FulfilledBy, OrderFacts, OrderStatus};

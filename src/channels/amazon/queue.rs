@@ -19,12 +19,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::super::ConnectorSetup;
+use super::super::answer::shortened;
 use super::super::error::{ChannelError, RejectKind};
 use super::super::message_queue::{MessageQueue, QueueError, QueueMessage};
 use super::super::pace::Priority;
 use super::super::request;
 use super::super::webhooks::{News, PushError, Verified};
-use super::client::{Effect, Grant, Limits, Outgoing, shortened};
+use super::client::{Effect, Grant, Limits, Outgoing};
 use super::{Amazon, wire};
 use crate::clock::SharedClock;
 use crate::domain::id::ConnectionId;

@@ -9,19 +9,17 @@ use http::{HeaderMap, Method, StatusCode};
 use serde::Deserialize;
 
 use super::super::ConnectorSetup;
+use super::super::answer::{failed, in_one_line, lost, number, redirected, retry, retry_after};
 use super::super::error::{ChannelError, RejectKind};
 use super::super::pace::{Pacer, Priority, WindowReading};
 use super::super::request::{self, Parts};
 use super::config::Config;
 use super::wire;
 use crate::domain::id::ConnectionId;
-use crate::http::{Answer, BODY_BYTES_MAX_DEFAULT, Call, SharedTransport, TIMEOUT_DEFAULT, TransportError};
+use crate::http::{Answer, BODY_BYTES_MAX_DEFAULT, Call, SharedTransport, TIMEOUT_DEFAULT};
 
 /// One quota counts every call of the store, other apps' calls included.
 const STORE: &str = "store";
-
-/// Characters of a platform's message that are kept.
-const MESSAGE_CHARS_MAX: usize = 300;
 
 /// One call.
 #[derive(Debug)]
@@ -131,7 +129,7 @@ impl Client {
             operation: outgoing.operation,
             connection: Some(self.connection.0),
         };
-        self.transport.send(call).await.map_err(|error| lost(outgoing, &error))
+        self.transport.send(call).await.map_err(|error| lost(outgoing.operation, outgoing.is_write(), &error))
     }
 
     fn judge(&self, outgoing: &Outgoing<'_>, answer: Answer) -> Result<Bytes, ChannelError> {
@@ -187,20 +185,6 @@ pub fn corrupt(outgoing: &Outgoing<'_>, what: &str) -> ChannelError {
     }
 }
 
-fn lost(outgoing: &Outgoing<'_>, error: &TransportError) -> ChannelError {
-    let in_doubt = outgoing.is_write() && error.in_doubt();
-    let message = format!("{}: {error}", outgoing.operation);
-    match error {
-        TransportError::TimedOut { .. }
-        | TransportError::ConnectFailed(_)
-        | TransportError::ResetMidway(_) => {
-            ChannelError::Retry { after: None, in_doubt, throttled: false, message }
-        }
-        TransportError::BodyTooLarge { .. } => ChannelError::Corrupt { in_doubt, message },
-        TransportError::Blocked { .. } | TransportError::Invalid(_) => ChannelError::Fatal { message },
-    }
-}
-
 fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
     let said = said(&answer.body);
     let message = format!("BigCommerce, {}: {said}", outgoing.operation);
@@ -219,14 +203,10 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
         },
         StatusCode::NOT_FOUND => ChannelError::Reject { kind: RejectKind::NotFound, message },
         // A conflict is over once the other change is through; nothing was done.
-        StatusCode::CONFLICT => {
-            ChannelError::Retry { after: None, in_doubt: false, throttled: false, message }
-        }
-        StatusCode::REQUEST_TIMEOUT => doubtful(outgoing, answer, message),
-        _ if status.is_server_error() => doubtful(outgoing, answer, message),
-        _ if status.is_redirection() => ChannelError::Fatal {
-            message: format!("{message}; the address answers with a redirect: check the base URL"),
-        },
+        StatusCode::CONFLICT => retry(None, message),
+        StatusCode::REQUEST_TIMEOUT => failed(answer, outgoing.is_write(), message),
+        _ if status.is_server_error() => failed(answer, outgoing.is_write(), message),
+        _ if status.is_redirection() => redirected(outgoing.operation),
         _ => {
             let garbled = ChannelError::garbled(NAME, outgoing.operation, outgoing.is_write(), &answer.body);
             garbled.unwrap_or_else(|| {
@@ -238,15 +218,6 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
                 ChannelError::Reject { kind, message }
             })
         }
-    }
-}
-
-fn doubtful(outgoing: &Outgoing<'_>, answer: &Answer, message: String) -> ChannelError {
-    ChannelError::Retry {
-        after: retry_after(&answer.headers),
-        in_doubt: outgoing.is_write(),
-        throttled: false,
-        message,
     }
 }
 
@@ -267,18 +238,13 @@ fn is_out_of_stock(said: &str) -> bool {
 fn said(body: &[u8]) -> String {
     let of_v2 = serde_json::from_slice::<Vec<wire::ErrorV2>>(body)
         .map(|errors| errors.into_iter().filter_map(|error| error.message).collect::<Vec<_>>());
-    let texts = of_v2.unwrap_or_else(|_| {
+    let texts: Vec<String> = of_v2.unwrap_or_else(|_| {
         let error: wire::ErrorV3 = serde_json::from_slice(body).unwrap_or_default();
         let fields = error.errors.as_object().into_iter().flatten();
         let fields = fields.map(|(field, what)| format!("{field}: {}", what.as_str().unwrap_or_default()));
         [error.title, error.detail].into_iter().flatten().chain(fields).collect()
     });
-    let text = texts.join("; ");
-    if text.is_empty() {
-        "no reason given".to_owned()
-    } else {
-        text.chars().take(MESSAGE_CHARS_MAX).collect()
-    }
+    in_one_line(&texts, "; ")
 }
 
 fn window(headers: &HeaderMap) -> Option<WindowReading> {
@@ -287,12 +253,4 @@ fn window(headers: &HeaderMap) -> Option<WindowReading> {
         limit: number(headers, "x-rate-limit-requests-quota")?,
         resets_in: Duration::from_millis(number(headers, "x-rate-limit-time-reset-ms")?),
     })
-}
-
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    number(headers, "retry-after").map(Duration::from_secs)
-}
-
-fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
-    headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }

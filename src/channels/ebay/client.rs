@@ -12,6 +12,7 @@ use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 
+use super::super::answer::{failed, in_one_line, lost, redirected, retry, retry_after, shortened};
 use super::super::error::{ChannelError, RejectKind};
 use super::super::pace::{Pacer, Priority};
 use super::super::request::{self, Parts};
@@ -29,9 +30,6 @@ const TOKEN_MARGIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// An access token's life where the answer does not say.
 const TOKEN_LIFE_S_DEFAULT: i64 = 7_200;
-
-/// Characters of a platform's message that are kept.
-const MESSAGE_CHARS_MAX: usize = 300;
 
 /// Errors that say that something was done before: a refund (34917), a parcel that can only be changed (34500).
 const DONE_BEFORE: &[i64] = &[34_917, 34_500];
@@ -272,7 +270,11 @@ impl Client {
             connection: Some(self.connection.0),
             ..Call::new(outgoing.operation, request)
         };
-        let answer = self.transport.send(call).await.map_err(|error| lost(outgoing, &error))?;
+        let answer = self
+            .transport
+            .send(call)
+            .await
+            .map_err(|error| lost(outgoing.operation, outgoing.effect == Effect::Write, &error))?;
         self.hear_clock(&answer);
         Ok(answer)
     }
@@ -314,7 +316,7 @@ impl Client {
     fn judge(&self, outgoing: &Outgoing<'_>, answer: Answer) -> Result<Got, ChannelError> {
         let operation = outgoing.operation;
         if answer.status == StatusCode::TOO_MANY_REQUESTS {
-            let after = self.pacer.refused(operation, retry_after(&answer));
+            let after = self.pacer.refused(operation, retry_after(&answer.headers));
             return Err(ChannelError::Retry {
                 after: Some(after),
                 in_doubt: false,
@@ -500,7 +502,7 @@ fn read_token(answer: &Answer, asked_at: Timestamp) -> Result<Token, ChannelErro
             ),
         }),
         _ if answer.status == StatusCode::TOO_MANY_REQUESTS || answer.status.is_server_error() => {
-            Err(retry(retry_after(answer), "eBay's sign-in is not answering properly".to_owned()))
+            Err(retry(retry_after(&answer.headers), "eBay's sign-in is not answering properly".to_owned()))
         }
         error => Err(ChannelError::Fatal {
             message: format!(
@@ -508,20 +510,6 @@ fn read_token(answer: &Answer, asked_at: Timestamp) -> Result<Token, ChannelErro
                 error.unwrap_or("no error code")
             ),
         }),
-    }
-}
-
-fn lost(outgoing: &Outgoing<'_>, error: &TransportError) -> ChannelError {
-    let in_doubt = outgoing.effect == Effect::Write && error.in_doubt();
-    let message = format!("{}: {error}", outgoing.operation);
-    match error {
-        TransportError::TimedOut { .. }
-        | TransportError::ConnectFailed(_)
-        | TransportError::ResetMidway(_) => {
-            ChannelError::Retry { after: None, in_doubt, throttled: false, message }
-        }
-        TransportError::BodyTooLarge { .. } => ChannelError::Corrupt { in_doubt, message },
-        TransportError::Blocked { .. } | TransportError::Invalid(_) => ChannelError::Fatal { message },
     }
 }
 
@@ -546,11 +534,9 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
         // A parcel with this tracking number is there.
         StatusCode::CONFLICT => ChannelError::Reject { kind: RejectKind::AlreadyDone, message },
         _ if status == StatusCode::REQUEST_TIMEOUT || status.is_server_error() => {
-            ChannelError::Retry { after: retry_after(answer), in_doubt: is_write, throttled: false, message }
+            failed(answer, is_write, message)
         }
-        _ if status.is_redirection() => ChannelError::Fatal {
-            message: format!("{operation}: the address answers with a redirect; check the base URL"),
-        },
+        _ if status.is_redirection() => redirected(operation),
         _ => ChannelError::garbled("eBay", operation, is_write, &answer.body).unwrap_or_else(|| {
             let has = |list: &[i64]| ids.iter().any(|id| list.contains(id));
             let kind = match () {
@@ -563,10 +549,6 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
     }
 }
 
-fn retry(after: Option<Duration>, message: String) -> ChannelError {
-    ChannelError::Retry { after, in_doubt: false, throttled: false, message }
-}
-
 /// eBay's errors in one line, and their numbers.
 fn said(body: &[u8]) -> (String, Vec<i64>) {
     let list: wire::ErrorList = serde_json::from_slice(body).unwrap_or_default();
@@ -577,14 +559,5 @@ fn said(body: &[u8]) -> (String, Vec<i64>) {
         [id, error.long_message.or(error.message)].into_iter().flatten().collect::<Vec<_>>().join(": ")
     };
     let texts: Vec<String> = errors.into_iter().map(text).collect();
-    (if texts.is_empty() { "no reason given".to_owned() } else { shortened(&texts.join("; ")) }, ids)
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(MESSAGE_CHARS_MAX).collect()
-}
-
-fn retry_after(answer: &Answer) -> Option<Duration> {
-    let text = answer.headers.get(http::header::RETRY_AFTER)?.to_str().ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
+    (in_one_line(&texts, "; "), ids)
 }

@@ -9,6 +9,7 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 
 use super::super::ConnectorSetup;
+use super::super::answer::{failed, in_one_line, lost, number, redirected, retry_after};
 use super::super::error::{ChannelError, RejectKind};
 use super::super::pace::{Bucket, Pacer, Priority, WAIT_MAX, WindowReading};
 use super::super::request::{self, Parts};
@@ -17,7 +18,7 @@ use super::grant::Grants;
 use super::wire;
 use crate::clock::SharedClock;
 use crate::domain::id::ConnectionId;
-use crate::http::{Answer, BODY_BYTES_MAX_DEFAULT, Call, SharedTransport, TIMEOUT_DEFAULT, TransportError};
+use crate::http::{Answer, BODY_BYTES_MAX_DEFAULT, Call, SharedTransport, TIMEOUT_DEFAULT};
 use crate::secret::Secret;
 
 /// Every call of the app counts here, whoever makes it.
@@ -38,9 +39,6 @@ const DAY_READING_LIFE: Duration = Duration::from_secs(600);
 
 /// The pause after a refusal for the day's quota that names no time.
 const DAY_PAUSE: Duration = Duration::from_secs(900);
-
-/// Characters of a platform's message that are kept.
-const MESSAGE_CHARS_MAX: usize = 300;
 
 /// A page of a hundred receipts, each with its listings' long descriptions, stays below this.
 const PAGE_BYTES_MAX: usize = 2 * BODY_BYTES_MAX_DEFAULT;
@@ -192,7 +190,11 @@ impl Client {
             operation: outgoing.operation,
             connection: Some(self.wire.connection.0),
         };
-        self.wire.transport.send(call).await.map_err(|error| lost(outgoing, &error))
+        self.wire
+            .transport
+            .send(call)
+            .await
+            .map_err(|error| lost(outgoing.operation, outgoing.effect == Effect::Write, &error))
     }
 
     /// What an answer means.
@@ -223,7 +225,7 @@ impl Client {
     fn throttled(&self, operation: &str, answer: &Answer) -> ChannelError {
         let is_day = number(&answer.headers, "x-remaining-today") == Some(0)
             || said(&answer.body).to_lowercase().contains("day");
-        let named = retry_after(answer);
+        let named = retry_after(&answer.headers);
         let after = if is_day {
             self.pacer.refused(PER_DAY, Some(named.unwrap_or(DAY_PAUSE)))
         } else {
@@ -259,20 +261,6 @@ pub fn bearer(token: &Secret) -> Result<HeaderValue, ChannelError> {
     request::secret_header("access token", &format!("Bearer {}", token.expose()))
 }
 
-fn lost(outgoing: &Outgoing<'_>, error: &TransportError) -> ChannelError {
-    let in_doubt = outgoing.effect == Effect::Write && error.in_doubt();
-    let message = format!("{}: {error}", outgoing.operation);
-    match error {
-        TransportError::TimedOut { .. }
-        | TransportError::ConnectFailed(_)
-        | TransportError::ResetMidway(_) => {
-            ChannelError::Retry { after: None, in_doubt, throttled: false, message }
-        }
-        TransportError::BodyTooLarge { .. } => ChannelError::Corrupt { in_doubt, message },
-        TransportError::Blocked { .. } | TransportError::Invalid(_) => ChannelError::Fatal { message },
-    }
-}
-
 /// What a refusal means and what to do.
 pub fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
     let operation = outgoing.operation;
@@ -294,11 +282,9 @@ pub fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
             ),
         },
         StatusCode::CONFLICT => garbled().unwrap_or_else(|| reject(RejectKind::AlreadyDone, message)),
-        StatusCode::REQUEST_TIMEOUT => doubtful(answer, is_write, message),
-        _ if status.is_server_error() => doubtful(answer, is_write, message),
-        _ if status.is_redirection() => ChannelError::Fatal {
-            message: format!("{operation}: the address answers with a redirect; check the base URL"),
-        },
+        StatusCode::REQUEST_TIMEOUT => failed(answer, is_write, message),
+        _ if status.is_server_error() => failed(answer, is_write, message),
+        _ if status.is_redirection() => redirected(operation),
         _ => garbled().unwrap_or_else(|| reject(RejectKind::Other, message)),
     }
 }
@@ -312,27 +298,9 @@ fn tracking_wall(message: &str) -> String {
     )
 }
 
-fn doubtful(answer: &Answer, in_doubt: bool, message: String) -> ChannelError {
-    ChannelError::Retry { after: retry_after(answer), in_doubt, throttled: false, message }
-}
-
 /// Etsy's message in one line.
 pub fn said(body: &[u8]) -> String {
     let refusal: wire::Refusal = serde_json::from_slice(body).unwrap_or_default();
     let texts: Vec<String> = [refusal.error, refusal.error_description].into_iter().flatten().collect();
-    if texts.is_empty() { "no reason given".to_owned() } else { shortened(&texts.join(": ")) }
-}
-
-/// So much of a message as is kept.
-pub fn shortened(text: &str) -> String {
-    text.chars().take(MESSAGE_CHARS_MAX).collect()
-}
-
-/// The time that a refusal names.
-pub fn retry_after(answer: &Answer) -> Option<Duration> {
-    number(&answer.headers, "retry-after").map(Duration::from_secs)
-}
-
-fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
-    headers.get(name)?.to_str().ok()?.trim().parse().ok()
+    in_one_line(&texts, ": ")
 }

@@ -15,10 +15,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::super::answer::{retry, retry_after, shortened};
 use super::super::error::ChannelError;
 use super::super::request::{self, Parts};
 use super::super::{ConnectorSetup, CredentialSink};
-use super::client::{FORM, Wire, retry_after, shortened};
+use super::client::{FORM, Wire};
 use super::config::{Config, SESSION};
 use super::wire;
 use crate::clock::{SharedClock, shifted};
@@ -348,12 +349,12 @@ fn read(answer: &Answer, asked_at: Timestamp) -> Result<Granted, TokenError> {
             message: format!("Etsy does not know the app's keystring ({text}); enter it again"),
         },
         _ if answer.status == StatusCode::TOO_MANY_REQUESTS => {
-            retry(retry_after(answer), "Etsy gives no more tokens for now".to_owned())
+            retry(retry_after(&answer.headers), "Etsy gives no more tokens for now".to_owned())
         }
         _ if answer.status.is_server_error() => {
             // Half an answer of a server that failed says nothing of what it did before.
             let message = "Etsy's token endpoint is not answering properly".to_owned();
-            return Err(TokenError::Lost(retry(retry_after(answer), message)));
+            return Err(TokenError::Lost(retry(retry_after(&answer.headers), message)));
         }
         error => ChannelError::Fatal {
             message: format!("Etsy gives no token: {} ({text})", error.unwrap_or("no error code")),
@@ -367,10 +368,6 @@ fn kept_access(session: &Secret, refresh: &Secret) -> Option<Access> {
     let session: Session = serde_json::from_str(session.expose()).ok()?;
     let is_its_own = session.of == digest(refresh);
     is_its_own.then(|| Access::new(Secret::new(session.access_token), session.dies_at))
-}
-
-fn retry(after: Option<Duration>, message: String) -> ChannelError {
-    ChannelError::Retry { after, in_doubt: false, throttled: false, message }
 }
 
 fn digest(secret: &Secret) -> String {
