@@ -12,6 +12,7 @@ pub mod server;
 
 mod amazon;
 mod bigcommerce;
+mod book;
 mod catalogue;
 mod control;
 mod draw;

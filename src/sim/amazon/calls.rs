@@ -242,7 +242,7 @@ impl Amazon {
             None => (filter.upper(call.now)?, (filter.after.as_microsecond(), 0)),
         };
         let included = query.included()?;
-        let index = if filter.is_by_update { &self.by_update } else { &self.by_creation };
+        let index = self.orders.times(filter.is_by_update);
         let hidden = hidden_since(call);
         let to = (upper.as_microsecond(), usize::MAX).max(from);
         let mut found = index
@@ -266,13 +266,12 @@ impl Amazon {
     fn get_order(&self, call: &Call<'_>) -> Answer {
         let included = Query::of(call.request).included()?;
         let index = self.find_order(&segment(call.request, 3))?;
-        let earlier = if call.is_stale { self.previous.before(index, call.now) } else { None };
-        let order = earlier.unwrap_or_else(|| self.orders.get(index)).ok_or_else(not_found)?;
+        let order = self.orders.seen(index, call.now, call.is_stale).ok_or_else(not_found)?;
         Ok(reply::json(StatusCode::OK, &json!({"order": self.order_json(order, &included, call.now)})))
     }
 
     fn find_order(&self, id: &str) -> Result<usize, Refusal> {
-        let index = *self.order_index.get(id).ok_or_else(not_found)?;
+        let index = self.orders.place_of(id).ok_or_else(not_found)?;
         let is_gone = self.orders.get(index).is_none_or(|order| order.is_gone);
         if is_gone { Err(not_found()) } else { Ok(index) }
     }

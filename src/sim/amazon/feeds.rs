@@ -301,7 +301,7 @@ impl Amazon {
         }
         for (id, places) in named {
             let is_fine = places.iter().all(|place| mistakes.get(*place).is_some_and(Option::is_none));
-            let Some(order) = self.order_index.get(&id).and_then(|index| self.orders.get(*index)) else {
+            let Some(order) = self.orders.place_of(&id).and_then(|index| self.orders.get(index)) else {
                 continue;
             };
             let is_named = |line: &Line| {
@@ -346,8 +346,8 @@ impl Amazon {
     }
 
     fn order_of_row(&self, row: &Row) -> Result<&Order, Mistake> {
-        let index = self.order_index.get(field(row, "order-id"));
-        let order = index.and_then(|index| self.orders.get(*index)).filter(|order| !order.is_gone);
+        let index = self.orders.place_of(field(row, "order-id"));
+        let order = index.and_then(|index| self.orders.get(index)).filter(|order| !order.is_gone);
         order.ok_or(("25001", "The order does not exist or is not yours."))
     }
 

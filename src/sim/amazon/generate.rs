@@ -110,10 +110,7 @@ impl Amazon {
             return;
         }
         let Some((due, step)) = self.plan_after_payment(index, now) else { return };
-        self.agenda.insert((due.as_microsecond(), index));
-        if let Some(order) = self.orders.get_mut(index) {
-            order.plan = Some((due, step));
-        }
+        self.orders.amend(index, |order| order.plan = Some((due, step)));
     }
 
     /// A pending order, not yet added.
@@ -172,7 +169,7 @@ impl Amazon {
     fn new_order_id(&self, draw: &mut Draw) -> String {
         loop {
             let id = format!("11{}-{}-{}", draw.between(1, 4), draw.digits(7), draw.digits(7));
-            if !self.order_index.contains_key(&id) {
+            if self.orders.place_of(&id).is_none() {
                 return id;
             }
         }

@@ -18,10 +18,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::book::{Book, Entry, Standing};
 use super::catalogue::Good;
 use super::draw::Draw;
 use super::quota::Bucket;
-use super::recent::Recent;
 
 pub use calls::{Call, operation_of};
 use feeds::{Document, Feed, Refund, Stage};
@@ -245,6 +245,24 @@ impl Order {
     }
 }
 
+impl Entry for Order {
+    type Id = String;
+
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+
+    fn standing(&self) -> Standing {
+        Standing {
+            place: self.index,
+            placed: self.placed,
+            updated: self.updated,
+            due: self.plan.map(|(due, _)| due),
+            is_listed: !self.is_gone,
+        }
+    }
+}
+
 /// One listing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Listing {
@@ -315,7 +333,6 @@ pub enum Record {
 #[derive(Debug, Default)]
 struct Changes {
     meta: bool,
-    orders: BTreeSet<usize>,
     listings: BTreeSet<usize>,
     documents: BTreeSet<usize>,
     feeds: BTreeSet<usize>,
@@ -329,20 +346,14 @@ pub struct Amazon {
     customised_percent: u32,
     has_quotas: bool,
     meta: Meta,
-    orders: Vec<Order>,
+    orders: Book<Order>,
     listings: Vec<Listing>,
     documents: Vec<Document>,
     feeds: Vec<Feed>,
     feed_agenda: BTreeSet<(i64, usize)>,
     /// How the next feeds end, where a test said so.
     feed_fates: VecDeque<Stage>,
-    order_index: HashMap<String, usize>,
     listing_index: HashMap<String, usize>,
-    by_update: BTreeSet<(i64, usize)>,
-    by_creation: BTreeSet<(i64, usize)>,
-    agenda: BTreeSet<(i64, usize)>,
-    /// What changed orders looked like before, for reads that lag behind.
-    previous: Recent<Order>,
     buckets: HashMap<&'static str, Bucket>,
     changes: Changes,
 }
@@ -360,14 +371,9 @@ impl Amazon {
             feed_agenda: BTreeSet::new(),
             feed_fates: VecDeque::new(),
             meta: Meta::default(),
-            orders: Vec::new(),
+            orders: Book::default(),
             listings: Vec::new(),
-            order_index: HashMap::new(),
             listing_index: HashMap::new(),
-            by_update: BTreeSet::new(),
-            by_creation: BTreeSet::new(),
-            agenda: BTreeSet::new(),
-            previous: Recent::default(),
             buckets: HashMap::new(),
             changes: Changes::default(),
         }
@@ -400,20 +406,20 @@ impl Amazon {
 
     /// When the next planned step is due, in microseconds.
     pub fn next_due(&self) -> Option<i64> {
-        let dues = [self.agenda.first(), self.feed_agenda.first()];
-        dues.into_iter().flatten().map(|(due, _)| *due).min()
+        let dues = [self.orders.first_due(), self.feed_agenda.first().copied()];
+        dues.into_iter().flatten().map(|(due, _)| due).min()
     }
 
     /// Takes the step that is due first.
     pub fn take_step(&mut self, now: Timestamp) {
-        let of_orders = self.agenda.first().map(|(due, _)| *due);
+        let of_orders = self.orders.first_due().map(|(due, _)| due);
         let of_feeds = self.feed_agenda.first().map(|(due, _)| *due);
         if let Some(due) = of_feeds
             && of_orders.is_none_or(|other| due < other)
         {
             return self.take_feed_step(now);
         }
-        let Some((_, index)) = self.agenda.first().copied() else { return };
+        let Some((_, index)) = self.orders.first_due() else { return };
         let Some((_, step)) = self.orders.get(index).and_then(|order| order.plan) else { return };
         match step {
             Step::Pay => self.pay(index, now),
@@ -473,48 +479,20 @@ impl Amazon {
         });
     }
 
-    /// Changes an order at `now`, keeping everything that depends on it in step.
+    /// Changes an order at `now`.
     fn change(&mut self, index: usize, now: Timestamp, change: impl FnOnce(&mut Order)) {
-        let Some(order) = self.orders.get_mut(index) else { return };
-        let before = order.clone();
-        change(order);
-        order.updated = now;
-        let after = order.clone();
-        self.unindex(&before);
-        self.index(&after);
-        self.previous.remember(index, now, Some(before));
-        self.changes.orders.insert(index);
+        self.orders.change(index, now, |order| {
+            change(order);
+            order.updated = now;
+        });
         self.announce(index, now);
     }
 
     /// Adds a new order.
     fn add(&mut self, order: Order) {
-        let index = order.index;
-        self.previous.remember(index, order.updated, None);
-        let placed = order.placed;
-        self.order_index.insert(order.id.clone(), index);
-        self.index(&order);
-        self.orders.push(order);
-        self.changes.orders.insert(index);
+        let (index, placed) = (order.index, order.placed);
+        self.orders.add(order);
         self.announce(index, placed);
-    }
-
-    fn index(&mut self, order: &Order) {
-        if !order.is_gone {
-            self.by_update.insert((order.updated.as_microsecond(), order.index));
-            self.by_creation.insert((order.placed.as_microsecond(), order.index));
-        }
-        if let Some((due, _)) = order.plan {
-            self.agenda.insert((due.as_microsecond(), order.index));
-        }
-    }
-
-    fn unindex(&mut self, order: &Order) {
-        self.by_update.remove(&(order.updated.as_microsecond(), order.index));
-        self.by_creation.remove(&(order.placed.as_microsecond(), order.index));
-        if let Some((due, _)) = order.plan {
-            self.agenda.remove(&(due.as_microsecond(), order.index));
-        }
     }
 
     fn change_stock(&mut self, listing: usize, by: i64, now: Timestamp) {
@@ -543,17 +521,7 @@ impl Amazon {
                 Some(known) => *known = document,
                 None => self.documents.push(document),
             },
-            Record::Order(order) => {
-                if let Some(known) = self.orders.get(order.index).cloned() {
-                    self.unindex(&known);
-                }
-                self.order_index.insert(order.id.clone(), order.index);
-                self.index(&order);
-                match self.orders.get_mut(order.index) {
-                    Some(known) => *known = *order,
-                    None => self.orders.push(*order),
-                }
-            }
+            Record::Order(order) => self.orders.restore(*order),
         }
     }
 
@@ -577,16 +545,14 @@ impl Amazon {
         {
             write(RecordRef::Feed(place, feed));
         }
-        for order in changes.orders.iter().filter_map(|index| self.orders.get(*index)) {
-            write(RecordRef::Order(order));
-        }
+        self.orders.take_changes(|order| write(RecordRef::Order(order)));
     }
 
     /// Marks everything as changed, for a snapshot.
     pub fn touch_all(&mut self) {
         self.changes.meta = true;
         self.changes.listings.extend(0..self.listings.len());
-        self.changes.orders.extend(0..self.orders.len());
+        self.orders.touch_all();
         self.changes.documents.extend(0..self.documents.len());
         self.changes.feeds.extend(0..self.feeds.len());
     }

@@ -116,7 +116,7 @@ impl Amazon {
 
     /// What the buyer of a line designed, as Amazon packs it.
     fn design(&self, order: &str, line: &str) -> Response<Bytes> {
-        let order = self.order_index.get(order).and_then(|index| self.orders.get(*index));
+        let order = self.orders.place_of(order).and_then(|index| self.orders.get(index));
         let Some(order) = order.filter(|order| order.lines.iter().any(|known| known.id == line)) else {
             return refusal(StatusCode::NOT_FOUND, "NoSuchKey", "The specified key does not exist.");
         };

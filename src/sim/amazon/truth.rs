@@ -98,7 +98,7 @@ impl Amazon {
 
     fn truth_find(&self, body: &Value) -> Result<usize, ControlError> {
         let id = control::text(body, "id")?;
-        self.order_index.get(&id).copied().ok_or(ControlError::Unknown("no such order"))
+        self.orders.place_of(&id).ok_or(ControlError::Unknown("no such order"))
     }
 
     fn truth_at(&self, index: usize) -> Result<Value, ControlError> {

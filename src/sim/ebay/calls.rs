@@ -246,7 +246,7 @@ impl Ebay {
         }
         let filter = Filter::read(query.one("filter").as_deref().unwrap_or_default(), call.now)?;
         let hidden = hidden_since(call);
-        let index = if filter.is_by_update { &self.by_update } else { &self.by_creation };
+        let index = self.orders.times(filter.is_by_update);
         let (from, to) = (filter.from.as_microsecond(), filter.to.as_microsecond());
         let found: Vec<&Order> = index
             .range((from, 0)..=(to.max(from), usize::MAX))
@@ -278,23 +278,21 @@ impl Ebay {
     fn get_order(&self, call: &Call<'_>) -> Answer {
         let has_taxes = Query::of(call.request).has_taxes()?;
         let index = self.find_order(&segment(call.request, ORDERS.len()), StatusCode::NOT_FOUND)?;
-        let earlier = if call.is_stale { self.previous.before(index, call.now) } else { None };
-        let order = earlier.unwrap_or_else(|| self.orders.get(index)).filter(|order| order.is_paid);
+        let order = self.orders.seen(index, call.now, call.is_stale).filter(|order| order.is_paid);
         let order = order.ok_or_else(|| unknown_order(StatusCode::NOT_FOUND))?;
         let view = View { now: call.now, has_taxes, is_single: true };
         Ok(reply::json(StatusCode::OK, &self.order_json(order, view)))
     }
 
     fn find_order(&self, id: &str, status: StatusCode) -> Result<usize, Refusal> {
-        let index = self.order_index.get(id).copied();
+        let index = self.orders.place_of(id);
         let is_shown = |index: &usize| self.orders.get(*index).is_some_and(|order| order.is_paid);
         index.filter(is_shown).ok_or_else(|| unknown_order(status))
     }
 
     fn get_parcels(&self, call: &Call<'_>) -> Answer {
         let index = self.find_order(&segment(call.request, ORDERS.len()), StatusCode::BAD_REQUEST)?;
-        let earlier = if call.is_stale { self.previous.before(index, call.now) } else { None };
-        let order = earlier.unwrap_or_else(|| self.orders.get(index));
+        let order = self.orders.seen(index, call.now, call.is_stale);
         let parcels: Vec<Value> =
             order.map(|order| order.parcels.iter().map(wire::parcel_json).collect()).unwrap_or_default();
         let body = json!({"total": parcels.len(), "fulfillments": parcels, "warnings": []});

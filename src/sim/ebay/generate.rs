@@ -39,7 +39,7 @@ impl Ebay {
             let placed = shifted(start, SignedDuration::from_secs(-age));
             let Some(mut order) = self.new_order(placed, None) else { continue };
             age_order(&mut order, &mut draw, start, age);
-            self.add(order);
+            self.orders.add(order);
         }
     }
 
@@ -59,10 +59,7 @@ impl Ebay {
         if self.orders.get(index).is_some_and(|order| order.is_paid)
             && let Some((due, step)) = self.plan_after_payment(index, now)
         {
-            self.agenda.insert((due.as_microsecond(), index));
-            if let Some(order) = self.orders.get_mut(index) {
-                order.plan = Some((due, step));
-            }
+            self.orders.amend(index, |order| order.plan = Some((due, step)));
         }
     }
 
@@ -89,7 +86,7 @@ impl Ebay {
     fn place(&mut self, order: Order) -> usize {
         let (index, placed) = (order.index, order.placed);
         let units: Vec<_> = order.lines.iter().map(|line| (line.listing, line.quantity)).collect();
-        self.add(order);
+        self.orders.add(order);
         for (listing, quantity) in units {
             self.change_stock(listing, -quantity);
         }
@@ -150,7 +147,7 @@ impl Ebay {
     fn new_order_id(&self, draw: &mut Draw) -> String {
         loop {
             let id = format!("{:02}-{}-{}", draw.between(1, 29), draw.digits(5), draw.digits(5));
-            if !self.order_index.contains_key(&id) {
+            if self.orders.place_of(&id).is_none() {
                 return id;
             }
         }

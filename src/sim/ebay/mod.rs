@@ -16,10 +16,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::book::{Book, Entry, Standing};
 use super::catalogue::Good;
 use super::draw::Draw;
 use super::push::Message;
-use super::recent::Recent;
 use crate::clock::shifted;
 
 pub use calls::{Call, operation_of};
@@ -225,6 +225,24 @@ impl Order {
     }
 }
 
+impl Entry for Order {
+    type Id = String;
+
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+
+    fn standing(&self) -> Standing {
+        Standing {
+            place: self.index,
+            placed: self.placed,
+            updated: self.updated,
+            due: self.plan.map(|(due, _)| due),
+            is_listed: self.is_paid,
+        }
+    }
+}
+
 /// One listing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Listing {
@@ -305,7 +323,6 @@ pub enum Record {
 #[derive(Debug, Default)]
 struct Changes {
     meta: bool,
-    orders: BTreeSet<usize>,
     listings: BTreeSet<usize>,
 }
 
@@ -314,15 +331,9 @@ struct Changes {
 pub struct Ebay {
     seed: u64,
     meta: Meta,
-    orders: Vec<Order>,
+    orders: Book<Order>,
     listings: Vec<Listing>,
-    order_index: HashMap<String, usize>,
     listing_index: HashMap<String, usize>,
-    by_update: BTreeSet<(i64, usize)>,
-    by_creation: BTreeSet<(i64, usize)>,
-    agenda: BTreeSet<(i64, usize)>,
-    /// What changed orders looked like before, for reads that lag behind.
-    previous: Recent<Order>,
     changes: Changes,
     messages: Vec<Message>,
 }
@@ -333,14 +344,9 @@ impl Ebay {
         Self {
             seed,
             meta: Meta::default(),
-            orders: Vec::new(),
+            orders: Book::default(),
             listings: Vec::new(),
-            order_index: HashMap::new(),
             listing_index: HashMap::new(),
-            by_update: BTreeSet::new(),
-            by_creation: BTreeSet::new(),
-            agenda: BTreeSet::new(),
-            previous: Recent::default(),
             changes: Changes::default(),
             messages: Vec::new(),
         }
@@ -375,12 +381,12 @@ impl Ebay {
 
     /// When the next planned step is due, in microseconds.
     pub fn next_due(&self) -> Option<i64> {
-        self.agenda.first().map(|(due, _)| *due)
+        self.orders.first_due().map(|(due, _)| due)
     }
 
     /// Takes the step that is due first.
     pub fn take_step(&mut self, now: Timestamp) {
-        let Some((_, index)) = self.agenda.first().copied() else { return };
+        let Some((_, index)) = self.orders.first_due() else { return };
         let Some((_, step)) = self.orders.get(index).and_then(|order| order.plan) else { return };
         match step {
             Step::Pay => self.pay(index, now),
@@ -510,45 +516,12 @@ impl Ebay {
         });
     }
 
-    /// Changes an order at `now`, keeping everything that depends on it in step.
+    /// Changes an order at `now`.
     fn change(&mut self, index: usize, now: Timestamp, change: impl FnOnce(&mut Order)) {
-        let Some(order) = self.orders.get_mut(index) else { return };
-        let before = order.clone();
-        change(order);
-        order.updated = now;
-        let after = order.clone();
-        self.unindex(&before);
-        self.index(&after);
-        self.previous.remember(index, now, Some(before));
-        self.changes.orders.insert(index);
-    }
-
-    /// Adds a new order.
-    fn add(&mut self, order: Order) {
-        let index = order.index;
-        self.previous.remember(index, order.updated, None);
-        self.order_index.insert(order.id.clone(), index);
-        self.index(&order);
-        self.orders.push(order);
-        self.changes.orders.insert(index);
-    }
-
-    fn index(&mut self, order: &Order) {
-        if order.is_paid {
-            self.by_update.insert((order.updated.as_microsecond(), order.index));
-            self.by_creation.insert((order.placed.as_microsecond(), order.index));
-        }
-        if let Some((due, _)) = order.plan {
-            self.agenda.insert((due.as_microsecond(), order.index));
-        }
-    }
-
-    fn unindex(&mut self, order: &Order) {
-        self.by_update.remove(&(order.updated.as_microsecond(), order.index));
-        self.by_creation.remove(&(order.placed.as_microsecond(), order.index));
-        if let Some((due, _)) = order.plan {
-            self.agenda.remove(&(due.as_microsecond(), order.index));
-        }
+        self.orders.change(index, now, |order| {
+            change(order);
+            order.updated = now;
+        });
     }
 
     fn change_stock(&mut self, listing: usize, by: i64) {
@@ -573,17 +546,7 @@ impl Ebay {
         match record {
             Record::Meta(meta) => self.meta = *meta,
             Record::Listing(index, listing) => self.put_listing(index, *listing),
-            Record::Order(order) => {
-                if let Some(known) = self.orders.get(order.index).cloned() {
-                    self.unindex(&known);
-                }
-                self.order_index.insert(order.id.clone(), order.index);
-                self.index(&order);
-                match self.orders.get_mut(order.index) {
-                    Some(known) => *known = *order,
-                    None => self.orders.push(*order),
-                }
-            }
+            Record::Order(order) => self.orders.restore(*order),
         }
     }
 
@@ -598,16 +561,14 @@ impl Ebay {
         {
             write(RecordRef::Listing(index, listing));
         }
-        for order in changes.orders.iter().filter_map(|index| self.orders.get(*index)) {
-            write(RecordRef::Order(order));
-        }
+        self.orders.take_changes(|order| write(RecordRef::Order(order)));
     }
 
     /// Marks everything as changed, for a snapshot.
     pub fn touch_all(&mut self) {
         self.changes.meta = true;
         self.changes.listings.extend(0..self.listings.len());
-        self.changes.orders.extend(0..self.orders.len());
+        self.orders.touch_all();
     }
 
     /// The refresh token that is valid now.

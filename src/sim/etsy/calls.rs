@@ -195,8 +195,7 @@ impl Etsy {
 
     /// A receipt as the caller sees it: a lagging read sees what stood there before the last changes.
     fn seen(&self, index: usize, call: &Call<'_>) -> Option<&Receipt> {
-        let earlier = if call.is_stale { self.previous.before(index, call.now) } else { None };
-        earlier.unwrap_or_else(|| self.receipts.get(index))
+        self.receipts.seen(index, call.now, call.is_stale)
     }
 
     fn receipts(&self, call: &Call<'_>) -> Answer {
@@ -246,7 +245,7 @@ impl Etsy {
         let id = segment(call.request, 5);
         let id: i64 =
             id.parse().map_err(|_| Refusal::invalid("Invalid value for receipt_id, expected a number"))?;
-        self.receipt_index.get(&id).copied().ok_or_else(not_found)
+        self.receipts.place_of(&id).ok_or_else(not_found)
     }
 
     /// A parcel. Every call that is taken sends the buyer a mail.

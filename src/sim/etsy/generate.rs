@@ -46,7 +46,7 @@ impl Etsy {
             let placed = shifted(start, SignedDuration::from_secs(-age));
             let Some(mut receipt) = self.new_receipt(placed, None) else { continue };
             self.age(&mut receipt, &mut draw, start, age);
-            self.add(receipt);
+            self.receipts.add(receipt);
         }
     }
 
@@ -119,7 +119,8 @@ impl Etsy {
     fn place(&mut self, receipt: Receipt, now: Timestamp) -> usize {
         let units: Vec<_> =
             receipt.lines.iter().map(|line| (line.listing, line.product, line.quantity)).collect();
-        let index = self.add(receipt);
+        let index = receipt.index;
+        self.receipts.add(receipt);
         for (listing, product, quantity) in units {
             self.change_stock(listing, product, -quantity, now);
         }

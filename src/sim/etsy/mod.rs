@@ -16,11 +16,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::book::{Book, Entry, Standing};
 use super::catalogue::Good;
 use super::draw::Draw;
 use super::push::Message;
 use super::quota::Window;
-use super::recent::Recent;
 
 pub use calls::{Call, operation_of};
 
@@ -171,6 +171,24 @@ pub struct Product {
     pub quantity: i64,
 }
 
+impl Entry for Receipt {
+    type Id = i64;
+
+    fn id(&self) -> i64 {
+        self.id
+    }
+
+    fn standing(&self) -> Standing {
+        Standing {
+            place: self.index,
+            placed: self.placed,
+            updated: self.updated,
+            due: self.plan.map(|(due, _)| due),
+            is_listed: true,
+        }
+    }
+}
+
 /// One listing.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Listing {
@@ -249,7 +267,6 @@ pub enum Record {
 #[derive(Debug, Default)]
 struct Changes {
     meta: bool,
-    receipts: BTreeSet<usize>,
     listings: BTreeSet<usize>,
 }
 
@@ -259,14 +276,10 @@ pub struct Etsy {
     seed: u64,
     has_quotas: bool,
     meta: Meta,
-    receipts: Vec<Receipt>,
+    receipts: Book<Receipt>,
     listings: Vec<Listing>,
-    receipt_index: HashMap<i64, usize>,
     /// Listing and product by SKU.
     sku_index: HashMap<String, (usize, usize)>,
-    agenda: BTreeSet<(i64, usize)>,
-    /// What changed receipts looked like before, for reads that lag behind.
-    previous: Recent<Receipt>,
     second: Window,
     changes: Changes,
     messages: Vec<Message>,
@@ -282,12 +295,9 @@ impl Etsy {
             seed,
             has_quotas,
             meta: Meta::default(),
-            receipts: Vec::new(),
+            receipts: Book::default(),
             listings: Vec::new(),
-            receipt_index: HashMap::new(),
             sku_index: HashMap::new(),
-            agenda: BTreeSet::new(),
-            previous: Recent::default(),
             second: Window::new(CALLS_PER_SECOND, 1_000),
             changes: Changes::default(),
             messages: Vec::new(),
@@ -335,12 +345,12 @@ impl Etsy {
 
     /// When the next planned step is due, in microseconds.
     pub fn next_due(&self) -> Option<i64> {
-        self.agenda.first().map(|(due, _)| *due)
+        self.receipts.first_due().map(|(due, _)| due)
     }
 
     /// Takes the step that is due first.
     pub fn take_step(&mut self, now: Timestamp) {
-        let Some((_, index)) = self.agenda.first().copied() else { return };
+        let Some((_, index)) = self.receipts.first_due() else { return };
         let Some((_, step)) = self.receipts.get(index).and_then(|receipt| receipt.plan) else { return };
         match step {
             Step::Pay => self.pay(index, now),
@@ -444,44 +454,12 @@ impl Etsy {
 
     /// Changes a receipt at `now`; `is_told` says whether Etsy's time of change moves with it.
     fn change(&mut self, index: usize, now: Timestamp, is_told: bool, change: impl FnOnce(&mut Receipt)) {
-        let Some(receipt) = self.receipts.get_mut(index) else { return };
-        let before = receipt.clone();
-        change(receipt);
-        if is_told {
-            receipt.updated = now;
-        }
-        let plan = receipt.plan;
-        if let Some((due, _)) = before.plan {
-            self.agenda.remove(&(due.as_microsecond(), index));
-        }
-        if let Some((due, _)) = plan {
-            self.agenda.insert((due.as_microsecond(), index));
-        }
-        self.previous.remember(index, now, Some(before));
-        self.changes.receipts.insert(index);
-    }
-
-    fn add(&mut self, receipt: Receipt) -> usize {
-        let index = receipt.index;
-        self.previous.remember(index, receipt.updated, None);
-        self.changes.receipts.insert(index);
-        self.put_receipt(receipt);
-        index
-    }
-
-    fn put_receipt(&mut self, receipt: Receipt) {
-        let index = receipt.index;
-        if let Some((due, _)) = self.receipts.get(index).and_then(|known| known.plan) {
-            self.agenda.remove(&(due.as_microsecond(), index));
-        }
-        if let Some((due, _)) = receipt.plan {
-            self.agenda.insert((due.as_microsecond(), index));
-        }
-        self.receipt_index.insert(receipt.id, index);
-        match self.receipts.get_mut(index) {
-            Some(known) => *known = receipt,
-            None => self.receipts.push(receipt),
-        }
+        self.receipts.change(index, now, |receipt| {
+            change(receipt);
+            if is_told {
+                receipt.updated = now;
+            }
+        });
     }
 
     fn put_listing(&mut self, index: usize, listing: Listing) {
@@ -515,7 +493,7 @@ impl Etsy {
         match record {
             Record::Meta(meta) => self.meta = *meta,
             Record::Listing(index, listing) => self.put_listing(index, listing),
-            Record::Receipt(receipt) => self.put_receipt(*receipt),
+            Record::Receipt(receipt) => self.receipts.restore(*receipt),
         }
     }
 
@@ -530,15 +508,13 @@ impl Etsy {
         {
             write(RecordRef::Listing(index, listing));
         }
-        for receipt in changes.receipts.iter().filter_map(|index| self.receipts.get(*index)) {
-            write(RecordRef::Receipt(receipt));
-        }
+        self.receipts.take_changes(|receipt| write(RecordRef::Receipt(receipt)));
     }
 
     /// Marks everything as changed, for a snapshot.
     pub fn touch_all(&mut self) {
         self.changes.meta = true;
         self.changes.listings.extend(0..self.listings.len());
-        self.changes.receipts.extend(0..self.receipts.len());
+        self.receipts.touch_all();
     }
 }

@@ -91,7 +91,7 @@ impl Etsy {
 
     fn truth_find(&self, body: &Value) -> Result<usize, ControlError> {
         let id = control::text(body, "id")?;
-        let index = id.parse().ok().and_then(|id: i64| self.receipt_index.get(&id).copied());
+        let index = id.parse().ok().and_then(|id: i64| self.receipts.place_of(&id));
         index.ok_or(ControlError::Unknown("no such order"))
     }
 
