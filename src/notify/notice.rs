@@ -80,8 +80,6 @@ mod tests {
             created_at: Timestamp::UNIX_EPOCH,
             settings,
             currency: None,
-            order_page: None,
-            time_zone: None,
         }
     }
 

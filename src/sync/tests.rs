@@ -1864,7 +1864,7 @@ async fn a_crash_between_a_file_and_its_row_leaves_nothing_behind() {
 #[derive(Default)]
 struct Board {
     is_down: std::sync::atomic::AtomicBool,
-    told: std::sync::Mutex<Vec<crate::notify::Notice>>,
+    told: Mutex<Vec<crate::notify::Notice>>,
 }
 
 #[async_trait::async_trait]

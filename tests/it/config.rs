@@ -39,6 +39,8 @@ fn the_sample_file_holds_every_setting_with_its_default() {
     expected.backup.endpoint.clone_from(&loaded.config.backup.endpoint);
     expected.backup.access_key_id.clone_from(&loaded.config.backup.access_key_id);
     expected.backup.secret_access_key.clone_from(&loaded.config.backup.secret_access_key);
+    expected.mail.server.clone_from(&loaded.config.mail.server);
+    expected.mail.from.clone_from(&loaded.config.mail.from);
     assert_eq!(loaded.config, expected);
 }
 
