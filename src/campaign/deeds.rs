@@ -96,21 +96,28 @@ impl Deeds {
         while self.next_at <= now {
             let gap = 1 + self.draw.below(2 * self.gap_s);
             self.next_at = shifted(self.next_at, SignedDuration::from_secs(i64::try_from(gap).unwrap_or(1)));
-            let deed = match self.draw.below(100) {
-                0..50 if self.leaning == Leaning::Shelves => self.empty_shelf(world, now),
-                0..50 if self.leaning == Leaning::AfterSale => self.settle_in_shop(world),
-                0..36 => self.ship_in_shop(world),
-                36..59 => self.ship_at_marketplace(world),
-                59..68 => self.cancel(world),
-                68..74 => self.sell_in_shop(world),
-                74..80 => self.empty_shelf(world, now),
-                80..88 => self.fill_shelves(world, Some(now)),
-                88..95 => self.enter_tracking(world),
-                _ => self.settle_in_shop(world),
+            let is_usual = self.draw.below(2) == 0;
+            let deed = match self.leaning {
+                Leaning::Shelves if !is_usual => self.empty_shelf(world, now),
+                Leaning::AfterSale if !is_usual => self.settle_in_shop(world),
+                Leaning::None | Leaning::Shelves | Leaning::AfterSale => self.do_the_usual(world, now),
             };
             done.extend(deed);
         }
         done
+    }
+
+    fn do_the_usual(&mut self, world: &World, now: Timestamp) -> Option<String> {
+        match self.draw.below(100) {
+            0..36 => self.ship_in_shop(world),
+            36..59 => self.ship_at_marketplace(world),
+            59..68 => self.cancel(world),
+            68..74 => self.sell_in_shop(world),
+            74..80 => self.empty_shelf(world, now),
+            80..88 => self.fill_shelves(world, Some(now)),
+            88..95 => self.enter_tracking(world),
+            _ => self.settle_in_shop(world),
+        }
     }
 
     /// Ends what was begun: every shelf is full and every parcel has its number.

@@ -28,6 +28,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -84,6 +85,10 @@ const POLL_INTERVAL_MIN_ELSEWHERE: Duration = Duration::from_secs(1);
 
 /// Times that an order's parcels are asked for before the page is given up: a page may have hundreds of them.
 const PARCEL_TRIES_MAX: u32 = 3;
+
+/// The parcels of so many orders of a page are asked for at once: a page on which every order is shipped takes two hundred
+/// calls, and nothing of it is kept before the last.
+const ORDERS_AT_ONCE: usize = 8;
 
 /// How far back a connection's test looks for an order.
 const PROBE_REACH: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -175,8 +180,9 @@ impl OrderSource for Ebay {
         let step = walk.step(cursor, total(&page)).map_err(broken)?;
         let mut orders = Vec::new();
         if step.is_taken {
-            for order in &page.orders {
-                orders.push(self.complete(order, is_bulk, priority).await?);
+            for some in page.orders.chunks(ORDERS_AT_ONCE) {
+                let complete = some.iter().map(|order| self.complete(order, is_bulk, priority));
+                orders.extend(try_join_all(complete).await?);
             }
         }
         orders.sort_by_key(|order| order.facts.as_ref().ok().map(|facts| facts.updated_at));
