@@ -827,6 +827,29 @@ async fn a_poll_that_keeps_failing_beside_one_that_works_is_tried_ever_more_rare
     assert!(failing < 25, "{failing} calls in two hours in which none could work");
 }
 
+/// The process died between the intent and the answer, and the next one may not look into the shop at once.
+#[tokio::test]
+async fn a_doubt_of_the_process_before_outlives_a_look_that_is_refused() {
+    for kind in ["429", "500", "timeout_before"] {
+        let mut rig = Rig::new(quiet(), |_| ()).await;
+        rig.engine.pause(rig.shop, "test").await.unwrap();
+        let id = rig.sell(1);
+        let order_no = rig.wait_for_order(&id).await;
+        let effect = rig.engine.with_queue(|queue| queue.of_order(order_no)).remove(0);
+        let now = rig.clock.now();
+        let begun =
+            move |tx: &mut crate::store::Tx<'_>| crate::store::effects::begin_call(tx, effect.id, now);
+        rig.engine.store().write(WriteLane::Interactive, begun).await.unwrap();
+        rig.engine.resume(rig.shop, "test").await.unwrap();
+        rig.restart().await;
+        rig.fault("bigcommerce", "getOrders", kind, 3);
+        rig.pass(110).await;
+        assert_eq!(rig.shop_orders_of(&id), Vec::<Value>::new(), "{kind}: it may still arrive");
+        rig.pass(1_800).await;
+        assert_eq!(rig.shop_orders_of(&id).len(), 1, "{kind}");
+    }
+}
+
 const DAY_S: i64 = 86_400;
 
 #[tokio::test]

@@ -200,8 +200,14 @@ impl Engine {
         let current = self.current(effect);
         let is_unseen = matches!(&channel, ChannelError::Reject { kind: RejectKind::NotFound, .. });
         let is_young = is_unseen && self.is_new(&current, now).await?;
-        let was_called = current.state == EffectState::Called;
-        let in_doubt = current.state == EffectState::InDoubt || was_called && channel.is_in_doubt();
+        // A call of an earlier run, whose process may have died, stays in doubt whatever this run failed at before it
+        // called again.
+        let has_called = current.attempts > effect.attempts;
+        let in_doubt = if has_called {
+            current.state == EffectState::InDoubt || channel.is_in_doubt()
+        } else {
+            doubt::is_in_doubt(effect) || doubt::is_in_doubt(&current)
+        };
         let state = if in_doubt { EffectState::InDoubt } else { EffectState::Due };
         let outcome = match &channel {
             ChannelError::Retry { after, throttled, message, .. } => {
