@@ -274,15 +274,7 @@ impl App {
         } {
             tracing::error!("the listener for hooks broke off: {error}");
         }
-        let backups = match backups {
-            Some(backups) => backups.await,
-            None => Ok(()),
-        };
-        let mail = match mail {
-            Some(mail) => mail.await,
-            None => Ok(()),
-        };
-        for task in [worker.await, control.await, backups, mail] {
+        for task in [worker.await, control.await, outcome_of(backups).await, outcome_of(mail).await] {
             if let Err(error) = task {
                 tracing::error!("a task broke off: {error}");
             }
@@ -324,6 +316,14 @@ pub fn store_options(config: &Config, clock: &SharedClock, entropy: &Arc<Entropy
         zone: config.merchant.time_zone.zone().clone(),
         clock: Arc::clone(clock),
         entropy: Arc::clone(entropy),
+    }
+}
+
+/// What became of a task that may never have begun.
+async fn outcome_of(task: Option<tokio::task::JoinHandle<()>>) -> Result<(), tokio::task::JoinError> {
+    match task {
+        Some(task) => task.await,
+        None => Ok(()),
     }
 }
 

@@ -208,8 +208,6 @@ impl Deeds {
     fn cancel(&self, world: &World) -> Option<String> {
         let copies = list(world, BIGCOMMERCE, "shop_orders");
         let orders = list(world, self.marketplace.name(), "orders");
-        let has_parcels =
-            |order: &Value| order["shipments"].as_array().is_some_and(|parcels| !parcels.is_empty());
         let waiting: Vec<&Value> = orders
             .iter()
             .filter(|order| text(order, "status") == "open" && order["fulfilled_by"] == "seller")
@@ -249,8 +247,6 @@ impl Deeds {
         waiting: &[&Value],
         sold: &dyn Fn(&Value) -> Option<&'a Value>,
     ) -> Option<String> {
-        let has_parcels =
-            |order: &Value| order["shipments"].as_array().is_some_and(|parcels| !parcels.is_empty());
         let is_open = |copy: &Value| {
             let desk = self.desk_of(text(copy, "external_order_id"));
             matches!(desk, Desk::Shop | Desk::Nobody)
@@ -412,6 +408,11 @@ pub fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 fn command(world: &World, platform: &str, name: &str, body: &Value) -> String {
     let (status, _) = world.control(platform, name, Some(body));
     format!("{platform} {name} {body} → {}", status.as_u16())
+}
+
+/// Whether anything of an order was shipped, on the side that is looked at.
+pub fn has_parcels(order: &Value) -> bool {
+    order["shipments"].as_array().is_some_and(|parcels| !parcels.is_empty())
 }
 
 /// Units in parcels, by the field that names the line.

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::deeds::{list, text};
+use super::deeds::{has_parcels, list, text};
 use super::marketplace::Marketplace;
 use super::rig::{Rig, words};
 use crate::domain::connection::{ConnectionState, ExportFulfilment, History, UnmatchedSku};
@@ -374,10 +374,6 @@ fn export_point(
                 .then(|| format!("shipped, yet not in the shop: {order} → {copy}"))
         }
     }
-}
-
-fn has_parcels(order: &Value) -> bool {
-    order["shipments"].as_array().is_some_and(|parcels| !parcels.is_empty())
 }
 
 fn is_owed(rig: &Rig, truth: &Truth, order: &Value) -> bool {
