@@ -96,6 +96,8 @@ struct State {
     /// Calls and commits until the process dies again: crashes come in rows.
     dies_in: Option<u32>,
     last_operation: usize,
+    /// Whether the last process died while a call that changes something had not been answered.
+    died_in_write: bool,
     wal_bytes: u64,
     commit_crash: Option<Side>,
     snapshot_error: Option<String>,
@@ -155,6 +157,7 @@ impl Field {
             root: setup.root,
             dies_in: None,
             last_operation: 0,
+            died_in_write: false,
             wal_bytes: 0,
             commit_crash: None,
             snapshot_error: None,
@@ -329,6 +332,12 @@ impl Field {
         state.aims.push(Aim { cell: Cell { fault, operation, side }, skip });
     }
 
+    /// Whether the last process died while a call that changes something had not been answered.
+    #[must_use]
+    pub fn died_in_write(&self) -> bool {
+        self.lock().died_in_write
+    }
+
     /// A draw for the run itself.
     pub fn below(&self, bound: u64) -> u64 {
         self.lock().draw.below(bound)
@@ -411,6 +420,7 @@ impl Field {
         }
         if outcome.answer.is_none() {
             state.die(self.clock.now(), None);
+            state.died_in_write = known.kind.is_write();
             self.crash.notify_one();
         }
         outcome.answer
@@ -568,6 +578,7 @@ impl State {
             self.snapshot_error.get_or_insert(error.to_string());
         }
         self.is_dead = true;
+        self.died_in_write = false;
         self.life += 1;
         self.dies_in = None;
         self.trace.add(now, "the process dies");

@@ -367,8 +367,9 @@ fn export_point(
                 return Some(format!("in the shop as {copy}, held as {standing:?}"));
             }
             let is_told = !rig.plan().marketplace.parcels_have_lines() && has_parcels(copy);
-            // A refund takes the place of the status.
-            let is_refunded = matches!(copy["status_id"].as_i64(), Some(4 | 14)) && has_parcels(copy);
+            // A refund takes the place of the status, which is all that tells of an order without parcels.
+            let is_refunded = matches!(copy["status_id"].as_i64(), Some(4 | 14))
+                && (has_parcels(copy) || !has_parcels(order));
             let is_shipped = matches!(copy["status_id"].as_i64(), Some(2 | 10)) || is_refunded || is_told;
             (order["status"] == "shipped" && !is_shipped)
                 .then(|| format!("shipped, yet not in the shop: {order} → {copy}"))

@@ -49,12 +49,12 @@ impl Marketplace {
         }
     }
 
-    /// Whether the shop does not have a SKU.
+    /// Whether the shop does not have a SKU; an empty one is none.
     #[must_use]
     pub fn is_foreign_sku(self, sku: &str) -> bool {
         match self {
             Self::Amazon => sku.starts_with("AMZ-"),
-            Self::Ebay => sku.starts_with("EB-"),
+            Self::Ebay => sku.starts_with("EB-") || sku.is_empty(),
             // Files are sold there only.
             Self::Etsy => sku.starts_with("ETSY-") || sku.ends_with("-PDF"),
         }

@@ -383,7 +383,9 @@ impl Rig {
     }
 
     /// What starts after a long time has much to read, and may die again in the middle of that. What was restored is
-    /// the most careful about orders that it has forgotten, and its shop may not answer, or not all of it.
+    /// the most careful about orders that it has forgotten, and its shop may not answer, or not all of it. What died
+    /// in the middle of a call looks whether it had its effect, and may not be let look. Whoever starts creates what waits,
+    /// and may die of that.
     fn plan_start(&self, is_restored: bool, down_s: u64) {
         let died = Fault::CrashAtCommit;
         let shop = (BIGCOMMERCE, "getOrders");
@@ -394,6 +396,14 @@ impl Rig {
             0 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, sold, Side::Before, 2),
             1 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, sold, Side::During, 2),
             2 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, shop, Side::Before, 2),
+            0 | 1 if self.field.died_in_write() => {
+                self.field.aim_at_start(Fault::ServerError, shop, Side::Before, 0);
+                self.field.aim_at_start(Fault::ServerError, shop, Side::Before, 0);
+            }
+            2 if self.field.died_in_write() => {
+                self.field.aim_at_start(Fault::Throttled, shop, Side::Before, 0);
+            }
+            0 => self.field.aim_at_start(Fault::Crash, (BIGCOMMERCE, "createOrder"), Side::After, 2),
             _ => {}
         }
     }

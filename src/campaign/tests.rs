@@ -100,3 +100,8 @@ fn one_empty_probe_that_is_believed_is_found() {
 fn an_epoch_that_is_ignored_is_found() {
     assert_found(Planted::EpochIgnored, 0, &[DOUBLED]);
 }
+
+#[test]
+fn a_doubt_that_a_failed_look_ends_is_found() {
+    assert_found(Planted::DoubtForgotten, 0, &[DOUBLED]);
+}

@@ -452,9 +452,6 @@ pub trait Fulfilment: Send + Sync {
 
     /// The platform's carrier code for the shop's word; `None` where it knows none and takes no free text.
     fn carrier_code(&self, shop_carrier: &str) -> Option<String>;
-
-    /// True where a parcel must carry a tracking number.
-    fn needs_tracking(&self) -> bool;
 }
 
 /// What a shipment call says of the order.

@@ -474,14 +474,22 @@ pub fn plan_parcels(held: &[HeldParcel], listed: &[ShipmentFacts], context: Parc
     let mut next = held.iter().map(|parcel| parcel.parcel).max().unwrap_or(0);
     let mut matched = Vec::new();
     let mut seen = HashSet::new();
+    let ids: HashSet<&str> = listed.iter().map(|shipment| shipment.external_id.as_str()).collect();
     for shipment in listed {
         // Pages that shift while they are read list a parcel twice.
         if !shipment.external_id.is_empty() && !seen.insert(shipment.external_id.as_str()) {
             continue;
         }
-        let known = held.iter().find(|parcel| {
-            !matched.contains(&parcel.parcel) && is_same_parcel(parcel, shipment, context.side)
-        });
+        let find = |is_it: &dyn Fn(&HeldParcel) -> bool| {
+            held.iter().find(|parcel| !matched.contains(&parcel.parcel) && is_it(parcel))
+        };
+        let known = find(&|parcel| known_id(parcel, context.side) == Some(shipment.external_id.as_str()))
+            .or_else(|| {
+                // An id that is listed belongs to another.
+                let is_free =
+                    |parcel: &HeldParcel| known_id(parcel, context.side).is_none_or(|id| !ids.contains(id));
+                find(&|parcel| is_free(parcel) && is_alike(parcel, shipment, context.side))
+            });
         match known {
             Some(parcel) => {
                 matched.push(parcel.parcel);
@@ -513,21 +521,21 @@ pub fn normalised_tracking(tracking: &str) -> String {
     tracking.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_uppercase).collect()
 }
 
-fn is_same_parcel(parcel: &HeldParcel, shipment: &ShipmentFacts, side: ParcelOrigin) -> bool {
-    let known_id = match side {
+/// By what this side knows the parcel, as far as we know.
+fn known_id(parcel: &HeldParcel, side: ParcelOrigin) -> Option<&str> {
+    match side {
         ParcelOrigin::Shop => parcel.shop_shipment_id.as_deref(),
         ParcelOrigin::Marketplace => parcel.marketplace_package_id.as_deref(),
-    };
-    if known_id == Some(shipment.external_id.as_str()) {
-        return true;
     }
+}
+
+/// Whether what is listed is this parcel, under an id that we do not know yet, or no longer the one that we know.
+fn is_alike(parcel: &HeldParcel, shipment: &ShipmentFacts, side: ParcelOrigin) -> bool {
     match (&parcel.tracking, &shipment.tracking) {
-        (Some(ours), Some(theirs)) => {
-            known_id.is_none() && normalised_tracking(ours) == normalised_tracking(theirs)
-        }
+        (Some(ours), Some(theirs)) => normalised_tracking(ours) == normalised_tracking(theirs),
         // Without a number the other side's parcel is known by what is in it: a restore may have forgotten its id.
         (None, None) => {
-            known_id.is_none() && parcel.origin != side && !parcel.lines.is_empty() && {
+            known_id(parcel, side).is_none() && parcel.origin != side && !parcel.lines.is_empty() && {
                 let sorted = |lines: &[ShippedLine]| {
                     let mut units: Vec<(String, i64)> =
                         lines.iter().map(|line| (line.external_line_id.clone(), line.quantity)).collect();

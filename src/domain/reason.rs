@@ -41,6 +41,8 @@ words! {
         ShopTotalDiffers = "shop_total_differs",
         /// A parcel has no tracking number.
         TrackingMissing = "tracking_missing",
+        /// A parcel's number changed after the marketplace was told, and that cannot be told again.
+        TrackingChanged = "tracking_changed",
         /// A parcel has no carrier, or one that the marketplace does not know.
         CarrierMissing = "carrier_missing",
         /// A parcel's lines could not be matched to the order's.
@@ -135,6 +137,9 @@ impl Reason {
                 format!("The shop calculated another total than the marketplace charged{said}.")
             }
             ReasonCode::TrackingMissing => format!("A parcel has no tracking number{said}."),
+            ReasonCode::TrackingChanged => {
+                format!("A parcel's carrier or tracking number changed after the marketplace was told{said}.")
+            }
             ReasonCode::CarrierMissing => {
                 format!("A parcel's carrier is missing or unknown to the marketplace{said}.")
             }
@@ -210,7 +215,11 @@ impl Reason {
             }
             ReasonCode::ShopTotalDiffers => "Correct the order in the shop: nothing else is sent for it.",
             ReasonCode::TrackingMissing => {
-                "Add the tracking number to the shipment in the shop: it is sent by itself."
+                "Add the tracking number to the shipment in the shop: it is sent by itself. Where there is none, mark the order \
+                 as shipped on the marketplace and say so on the order's page."
+            }
+            ReasonCode::TrackingChanged => {
+                "Correct it on the marketplace's own page, then say so on the order's page."
             }
             ReasonCode::CarrierMissing => {
                 "Choose a carrier on the shipment in the shop, or set one under Carriers in the connection, then press Retry."
@@ -263,6 +272,7 @@ impl Reason {
                 | ReasonCode::DuplicateInShop
                 | ReasonCode::ShopTotalDiffers
                 | ReasonCode::TrackingMissing
+                | ReasonCode::TrackingChanged
                 | ReasonCode::CarrierMissing
                 | ReasonCode::LinesUnknown
                 | ReasonCode::MarketplaceRejected

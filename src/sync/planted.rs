@@ -17,6 +17,8 @@ pub enum Planted {
     OneEmptyProbeBelieved,
     /// After a restore the file's own knowledge is trusted as before.
     EpochIgnored,
+    /// A look that fails makes a call in doubt plainly due again.
+    DoubtForgotten,
 }
 
 impl Engine {

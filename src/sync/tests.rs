@@ -293,6 +293,25 @@ impl Rig {
         all.into_iter().filter(|order| order["external_order_id"] == external_id).collect()
     }
 
+    /// Somebody enters the number of a shop order's first parcel.
+    fn enter_tracking(&self, order: &Value, tracking: &str) {
+        let shop = connection_requests(&self.world).remove("bigcommerce").unwrap().credentials;
+        let told = |name: &str| shop[name].expose().to_owned();
+        let (hash, order, parcel) = (
+            told("store_hash"),
+            order["id"].as_str().unwrap(),
+            order["shipments"][0]["id"].as_str().unwrap(),
+        );
+        let request = http::Request::builder()
+            .method(http::Method::PUT)
+            .uri(format!("/stores/{hash}/v2/orders/{order}/shipments/{parcel}"))
+            .header("x-auth-token", told("access_token"))
+            .body(bytes::Bytes::from(json!({"tracking_number": tracking}).to_string()))
+            .unwrap();
+        let answer = self.world.handle("bigcommerce", &request).response;
+        assert!(answer.status().is_success(), "{answer:?}");
+    }
+
     fn amazon_order(&self, external_id: &str) -> Value {
         self.truth("amazon", "orders").into_iter().find(|order| order["id"] == external_id).unwrap()
     }

@@ -190,6 +190,7 @@ pub fn reason(code: ReasonCode) -> &'static str {
         ReasonCode::DuplicateInShop => "Duplicate in the shop",
         ReasonCode::ShopTotalDiffers => "Shop total differs",
         ReasonCode::TrackingMissing => "Tracking missing",
+        ReasonCode::TrackingChanged => "Tracking changed",
         ReasonCode::CarrierMissing => "Carrier missing",
         ReasonCode::LinesUnknown => "Lines unknown",
         ReasonCode::MarketplaceRejected => "Refused by the marketplace",

@@ -447,10 +447,6 @@ impl Fulfilment for Amazon {
         let word = shop_carrier.trim();
         (!word.is_empty()).then(|| map::known_carrier(word).unwrap_or(word).to_owned())
     }
-
-    fn needs_tracking(&self) -> bool {
-        true
-    }
 }
 
 #[async_trait]

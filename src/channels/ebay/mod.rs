@@ -295,28 +295,41 @@ impl Ebay {
         let is_history = self.go_live.is_none_or(|go_live| created_at.is_none_or(|at| at < go_live));
         let goes_without = head.fulfillment_hrefs.is_empty() || is_bulk && is_history;
         let id = head.order_id.filter(|_| !goes_without);
-        let mut parcels = "null".to_owned();
-        if let Some(id) = id {
-            let body = self.parcels(&id, priority).await?;
-            let list: wire::Fulfillments<'_> = parse("getShippingFulfillments", &body)?;
-            let texts: Vec<&str> = list.fulfillments.iter().map(|parcel| parcel.get()).collect();
-            parcels = format!("[{}]", texts.join(","));
-        }
+        let parcels = match id {
+            Some(id) => self.parcels(&id, priority).await?,
+            None => "null".to_owned(),
+        };
         Ok(received(format!("{{\"order\":{},\"fulfillments\":{parcels}}}", order.get())))
     }
 
-    /// An order's parcels, asked for more than once where something went wrong on the way.
-    async fn parcels(&self, order_id: &str, priority: Priority) -> Result<bytes::Bytes, ChannelError> {
+    /// An order's parcels, a JSON array as eBay wrote it: asked for more than once where something went wrong on the
+    /// way, or where the answer cannot be read.
+    async fn parcels(&self, order_id: &str, priority: Priority) -> Result<String, ChannelError> {
         let path = format!("{ORDERS_PATH}/{}/shipping_fulfillment", segment(order_id));
         let outgoing = Outgoing::read("getShippingFulfillments", path, priority);
         let mut tries = 1;
         loop {
-            match self.client.send(&outgoing).await {
-                Err(ChannelError::Retry { throttled: false, .. }) if tries < PARCEL_TRIES_MAX => tries += 1,
-                other => return other.map(|got| got.body),
+            let told = match self.client.send(&outgoing).await {
+                Ok(answer) => parcels_of(&answer.body),
+                Err(error) => Err(error),
+            };
+            match told {
+                Err(ChannelError::Retry { throttled: false, .. } | ChannelError::Corrupt { .. })
+                    if tries < PARCEL_TRIES_MAX =>
+                {
+                    tries += 1;
+                }
+                other => return other,
             }
         }
     }
+}
+
+/// The parcels of one answer.
+fn parcels_of(body: &[u8]) -> Result<String, ChannelError> {
+    let list: wire::Fulfillments<'_> = parse("getShippingFulfillments", body)?;
+    let texts: Vec<&str> = list.fulfillments.iter().map(|parcel| parcel.get()).collect();
+    Ok(format!("[{}]", texts.join(",")))
 }
 
 fn received(payload: String) -> Received {
@@ -354,14 +367,9 @@ impl Fulfilment for Ebay {
         &self,
         order: &FulfilmentOrder,
     ) -> Result<Option<Vec<ShipmentFacts>>, ChannelError> {
-        #[derive(Deserialize)]
-        struct Told {
-            #[serde(default)]
-            fulfillments: Vec<wire::Fulfillment>,
-        }
-        let body = self.parcels(&order.external_id, Priority::Interactive).await?;
-        let told: Told = parse("getShippingFulfillments", &body)?;
-        let parcels = map::shipments(&told.fulfillments);
+        let texts = self.parcels(&order.external_id, Priority::Interactive).await?;
+        let told: Vec<wire::Fulfillment> = parse("getShippingFulfillments", texts.as_bytes())?;
+        let parcels = map::shipments(&told);
         parcels
             .map(Some)
             .map_err(|error| ChannelError::Corrupt { in_doubt: false, message: error.to_string() })
@@ -370,10 +378,6 @@ impl Fulfilment for Ebay {
     fn carrier_code(&self, shop_carrier: &str) -> Option<String> {
         let word = shop_carrier.trim();
         (!word.is_empty()).then(|| map::known_carrier(word).unwrap_or("Other").to_owned())
-    }
-
-    fn needs_tracking(&self) -> bool {
-        false
     }
 }
 

@@ -347,8 +347,9 @@ async fn orders_with_parcels_come_with_them_and_history_does_not() {
     ]});
     let (ebay, script, _) = plain();
     script.answer(200, TOKEN).answer(200, page.clone());
-    // Lost on the way: asked again.
-    script.lose(TransportError::TimedOut { request_sent: true }).answer(200, parcels.to_string());
+    // Lost on the way, or not eBay's words: asked again.
+    script.lose(TransportError::TimedOut { request_sent: true });
+    script.answer(200, "Please sign in to the network").answer(200, parcels.to_string());
     let cursor = Cursor { updated_until: Some("2026-11-21T11:50:00Z".parse().unwrap()), window: None };
     let start = PollStart { since: None, is_bulk: false };
     let found = ebay.changed_orders(&cursor, start).await.unwrap();

@@ -417,12 +417,6 @@ impl Fulfilment for Etsy {
         let word = shop_carrier.trim();
         (!word.is_empty()).then(|| word.to_owned())
     }
-
-    fn needs_tracking(&self) -> bool {
-        // Only some countries ask for it. But by the number alone can a parcel be recognised that may have been told:
-        // without one nobody could know whether the buyer has got a mail.
-        true
-    }
 }
 
 #[async_trait]

@@ -246,6 +246,23 @@ fn a_parcel_without_a_number_is_known_by_what_is_in_it() {
 }
 
 #[test]
+fn a_parcel_whose_id_changes_and_whose_number_does_not_is_the_same() {
+    let first = plan_parcels(
+        &[],
+        &[parcel("70", Some("1Z9")), parcel("71", Some("1Z9"))],
+        context(ParcelOrigin::Shop),
+    );
+    assert_eq!(first.upserts.len(), 2);
+    // Two parcels of one number: which is which their ids say, whatever their order.
+    let listed = [parcel("71", Some("1Z9")), parcel("70", Some("1Z9"))];
+    assert_eq!(plan_parcels(&first.upserts, &listed, context(ParcelOrigin::Shop)), ParcelPlan::default());
+    let listed = [parcel("80", Some("1z 9")), parcel("71", Some("1Z9"))];
+    let renamed = plan_parcels(&first.upserts, &listed, context(ParcelOrigin::Shop));
+    assert!(renamed.effects.is_empty() && renamed.events.is_empty(), "{renamed:?}");
+    assert_eq!(renamed.upserts[0].shop_shipment_id.as_deref(), Some("80"));
+}
+
+#[test]
 fn late_tracking_is_sent_and_a_vanished_parcel_is_noticed() {
     let first = plan_parcels(&[], &[parcel("70", None)], context(ParcelOrigin::Shop));
     assert_eq!(owed(&first), [(EffectKind::ConfirmShipment, "1")]);

@@ -139,9 +139,11 @@ impl Ebay {
             _ => "shipped",
         };
         let line = |line: &super::Line| {
+            // Nobody is told the SKU of what was listed without one.
+            let listing = self.listings.get(line.listing).filter(|listing| !listing.is_legacy);
             json!({
                 "line_id": line.id,
-                "sku": self.listings.get(line.listing).map(|listing| &listing.sku),
+                "sku": listing.map(|listing| &listing.sku),
                 "quantity": line.quantity,
                 "amount_minor": line.item(),
             })

@@ -59,6 +59,13 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         if is_listed(&listed, &parcel, &held) {
             return told(engine, &work, &parcel, EffectOutcome::Found).await;
         }
+        let is_change = work.effect.revision.contains('.')
+            && (parcel.marketplace_package_id.is_some() || !untold.contains(&parcel.parcel));
+        if is_change {
+            // A second call would be a second parcel there.
+            let detail = parcel.tracking.clone().unwrap_or_default();
+            return Ok(Outcome::held(Reason::with(ReasonCode::TrackingChanged, detail), engine.now()));
+        }
         let text = "The marketplace does not list the parcel yet; looking again before it is told anew.";
         if let Some(later) = doubt::look_again(engine, &work, text).await? {
             return Ok(later);
@@ -100,7 +107,9 @@ fn draft(
     shipped_at: Timestamp,
 ) -> Result<ShipmentDraft, Reason> {
     let tracking = parcel.tracking.clone().filter(|text| !text.trim().is_empty());
-    if tracking.is_none() && fulfilment.needs_tracking() {
+    // Amazon wants one. Elsewhere a parcel can be recognised by it alone, and nothing that was told can be changed: told
+    // without, a number that comes later would be a second parcel there and, at Etsy, a second mail.
+    if tracking.is_none() {
         return Err(Reason::with(ReasonCode::TrackingMissing, format!("parcel {}", parcel.parcel)));
     }
     if parcel.lines.is_empty() {

@@ -203,7 +203,7 @@ impl Engine {
         // A call of an earlier run, whose process may have died, stays in doubt whatever this run failed at before it
         // called again.
         let has_called = current.attempts > effect.attempts;
-        let in_doubt = if has_called {
+        let in_doubt = if has_called || self.has_planted(Planted::DoubtForgotten) {
             current.state == EffectState::InDoubt || channel.is_in_doubt()
         } else {
             doubt::is_in_doubt(effect) || doubt::is_in_doubt(&current)

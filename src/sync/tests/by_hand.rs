@@ -98,3 +98,38 @@ async fn an_address_is_corrected_until_the_order_is_in_the_shop() {
     other.rig.pass(600).await;
     assert_eq!(other.rig.shop_orders_of(&id).len(), 1);
 }
+
+/// Neither eBay nor Etsy lets a parcel change: told again, it would be a second one there, and come back as one that we do not
+/// know.
+#[tokio::test]
+async fn a_parcel_waits_for_its_number_and_a_number_that_changes_later_waits_for_a_person() {
+    for (name, operation) in OTHERS {
+        let mut other = Other::new(name, operation).await;
+        let id = other.sell();
+        other.rig.pass(120).await;
+        let copy = other.rig.shop_orders_of(&id).remove(0);
+        let ship = json!({"id": copy["id"], "carrier": "USPS", "tracking": ""});
+        other.rig.control("bigcommerce", "ship", &ship);
+        other.rig.pass(600).await;
+        let untold = other.order(&id);
+        assert_eq!(untold["status"], "open", "{name}: {untold}");
+        for tracking in ["940011", "940022"] {
+            other.rig.enter_tracking(&other.rig.shop_orders_of(&id)[0], tracking);
+            other.rig.pass(1_800).await;
+        }
+        let order = other.order(&id);
+        let told = order["shipments"].as_array().unwrap();
+        assert_eq!(told.len(), 1, "{name}: {order}");
+        assert_eq!(told[0]["tracking"], "940011", "{name}: {order}");
+        let copy = other.rig.shop_orders_of(&id).remove(0);
+        assert_eq!(copy["shipments"].as_array().unwrap().len(), 1, "{name}: {copy}");
+        assert_eq!(copy["shipments"][0]["tracking"], "940022", "{name}: {copy}");
+        let waits =
+            other.rig.engine.with_queue(|queue| queue.orders_waiting_for(ReasonCode::TrackingChanged));
+        assert_eq!(waits.len(), 1, "{name}");
+        other.rig.engine.told_by_hand(waits[0], 1, "ada").await.unwrap();
+        other.rig.pass(1_800).await;
+        let shown = detail(&other.rig, waits[0]).await;
+        assert!(shown.effects.is_empty(), "{name}: {:?}", shown.effects);
+    }
+}
