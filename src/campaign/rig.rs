@@ -199,7 +199,8 @@ impl Rig {
                     self.wake_up(false).await?;
                     invariants::check_truth(self)?;
                     invariants::check_held(self).await?;
-                    None
+                    // What has started gets to work at once.
+                    Some(self.field.clock.now())
                 }
             };
             let now = self.field.clock.now();

@@ -316,7 +316,7 @@ impl Engine {
         self.inner.connections.lock().unwrap_or_else(PoisonError::into_inner).insert(id, connection);
         self.with_queue(|queue| {
             queue.retain_jobs(id, &planned);
-            let first = if state.may_call() { now } else { retry::later(now, jobs::CHECK_INTERVAL) };
+            let first = if state.may_call() { now } else { retry::later(now, jobs::FIRST_CHECK) };
             for job in planned {
                 queue.schedule(id, job, first);
             }

@@ -79,6 +79,8 @@ impl Job {
 
 /// Between two looks whether refused credentials are accepted again.
 pub(super) const CHECK_INTERVAL: Duration = Duration::from_secs(600);
+/// The first look comes sooner: what refused everybody may have been a moment's trouble.
+pub(super) const FIRST_CHECK: Duration = Duration::from_secs(60);
 
 /// A connection one of whose jobs failed so often in a row is failing.
 const FAILURES_BEFORE_FAILING: u32 = 3;
@@ -173,6 +175,10 @@ impl Engine {
     }
 
     async fn job_failed(&self, connection: &Connection, job: Job, error: EngineError) {
+        let error = match error {
+            EngineError::Channel(error) => EngineError::Channel(self.confirmed(connection.id, error).await),
+            error @ EngineError::Store(_) => error,
+        };
         let now = self.now();
         let failures = self
             .with_queue(|queue| queue.job(connection.id, job))

@@ -192,11 +192,11 @@ impl Engine {
     }
 
     async fn settle_error(&self, effect: &Effect, error: EngineError) -> Result<(), StoreError> {
-        let now = self.now();
         let channel = match error {
             EngineError::Store(error) => return Err(error),
-            EngineError::Channel(channel) => channel,
+            EngineError::Channel(channel) => self.confirmed(effect.connection, channel).await,
         };
+        let now = self.now();
         let current = self.current(effect);
         let is_unseen = matches!(&channel, ChannelError::Reject { kind: RejectKind::NotFound, .. });
         let is_young = is_unseen && self.is_new(&current, now).await?;

@@ -109,3 +109,20 @@ fn tokens(other: &Other) -> u64 {
     let counted = other.rig.calls("etsy")["token"].clone();
     counted.as_object().map_or(0, |counts| counts.values().filter_map(Value::as_u64).sum())
 }
+
+/// Gateways refuse a good token now and then, a fresh one, too: nothing waits for a person because of that.
+#[tokio::test]
+async fn two_refusals_in_a_row_are_no_end_of_an_authorisation() {
+    for (name, list) in [("ebay", "getOrders"), ("etsy", "getShopReceipts")] {
+        let mut other = Other::new(name, "").await;
+        other.rig.fault(name, list, "401", 2);
+        let id = other.sell();
+        other.rig.pass(300).await;
+        assert_eq!(account(&other).state, ConnectionState::Active, "{name}");
+        assert_eq!(other.rig.shop_orders_of(&id).len(), 1, "{name}");
+        let board = Board::default();
+        assert_eq!(other.rig.engine.tell_people(&board, &jiff::tz::TimeZone::UTC).await, Ok(0), "{name}");
+        let answers = other.rig.calls(name)[list].clone();
+        assert_eq!(answers["401"], 2, "{name}: {answers}");
+    }
+}
