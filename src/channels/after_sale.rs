@@ -89,6 +89,8 @@ pub struct RefundDraft {
     pub currency: Currency,
     /// Line by line.
     pub lines: Vec<RefundLine>,
+    /// Whether the order has one line and no more: some platforms are asked for the whole order then.
+    pub is_single_line_order: bool,
     /// Why.
     pub reason: RefundReason,
     /// A word to the buyer.
@@ -102,6 +104,9 @@ pub struct ListedRefund {
     pub id: String,
     /// What went, or goes, back in minor units, without tax that the platform adds by itself.
     pub minor: i64,
+    /// Whether the platform tells it from those that programs asked for: it is none of ours then. Until such a one is
+    /// through, its id may change.
+    pub is_by_hand: bool,
 }
 
 /// Gives money back.

@@ -85,6 +85,8 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
         (EBAY, "cancel") => state.ebay.truth_cancel(&body, now),
         (EBAY, "ask_cancel") => state.ebay.truth_ask_cancel(&body, now),
         (EBAY, "pay") => state.ebay.truth_pay(&body, now),
+        (EBAY, "refund") => state.ebay.truth_refund(&body, now),
+        (EBAY, "fail_refund") => state.ebay.truth_fail_refund(&body, now),
         (BIGCOMMERCE, "sell") => state.shop.truth_sell(&body, now),
         (BIGCOMMERCE, "ship") => state.shop.truth_ship(&body, now),
         (BIGCOMMERCE, "cancel") => state.shop.truth_cancel(&body, now),

@@ -534,6 +534,7 @@ fn refund_of(currency: &str, line: RefundLine) -> RefundDraft {
         key: "7".to_owned(),
         currency: currency.parse().unwrap(),
         lines: vec![line],
+        is_single_line_order: false,
         reason: RefundReason::Returned,
         comment: None,
     }

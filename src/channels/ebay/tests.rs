@@ -494,6 +494,7 @@ fn refund() -> RefundDraft {
             shipping_minor: 50,
             quantity_cancelled: 0,
         }],
+        is_single_line_order: false,
         reason: RefundReason::Returned,
         comment: Some("x".repeat(200)),
     }
@@ -525,10 +526,126 @@ async fn a_refund_is_signed_where_there_is_a_key_and_followed() {
         script.answer(200, with(refund));
         assert_eq!(ebay.refunded(&fulfilment_order(), "7").await.unwrap(), progress);
     }
+    // A refund of a line has no status there.
+    let on_line = |of_order: Value, of_line: Value| {
+        let with_both = |order: &mut Value| {
+            order["paymentSummary"] = json!({"refunds": of_order});
+            order["lineItems"][0]["refunds"] = json!([of_line]);
+        };
+        order(with_both).to_string()
+    };
+    let failed = json!([{"refundId": "7", "refundStatus": "FAILED"}]);
+    let expected = [
+        (json!([]), json!({"refundId": "7"}), Progress::Pending("7".to_owned())),
+        (json!([]), json!({"refundId": "7", "refundDate": "2026-11-20T10:00:00.000Z"}), Progress::Done),
+        (failed, json!({"refundId": "7"}), Progress::Refused("eBay did not give the money back".to_owned())),
+    ];
+    for (of_order, of_line, progress) in expected {
+        script.answer(200, on_line(of_order, of_line));
+        assert_eq!(ebay.refunded(&fulfilment_order(), "7").await.unwrap(), progress);
+    }
     let (unsigned, script, _) = plain();
     script.answer(200, TOKEN).lose(TransportError::TimedOut { request_sent: true });
     let error = unsigned.refund(&fulfilment_order(), &refund()).await.unwrap_err();
     assert!(error.is_in_doubt() && !script.asked()[1].headers.contains_key("signature"));
+}
+
+#[tokio::test]
+async fn a_refund_of_an_order_of_one_line_is_of_the_whole_order() {
+    let (ebay, script, _) = plain();
+    script.answer(200, TOKEN).answer(200, r#"{"refundId":"7","refundStatus":"PENDING"}"#);
+    let draft = RefundDraft { is_single_line_order: true, comment: None, ..refund() };
+    ebay.refund(&fulfilment_order(), &draft).await.unwrap();
+    let whole = json!({"value": "10.50", "currency": "USD"});
+    assert_eq!(
+        script.asked()[1].json(),
+        json!({"reasonForRefund": "BUYER_RETURN", "orderLevelRefundAmount": whole})
+    );
+}
+
+/// What is listed of an order with these refunds: of the whole, and of two lines.
+async fn listed(of_order: Value, of_lines: [Value; 2]) -> Vec<(String, i64, bool)> {
+    let (ebay, script, _) = plain();
+    let [first, second] = of_lines;
+    let with = order(|order| {
+        let line = order["lineItems"][0].clone();
+        order["lineItems"] = json!([line, line]);
+        order["lineItems"][0]["refunds"] = first;
+        order["lineItems"][1]["refunds"] = second;
+        order["paymentSummary"] = json!({"refunds": of_order});
+    });
+    script.answer(200, TOKEN).answer(200, with.to_string());
+    let listed = ebay.listed(&fulfilment_order(), "USD".parse().unwrap()).await.unwrap().unwrap();
+    listed.into_iter().map(|one| (one.id, one.minor, one.is_by_hand)).collect()
+}
+
+#[tokio::test]
+async fn every_refund_is_listed_once_with_what_goes_back() {
+    let at = "2026-11-20T10:00:00.000Z";
+    let by_call = |id: &str, value: &str| json!({"refundId": id, "amount": money(value)});
+    let by_hand = |reference: &str, value: &str| {
+        json!({
+            "refundReferenceId": reference, "refundStatus": "REFUNDED", "refundDate": at, "amount": money(value),
+        })
+    };
+    let under_way = || json!({"refundStatus": "PENDING", "amount": money("1.0")});
+    let dated = |value: &str| json!({"refundDate": at, "amount": money(value)});
+    let failed = |id: &str| json!({"refundId": id, "refundStatus": "FAILED", "amount": money("9.0")});
+    let none = || json!([]);
+    let row = |id: &str, minor: i64, is_by_hand: bool| (id.to_owned(), minor, is_by_hand);
+    let cases = [
+        (none(), [none(), none()], vec![]),
+        // What was made in Seller Hub has no id of `issueRefund`, and before it is through none at all.
+        (json!([by_hand("R1", "1.5")]), [none(), none()], vec![row("R1", 150, true)]),
+        (
+            json!([by_hand("R1", "1.0"), by_hand("R2", "1.0")]),
+            [none(), none()],
+            vec![row("R1", 100, true), row("R2", 100, true)],
+        ),
+        (
+            json!([under_way(), under_way()]),
+            [none(), none()],
+            vec![row("under way, 0", 100, true), row("under way, 1", 100, true)],
+        ),
+        // One of several lines has one id.
+        (none(), [json!([by_call("7", "1.0")]), json!([by_call("7", "2.0")])], vec![row("7", 300, false)]),
+        (
+            none(),
+            [json!([by_call("7", "1.0")]), json!([by_call("8", "2.0")])],
+            vec![row("7", 100, false), row("8", 200, false)],
+        ),
+        // Listed on the order and on its lines, it is one.
+        (
+            json!([by_call("7", "3.0")]),
+            [json!([by_call("7", "1.0")]), json!([by_call("7", "2.0")])],
+            vec![row("7", 300, false)],
+        ),
+        (json!([by_call("7", "0.0")]), [json!([by_call("7", "1.0")]), none()], vec![row("7", 100, false)]),
+        (json!([by_hand("R1", "1.5")]), [json!([by_hand("R1", "1.5")]), none()], vec![row("R1", 150, true)]),
+        (
+            json!([by_hand("R1", "1.5")]),
+            [json!([dated("0.5")]), json!([dated("1.0")])],
+            vec![row("R1", 150, true)],
+        ),
+        (none(), [json!([dated("0.5")]), json!([dated("1.0")])], vec![row(at, 150, true)]),
+        // One of ours that went through in the same moment is another.
+        (
+            json!([by_hand("R1", "1.5")]),
+            [json!([{"refundId": "7", "refundDate": at, "amount": money("1.5")}]), none()],
+            vec![row("R1", 150, true), row("7", 150, false)],
+        ),
+        // What failed does not count, wherever eBay says so.
+        (json!([failed("7")]), [none(), none()], vec![]),
+        (
+            json!([failed("7")]),
+            [json!([by_call("7", "9.0")]), json!([by_call("8", "2.0")])],
+            vec![row("8", 200, false)],
+        ),
+    ];
+    for (of_order, of_lines, expected) in cases {
+        let said = format!("{of_order} {of_lines:?}");
+        assert_eq!(listed(of_order, of_lines).await, expected, "{said}");
+    }
 }
 
 #[tokio::test]

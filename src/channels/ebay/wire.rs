@@ -278,10 +278,13 @@ pub struct Payment {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct OrderRefund {
-    /// eBay's id.
+    /// eBay's id of what was asked for with `issueRefund`; others have none.
     #[serde(deserialize_with = "loose::text")]
     pub refund_id: Option<String>,
-    /// PENDING, REFUNDED, FAILED.
+    /// eBay's id of any refund, once it is through. eBay does not give it on a position.
+    #[serde(deserialize_with = "loose::text")]
+    pub refund_reference_id: Option<String>,
+    /// PENDING, REFUNDED, FAILED. eBay does not give it on a position.
     #[serde(deserialize_with = "loose::text")]
     pub refund_status: Option<String>,
     /// When the money went back; only on what is through.
@@ -700,8 +703,12 @@ pub struct NewRefund {
     /// A word to the buyer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
-    /// Line by line.
+    /// Position by position, for an order of several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refund_items: Vec<NewRefundItem>,
+    /// All of it, for an order of one position.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order_level_refund_amount: Option<NewAmount>,
 }
 
 /// What goes back for a position.

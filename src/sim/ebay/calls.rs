@@ -318,7 +318,14 @@ impl Ebay {
         let refund_id = format!("7{}", self.new_number(10));
         self.change(index, call.now, |order| {
             for (line, amount) in wanted {
-                order.refunds.push(Refund { id: refund_id.clone(), line, amount, issued: call.now });
+                order.refunds.push(Refund {
+                    id: refund_id.clone(),
+                    is_made_elsewhere: false,
+                    has_failed: false,
+                    line,
+                    amount,
+                    issued: call.now,
+                });
             }
         });
         Ok(reply::json(StatusCode::OK, &json!({"refundId": refund_id, "refundStatus": "PENDING"})))
@@ -633,7 +640,7 @@ fn refunds(order: &Order, call: &Call<'_>) -> Result<Vec<(Option<String>, i64)>,
             }
         },
     }
-    let before: i64 = order.refunds.iter().map(|refund| refund.amount).sum();
+    let before = order.given_back();
     if before >= order.net() {
         return Err(Refusal::request(34_917, "This order was already refunded."));
     }

@@ -216,7 +216,7 @@ fn age_order(order: &mut Order, draw: &mut Draw, start: Timestamp, age: i64) {
             requested: order.placed,
         });
         let id = format!("7{}", draw.digits(10));
-        order.refunds.push(Refund { id, line: None, amount: order.net(), issued: changed });
+        order.refunds.push(Refund::elsewhere(id, order.net(), changed));
         return;
     }
     // The last day's orders are still being worked on.

@@ -79,14 +79,37 @@ pub struct Cancellation {
 /// Money that goes back for a position, or for the whole order.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Refund {
-    /// eBay's id.
+    /// eBay's id, which is shown of what `issueRefund` made.
     pub id: String,
+    /// Whether it was made in Seller Hub or by a cancellation, and not by `issueRefund`.
+    #[serde(default)]
+    pub is_made_elsewhere: bool,
+    /// Whether eBay could not take the money from the seller.
+    #[serde(default)]
+    pub has_failed: bool,
     /// The position; none for the order.
     pub line: Option<String>,
     /// Cents.
     pub amount: i64,
     /// When it was asked for.
     pub issued: Timestamp,
+}
+
+impl Refund {
+    /// One of the whole order that `issueRefund` did not make.
+    pub const fn elsewhere(id: String, amount: i64, issued: Timestamp) -> Self {
+        Self { id, is_made_elsewhere: true, has_failed: false, line: None, amount, issued }
+    }
+
+    /// Whether the money has gone back.
+    pub fn is_through(&self, now: Timestamp) -> bool {
+        !self.has_failed && shifted(self.issued, SignedDuration::from_secs(REFUND_SECONDS)) <= now
+    }
+
+    /// Whether eBay is still at it.
+    pub fn is_under_way(&self, now: Timestamp) -> bool {
+        !self.has_failed && !self.is_through(now)
+    }
 }
 
 /// One position of an order; amounts in cents for the whole position, discounts as positive numbers.
@@ -191,6 +214,11 @@ impl Order {
     /// Tax that eBay takes and remits.
     pub fn remitted(&self) -> i64 {
         if self.is_tax_remitted { self.lines.iter().map(|line| line.tax).sum() } else { 0 }
+    }
+
+    /// What went back, or will.
+    pub fn given_back(&self) -> i64 {
+        self.refunds.iter().filter(|refund| !refund.has_failed).map(|refund| refund.amount).sum()
     }
 
     /// What the buyer pays.
@@ -491,21 +519,46 @@ impl Ebay {
             return;
         }
         let units: Vec<_> = order.lines.iter().map(|line| (line.listing, line.quantity)).collect();
-        let back: i64 = order.refunds.iter().map(|refund| refund.amount).sum();
-        let refund = order.is_paid.then(|| order.net() - back).filter(|left| *left > 0);
+        let refund = order.is_paid.then(|| order.net() - order.given_back()).filter(|left| *left > 0);
         let id = format!("7{}", self.new_number(10));
         self.change(index, now, |order| {
             if let Some(cancellation) = &mut order.cancellation {
                 cancellation.is_closed = true;
             }
             if let Some(amount) = refund {
-                order.refunds.push(Refund { id, line: None, amount, issued: now });
+                order.refunds.push(Refund::elsewhere(id, amount, now));
             }
             order.plan = None;
         });
         for (listing, quantity) in units {
             self.change_stock(listing, quantity);
         }
+    }
+
+    /// Somebody gives money back in Seller Hub. False where so much cannot go back.
+    pub fn give_back(&mut self, index: usize, amount: i64, now: Timestamp) -> bool {
+        let has_left = |order: &Order| order.is_paid && amount <= order.net() - order.given_back();
+        if amount <= 0 || !self.orders.get(index).is_some_and(has_left) {
+            return false;
+        }
+        let id = format!("7{}", self.new_number(10));
+        self.change(index, now, |order| order.refunds.push(Refund::elsewhere(id, amount, now)));
+        true
+    }
+
+    /// The newest refund fails. False where none is under way.
+    pub fn fail_refund(&mut self, index: usize, now: Timestamp) -> bool {
+        let newest = self.orders.get(index).and_then(|order| order.refunds.last());
+        let Some(id) = newest.filter(|refund| refund.is_under_way(now)).map(|refund| refund.id.clone())
+        else {
+            return false;
+        };
+        self.change(index, now, |order| {
+            for refund in order.refunds.iter_mut().filter(|refund| refund.id == id) {
+                refund.has_failed = true;
+            }
+        });
+        true
     }
 
     /// Adds a parcel.

@@ -86,6 +86,25 @@ impl Ebay {
         self.truth_at(index)
     }
 
+    /// Somebody gives money back in Seller Hub: `{id, amount_minor}`.
+    pub fn truth_refund(&mut self, body: &Value, now: Timestamp) -> Result<Value, ControlError> {
+        let index = self.truth_find(body)?;
+        let amount = control::level(body, "amount_minor")?;
+        if !self.give_back(index, amount, now) {
+            return Err(ControlError::Refused("so much cannot go back"));
+        }
+        self.truth_at(index)
+    }
+
+    /// The refund that was asked for last fails: `{id}`.
+    pub fn truth_fail_refund(&mut self, body: &Value, now: Timestamp) -> Result<Value, ControlError> {
+        let index = self.truth_find(body)?;
+        if !self.fail_refund(index, now) {
+            return Err(ControlError::Refused("no refund is under way"));
+        }
+        self.truth_at(index)
+    }
+
     /// The buyer pays: `{id}`.
     pub fn truth_pay(&mut self, body: &Value, now: Timestamp) -> Result<Value, ControlError> {
         let index = self.truth_find(body)?;
@@ -156,7 +175,7 @@ impl Ebay {
         let refund = |refund: &super::Refund| json!({"id": refund.id, "line_id": refund.line, "amount_minor": refund.amount});
         json!({
             "id": order.id,
-            "refunds": order.refunds.iter().map(refund).collect::<Vec<_>>(),
+            "refunds": order.refunds.iter().filter(|refund| !refund.has_failed).map(refund).collect::<Vec<_>>(),
             "cancellation_id": order.cancellation.as_ref().map(|cancellation| &cancellation.id),
             "seller_minor": order.net(),
             "channel": super::super::EBAY,

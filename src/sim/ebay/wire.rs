@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::super::people::{Person, person};
-use super::{Ebay, Line, Listing, MARKETPLACE, Order, Parcel, REFUND_SECONDS, Refund};
+use super::{Ebay, Line, Listing, MARKETPLACE, Order, Parcel, Refund};
 use crate::clock::shifted;
 
 /// E-mails are taken back after this many days.
@@ -278,8 +278,7 @@ fn hub(order: &Order) -> Value {
 }
 
 fn payment_word(order: &Order) -> &'static str {
-    let back: i64 = order.refunds.iter().map(|refund| refund.amount).sum();
-    match back {
+    match order.given_back() {
         _ if !order.is_paid => "PENDING",
         0 => "PAID",
         back if back < order.net() => "PARTIALLY_REFUNDED",
@@ -335,27 +334,11 @@ fn cancel_status(order: &Order, view: View) -> Value {
     body
 }
 
-fn is_through(refund: &Refund, now: Timestamp) -> bool {
-    shifted(refund.issued, SignedDuration::from_secs(REFUND_SECONDS)) <= now
-}
-
 fn payments(order: &Order, now: Timestamp) -> Value {
-    let refund = |refund: &Refund| {
-        let mut body = json!({
-            "refundId": refund.id,
-            "amount": money(refund.amount),
-            "refundStatus": if is_through(refund, now) { "REFUNDED" } else { "PENDING" },
-        });
-        if is_through(refund, now)
-            && let Some(fields) = body.as_object_mut()
-        {
-            fields.insert("refundDate".to_owned(), json!(instant(refund.issued)));
-        }
-        body
-    };
+    let of_order = order.refunds.iter().filter(|refund| refund.line.is_none());
     json!({
         "totalDueSeller": money(order.net()),
-        "refunds": order.refunds.iter().filter(|refund| refund.line.is_none()).map(refund).collect::<Value>(),
+        "refunds": of_order.map(|refund| order_refund(refund, now)).collect::<Value>(),
         "payments": [{
             "paymentMethod": "EBAY",
             "paymentReferenceId": format!("PAY-{}", order.index),
@@ -366,9 +349,30 @@ fn payments(order: &Order, now: Timestamp) -> Value {
     })
 }
 
+/// What was not made by `issueRefund` has no id until it is through, and then no other than its reference.
+fn order_refund(refund: &Refund, now: Timestamp) -> Value {
+    let status = match (refund.has_failed, refund.is_through(now)) {
+        (true, _) => "FAILED",
+        (false, true) => "REFUNDED",
+        (false, false) => "PENDING",
+    };
+    let mut body = json!({"amount": money(refund.amount), "refundStatus": status});
+    if let Some(fields) = body.as_object_mut() {
+        if !refund.is_made_elsewhere {
+            fields.insert("refundId".to_owned(), json!(refund.id));
+        }
+        if refund.is_through(now) {
+            fields.insert("refundReferenceId".to_owned(), json!(format!("11-{}", refund.id)));
+            fields.insert("refundDate".to_owned(), json!(instant(refund.issued)));
+        }
+    }
+    body
+}
+
+/// A refund of a position has no status: one that failed is one that never gets a date.
 fn line_refund(refund: &Refund, now: Timestamp) -> Value {
     let mut body = json!({"refundId": refund.id, "amount": money(refund.amount)});
-    if is_through(refund, now)
+    if refund.is_through(now)
         && let Some(fields) = body.as_object_mut()
     {
         fields.insert("refundDate".to_owned(), json!(instant(refund.issued)));

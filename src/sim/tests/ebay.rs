@@ -178,6 +178,53 @@ fn a_parcel_without_tracking_number_that_is_told_twice_is_two() {
 }
 
 #[test]
+fn a_refund_has_the_id_that_it_was_asked_for_with_and_a_status_on_the_order_only() {
+    let bench = Bench::new(options(0));
+    let sold = bench.sell(true);
+    let path = format!("/sell/fulfillment/v1/order/{}/issue_refund", sold["id"].as_str().unwrap());
+    let amount = json!({"value": "1.00", "currency": "USD"});
+    let whole = json!({"reasonForRefund": "OTHER_ADJUSTMENT", "orderLevelRefundAmount": amount});
+    let item = json!({"lineItemId": sold["lines"][0]["line_id"], "refundAmount": amount});
+    let of_line = json!({"reasonForRefund": "OTHER_ADJUSTMENT", "refundItems": [item]});
+    let fields = |refund: &Value| {
+        let names: std::collections::BTreeSet<String> = refund.as_object().unwrap().keys().cloned().collect();
+        names.into_iter().collect::<Vec<_>>()
+    };
+    let (_, first) = bench.call("POST", &path, Some(&whole));
+    bench.deed("refund", &json!({"id": sold["id"], "amount_minor": 100}));
+    let (_, last) = bench.call("POST", &path, Some(&of_line));
+    let both = |order: &Value| {
+        (order["paymentSummary"]["refunds"].clone(), order["lineItems"][0]["refunds"].clone())
+    };
+    let (of_order, of_lines) = both(&bench.order(&sold["id"]));
+    assert_eq!(of_order.as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&of_order[0]["refundId"], fields(&of_order[1])),
+        (&first["refundId"], vec_of(&["amount", "refundStatus"]))
+    );
+    assert_eq!(
+        (&of_lines[0]["refundId"], fields(&of_lines[0])),
+        (&last["refundId"], vec_of(&["amount", "refundId"]))
+    );
+    // The newest fails; the others go through.
+    bench.deed("fail_refund", &json!({"id": sold["id"]}));
+    bench.clock.advance(Duration::from_secs(120));
+    assert_eq!(bench.world.control(EBAY, "fail_refund", Some(&json!({"id": sold["id"]}))).0, 409);
+    let (of_order, of_lines) = both(&bench.order(&sold["id"]));
+    assert_eq!(
+        (of_order[0]["refundStatus"].as_str(), fields(&of_order[1])),
+        (Some("REFUNDED"), vec_of(&["amount", "refundDate", "refundReferenceId", "refundStatus"]))
+    );
+    assert_eq!(fields(&of_lines[0]), vec_of(&["amount", "refundId"]));
+    let stands = &bench.truth("orders")[0]["refunds"];
+    assert_eq!(stands.as_array().unwrap().len(), 2, "what failed went back to nobody");
+}
+
+fn vec_of(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+#[test]
 fn tokens_are_of_the_seller_or_of_the_application_and_die() {
     let mut bench = Bench::new(options(0));
     let (_, body) = bench.ask_token(&[("grant_type", "client_credentials"), ("scope", "s")]);

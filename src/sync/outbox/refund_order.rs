@@ -36,6 +36,8 @@ enum Seen {
     Unlisted,
     /// It is not there.
     Absent,
+    /// It is not there, but one of its amount that somebody made on the marketplace's own page.
+    ByHand,
     /// It is there, under this id.
     There(String),
 }
@@ -222,6 +224,7 @@ fn draft(work: &Work, row: &RefundRow) -> RefundDraft {
         key: row.refund.shop_refund_id.clone(),
         currency: work.facts.currency,
         lines: lines.filter(|line| line.item_minor > 0 || line.shipping_minor > 0).collect(),
+        is_single_line_order: work.facts.lines.len() == 1,
         reason: RefundReason::Other,
         comment: None,
     }
@@ -274,10 +277,11 @@ async fn look_for_it(
     match seen {
         Seen::There(id) => follow(engine, work, row, Progress::Pending(id)).await,
         Seen::Unlisted => Ok(hold("and the marketplace does not list refunds to other programs")),
-        Seen::Absent => {
-            if is_over {
-                return Ok(hold("which the marketplace does not list among the order's refunds"));
-            }
+        Seen::Absent if is_over => Ok(hold("which the marketplace does not list among the order's refunds")),
+        Seen::ByHand if is_over => Ok(hold(
+            "and the marketplace lists one that was made on its own page, and none that was asked for",
+        )),
+        Seen::Absent | Seen::ByHand => {
             let reason = Reason::of(ReasonCode::AnswerLost);
             Ok(Outcome::Postponed {
                 due_at: retry::later(now, BETWEEN_LOOKS),
@@ -289,7 +293,8 @@ async fn look_for_it(
     }
 }
 
-/// Whether the marketplace lists it: of the same amount, not there before it was asked, and none of our others.
+/// Whether the marketplace lists it: of the same amount, not there before it was asked, and none of our others. What was
+/// made on the marketplace's own page is never taken for it.
 async fn seen(
     work: &Work,
     row: &RefundRow,
@@ -305,10 +310,15 @@ async fn seen(
                 && other.marketplace_refund_id.as_ref() == Some(id)
         })
     };
-    let found = listed
+    let mut fitting: Vec<ListedRefund> = listed
         .into_iter()
-        .find(|one| one.minor == row.refund.sent_minor() && !was_before(&one.id) && !is_others(&one.id));
-    Ok(found.map_or(Seen::Absent, |one| Seen::There(one.id)))
+        .filter(|one| one.minor == row.refund.sent_minor() && !was_before(&one.id) && !is_others(&one.id))
+        .collect();
+    Ok(match fitting.iter().position(|one| !one.is_by_hand) {
+        Some(place) => Seen::There(fitting.swap_remove(place).id),
+        None if fitting.is_empty() => Seen::Absent,
+        None => Seen::ByHand,
+    })
 }
 
 async fn clear(engine: &Engine, work: &Work, row: &RefundRow) -> Result<(), EngineError> {

@@ -12,24 +12,9 @@ struct Sale {
 }
 
 impl Sale {
-    /// Somebody gives so much back for the first line on the marketplace's own page.
-    async fn give_back_by_hand(&self, minor: i64) {
-        let connector = self.engine().connector(self.owner()).unwrap();
-        let order = crate::channels::FulfilmentOrder { external_id: self.id.clone(), site: None };
-        let line = self.theirs()["lines"][0]["line_id"].as_str().unwrap().to_owned();
-        let draft = crate::channels::after_sale::RefundDraft {
-            key: "by hand".to_owned(),
-            currency: "USD".parse().unwrap(),
-            lines: vec![crate::channels::after_sale::RefundLine {
-                external_line_id: line,
-                item_minor: minor,
-                shipping_minor: 0,
-                quantity_cancelled: 0,
-            }],
-            reason: crate::channels::after_sale::RefundReason::Other,
-            comment: None,
-        };
-        connector.refunds().unwrap().refund(&order, &draft).await.unwrap();
+    /// Somebody gives so much back on the marketplace's own page.
+    fn give_back_by_hand(&self, minor: i64) {
+        self.other.rig.control(self.other.name, "refund", &json!({"id": self.id, "amount_minor": minor}));
     }
 
     async fn new(name: &'static str) -> Self {
@@ -411,7 +396,7 @@ async fn what_was_given_back_by_hand_counts_against_what_was_paid() {
     sale.in_shop("ship", json!({"carrier": "USPS", "tracking": "9400100000000000000001"}));
     sale.pass(300).await;
     // Somebody gives nearly everything back on eBay's own page.
-    sale.give_back_by_hand(sale.minor("seller_minor") - 1).await;
+    sale.give_back_by_hand(sale.minor("seller_minor") - 1);
     sale.in_shop("refund", json!({"amount_minor": 500}));
     sale.pass(900).await;
     assert_eq!(sale.held_for(), [Some(ReasonCode::RefundNotLaid)], "more would go back than was paid");
@@ -536,7 +521,7 @@ async fn a_refund_that_was_asked_for_and_cannot_be_looked_at_is_in_doubt() {
 async fn a_refund_that_was_made_on_the_marketplace_and_is_recorded_in_the_shop_is_not_made_again() {
     for verdict in Verdict::ALL {
         let mut sale = Sale::new("ebay").await;
-        sale.give_back_by_hand(150).await;
+        sale.give_back_by_hand(150);
         sale.in_shop("refund", json!({"amount_minor": 150}));
         sale.pass(900).await;
         assert_eq!((sale.held_for(), sale.given_back()), (vec![Some(ReasonCode::RefundInDoubt)], vec![150]));
@@ -551,6 +536,51 @@ async fn a_refund_that_was_made_on_the_marketplace_and_is_recorded_in_the_shop_i
             assert_eq!((sale.held_for(), sale.given_back().len()), (Vec::new(), 2));
         }
     }
+}
+
+#[tokio::test]
+async fn a_refund_that_is_made_by_hand_while_ours_is_in_doubt_is_not_taken_for_ours() {
+    let mut sale = Sale::new("ebay").await;
+    sale.other.rig.fault("ebay", "issueRefund", "timeout_before", 1);
+    sale.in_shop("refund", json!({"amount_minor": 250}));
+    for _ in 0..600 {
+        if sale.calls_of("ebay", "issueRefund") > 0 {
+            break;
+        }
+        sale.pass(1).await;
+    }
+    let order_no = sale.order_no;
+    let detail = sale.engine().store().read(move |read| crate::store::orders::detail(read, order_no)).await;
+    let sent = detail.unwrap().unwrap().refunds[0].refund.sent_minor();
+    sale.give_back_by_hand(sent);
+    sale.pass(3_600).await;
+    assert_eq!(sale.calls_of("ebay", "issueRefund"), 1);
+    assert_eq!((sale.held_for(), sale.given_back()), (vec![Some(ReasonCode::RefundInDoubt)], vec![sent]));
+    let held = sale.open().into_iter().find(|effect| effect.state == EffectState::Held).unwrap();
+    assert!(held.reason.unwrap().detail.unwrap().contains("made on its own page"));
+    sale.settle(Verdict::Done).await.unwrap();
+    sale.pass(600).await;
+    assert_eq!((sale.open(), sale.given_back()), (Vec::new(), vec![sent]));
+}
+
+#[tokio::test]
+async fn a_refund_that_ebay_could_not_make_waits_for_a_person_and_goes_out_again() {
+    let mut sale = Sale::new("ebay").await;
+    sale.in_shop("refund", json!({"amount_minor": 250}));
+    for _ in 0..600 {
+        if !sale.given_back().is_empty() {
+            break;
+        }
+        sale.pass(1).await;
+    }
+    sale.other.rig.control("ebay", "fail_refund", &json!({"id": sale.id}));
+    sale.pass(600).await;
+    assert_eq!((sale.held_for(), sale.given_back()), (vec![Some(ReasonCode::RefundRefused)], vec![]));
+    sale.settle(Verdict::SendAgain).await.unwrap();
+    sale.pass(600).await;
+    assert_eq!((sale.open(), sale.given_back().len()), (Vec::new(), 1));
+    assert_eq!(sale.calls_of("ebay", "issueRefund"), 2);
+    sale.assert_sound().await;
 }
 
 #[tokio::test]

@@ -215,6 +215,7 @@ impl Rig {
                 shipping_minor: 0,
                 quantity_cancelled: 0,
             }],
+            is_single_line_order: true,
             reason: RefundReason::Other,
             comment: Some("Sorry".to_owned()),
         };
@@ -224,6 +225,7 @@ impl Rig {
         assert_eq!(now, Progress::Pending(ticket.clone()));
         self.clock.advance(Duration::from_secs(120));
         assert_eq!(refunds.refunded(&order(&id), &ticket).await.unwrap(), Progress::Done);
+        self.every_refund().await;
         let cancellation = ebay.cancellation().unwrap();
         let refused = cancellation.cancel(&order(&id), CancelReason::OutOfStock).await.unwrap();
         assert!(matches!(refused, Progress::Refused(_)), "{refused:?}");
@@ -329,6 +331,55 @@ impl Rig {
         }
     }
 
+    /// One of a line of several, one that fails, and one that is made in Seller Hub.
+    async fn every_refund(&self) {
+        let ebay = self.connector();
+        let refunds = ebay.refunds().unwrap();
+        let has_lines = |order: &&Value| {
+            order["lines"].as_array().unwrap().len() > 1
+                && order["refunds"].as_array().unwrap().is_empty()
+                && matches!(order["status"].as_str(), Some("open" | "shipped"))
+        };
+        let several = self.truth().values().find(has_lines).unwrap().clone();
+        let draft = |order: &Value, is_single_line_order: bool| RefundDraft {
+            key: "1".to_owned(),
+            currency: "USD".parse().unwrap(),
+            lines: vec![RefundLine {
+                external_line_id: text(&order["lines"][0]["line_id"]),
+                item_minor: 50,
+                shipping_minor: 0,
+                quantity_cancelled: 0,
+            }],
+            is_single_line_order,
+            reason: RefundReason::Other,
+            comment: None,
+        };
+        let of_line = order(&text(&several["id"]));
+        let Progress::Pending(ticket) = refunds.refund(&of_line, &draft(&several, false)).await.unwrap()
+        else {
+            panic!()
+        };
+        let failing = self.sell(1, true);
+        let of_order = order(&text(&failing["id"]));
+        let Progress::Pending(lost) = refunds.refund(&of_order, &draft(&failing, true)).await.unwrap() else {
+            panic!()
+        };
+        self.control("fail_refund", &json!({"id": failing["id"]}));
+        let told = refunds.refunded(&of_order, &lost).await.unwrap();
+        assert!(matches!(told, Progress::Refused(_)), "{told:?}");
+        let listed = async |order: &FulfilmentOrder| {
+            let listed = refunds.listed(order, "USD".parse().unwrap()).await.unwrap().unwrap();
+            listed.into_iter().map(|one| (one.minor, one.is_by_hand)).collect::<Vec<_>>()
+        };
+        assert_eq!(listed(&of_order).await, []);
+        self.control("refund", &json!({"id": failing["id"], "amount_minor": 70}));
+        assert_eq!(listed(&of_order).await, [(70, true)], "before eBay has given it an id");
+        self.clock.advance(Duration::from_secs(120));
+        assert_eq!(listed(&of_order).await, [(70, true)]);
+        assert_eq!(listed(&of_line).await, [(50, false)]);
+        assert_eq!(refunds.refunded(&of_line, &ticket).await.unwrap(), Progress::Done);
+    }
+
     /// Each call throttled and failing. Answers of any kind are fine: the gate looks at them.
     async fn every_refusal(&self) {
         let open = self.sell(2, true);
@@ -357,6 +408,7 @@ impl Rig {
                         shipping_minor: 0,
                         quantity_cancelled: 0,
                     }],
+                    is_single_line_order: true,
                     reason: RefundReason::Complaint,
                     comment: None,
                 };

@@ -196,6 +196,7 @@ async fn amazon(connector: &dyn Connector, operation: &str) -> Value {
                     shipping_minor: 0,
                     quantity_cancelled: 0,
                 }],
+                is_single_line_order: false,
                 reason: RefundReason::Returned,
                 comment: None,
             };

@@ -1,6 +1,7 @@
 //! What must be there although the specifications do not say so: the vendors mark almost no field as required.
 //!
-//! An operation whose name two platforms have stands as `platform.name`. A place is a path with `[]` for every entry of a list; `a|b` for at least one of two fields.
+//! An operation whose name two platforms have stands as `platform.name`. A place is a path with `[]` for every entry of a list; `a|b` for at least one of two fields; `?` for what counts only
+//! where it is given.
 
 use serde_json::Value;
 
@@ -58,9 +59,12 @@ const IN_REQUESTS: [(&str, &[&str]); 12] = [
         "issueRefund",
         &[
             "reasonForRefund",
-            "refundItems[].lineItemId",
-            "refundItems[].refundAmount.currency",
-            "refundItems[].refundAmount.value",
+            "refundItems|orderLevelRefundAmount",
+            "refundItems[]?.lineItemId",
+            "refundItems[]?.refundAmount.currency",
+            "refundItems[]?.refundAmount.value",
+            "orderLevelRefundAmount?.currency",
+            "orderLevelRefundAmount?.value",
         ],
     ),
     ("createDestination", &["deliveryConfig.endpoint", "deliveryConfig.verificationToken", "name", "status"]),
@@ -341,6 +345,7 @@ fn is_it(known: &str, operation: &Operation) -> bool {
 
 fn is_there(value: &Value, place: &str) -> bool {
     let (step, rest) = place.split_once('.').unwrap_or((place, ""));
+    let (step, is_optional) = step.strip_suffix('?').map_or((step, false), |step| (step, true));
     let (name, is_list) = step.strip_suffix("[]").map_or((step, false), |name| (name, true));
     let found = if name.is_empty() { Some(value) } else { name.split('|').find_map(|name| value.get(name)) };
     match found {
@@ -348,6 +353,6 @@ fn is_there(value: &Value, place: &str) -> bool {
         Some(_) if is_list => false,
         Some(_) if rest.is_empty() => true,
         Some(value) => is_there(value, rest),
-        None => false,
+        None => is_optional,
     }
 }

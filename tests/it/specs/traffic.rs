@@ -599,6 +599,7 @@ fn refund(line: &str, item_minor: i64) -> RefundDraft {
             shipping_minor: 0,
             quantity_cancelled: 0,
         }],
+        is_single_line_order: false,
         reason: RefundReason::Returned,
         comment: None,
     }
