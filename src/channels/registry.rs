@@ -51,6 +51,9 @@ pub struct ChannelInfo {
     /// Whether what is cancelled or refunded in the shop goes there unless the merchant says otherwise; none where the
     /// platform has no such call.
     pub sends_after_sale: Option<bool>,
+    /// How many days back, by when an order was placed, its polls hear of everything. Open orders older than that are
+    /// looked up one by one. None where the platform's time of change tells of everything.
+    pub swept_days: Option<u16>,
     /// Builds a connector.
     pub connect: fn(ConnectorSetup) -> Result<Arc<dyn Connector>, ChannelError>,
 }

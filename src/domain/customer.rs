@@ -34,6 +34,26 @@ impl Address {
             || (self.city.is_none() && self.postal_code.is_none())
     }
 
+    /// True where a parcel would go to another place or person than `before`, as far as both tell. How it is written, and
+    /// what a carrier adds to a postal code, makes no difference; neither do phones, which marketplaces replace by relays
+    /// of their own, and regions, which city and postal code settle.
+    #[must_use]
+    pub fn is_elsewhere(&self, before: &Self) -> bool {
+        let bare = |text: &str| -> String {
+            text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+        };
+        let part = |text: &Option<String>| text.as_deref().map(bare).unwrap_or_default();
+        let differs = |now: &str, then: &str| !now.is_empty() && !then.is_empty() && now != then;
+        let (now, then) = (part(&self.postal_code), part(&before.postal_code));
+        let is_same_code = now.starts_with(&then) || then.starts_with(&now);
+        !is_same_code
+            || differs(&bare(&self.street.concat()), &bare(&before.street.concat()))
+            || differs(&part(&self.name), &part(&before.name))
+            || differs(&part(&self.company), &part(&before.company))
+            || differs(&part(&self.city), &part(&before.city))
+            || differs(&part(&self.country), &part(&before.country))
+    }
+
     /// This address with what only `before` knows, where both are the same place. Platforms take names and streets back
     /// after a time; an address that really changed stays as it is.
     #[must_use]
@@ -174,6 +194,26 @@ mod tests {
             Address { country: Some("US".to_owned()), city: Some("AUSTIN".to_owned()), ..Address::default() };
         let bare = People { ship_to: Some(place), ..People::default() }.completed(&people());
         assert_eq!(bare.ship_to.unwrap().street, ["1 Main"]);
+    }
+
+    #[test]
+    fn another_place_is_told_from_another_way_to_write_it() {
+        let home = people().ship_to.unwrap();
+        let with = |change: fn(&mut Address)| {
+            let mut address = home.clone();
+            change(&mut address);
+            address.is_elsewhere(&home)
+        };
+        assert!(!with(|_| ()));
+        assert!(!with(|address| *address = Address::default()), "nothing is no other place");
+        assert!(!with(|address| address.street = vec!["1".to_owned(), "MAIN ".to_owned()]));
+        assert!(!with(|address| address.postal_code = Some("78701-1234".to_owned())));
+        assert!(!with(|address| address.phone = Some("2".to_owned())), "a relay");
+        assert!(!with(|address| address.name = Some("***".to_owned())), "masked");
+        assert!(!with(|address| address.company = Some("Ltd".to_owned())), "not known before");
+        assert!(with(|address| address.street = vec!["2 Main".to_owned()]));
+        assert!(with(|address| address.postal_code = Some("78702".to_owned())));
+        assert!(with(|address| address.name = Some("Bob".to_owned())));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! hold, what we decided and what we now owe become durable together.
 
 pub mod after_sale;
+pub mod edits;
 
 use std::collections::HashSet;
 

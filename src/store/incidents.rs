@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::error::StoreError;
 use super::reader::Read;
-use super::values::{get, get_time, time};
+use super::values::{get, get_time, id_list, time};
 use super::writer::Tx;
 use crate::domain::id::{ConnectionId, OrderNo};
 
@@ -68,6 +68,39 @@ pub fn close(tx: &mut Tx<'_>, incident_id: i64, actor: &str, now: Timestamp) -> 
         0 => Err(StoreError::NotFound),
         _ => Ok(()),
     }
+}
+
+/// Closes what is open of one kind for these orders, if anything is: it has settled itself.
+///
+/// # Errors
+/// What the database says.
+pub fn close_of_orders(
+    tx: &mut Tx<'_>,
+    kind: &str,
+    orders: &[OrderNo],
+    actor: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    let sql = "UPDATE main.incident SET closed_at = ?, closed_by = ? WHERE closed_at IS NULL AND kind = ?
+        AND order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
+    let numbers = id_list(orders.iter().map(|order_no| order_no.0));
+    tx.execute(sql, params![time(now), actor, kind, numbers])?;
+    Ok(())
+}
+
+/// An order's open incidents, newest first.
+///
+/// # Errors
+/// What the database says.
+pub fn of_order(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<Incident>, StoreError> {
+    read.rows(
+        &format!("{COLUMNS} WHERE closed_at IS NULL AND order_no = ? ORDER BY incident_id DESC LIMIT 50"),
+        params![order_no.0],
+        incident_row,
+    )
 }
 
 /// Open incidents, newest first.

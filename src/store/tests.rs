@@ -406,6 +406,88 @@ async fn an_update_keeps_what_the_export_wrote() {
 }
 
 #[tokio::test]
+async fn an_edit_of_what_is_in_the_shop_needs_somebody_until_it_is_dealt_with_or_shipped() {
+    let bench = Bench::new().await;
+    let outcome = bench.import(vec![item(facts("A", 10)), item(facts("B", 10))]).await;
+    let (order_no, effect) = (outcome.orders[0], outcome.effects[0].id);
+    let home = |street: &str| Address {
+        street: vec![street.to_owned()],
+        city: Some("Seattle".to_owned()),
+        country: Some("US".to_owned()),
+        ..Address::default()
+    };
+    let living = |updated, street: &str| {
+        let mut facts = facts("A", updated);
+        facts.people.as_mut().unwrap().ship_to = Some(home(street));
+        facts
+    };
+    let said = async || {
+        let events = bench.detail(order_no).await.events.into_iter();
+        events.filter(|event| event.kind.as_str() == "updated").map(|event| event.text).collect::<Vec<_>>()
+    };
+    let open = async || bench.store.read(incidents::open_incidents).await.unwrap();
+    // Before it is in the shop nobody has to hear of it.
+    bench.import(vec![item(living(11, "1 Main"))]).await;
+    assert_eq!((said().await, open().await), (Vec::new(), Vec::new()));
+    let created = move |tx: &mut Tx<'_>| {
+        effects::begin_call(tx, effect, at(12))?;
+        orders::set_created(tx, order_no, "777", at(12))?;
+        effects::finish(tx, effect, EffectOutcome::Done, "Created.")
+    };
+    bench.store.write(WriteLane::Interactive, created).await.unwrap();
+    bench.import(vec![item(living(13, "1 Main"))]).await;
+    let mut bare = living(14, "");
+    bare.people = None;
+    bench.import(vec![item(bare)]).await;
+    assert_eq!((said().await, open().await), (Vec::new(), Vec::new()));
+
+    let mut less = living(20, "2 Side");
+    (less.lines[1].quantity_cancelled, less.amounts[1].minor, less.total_minor) = (1, 1_000, 2_300);
+    let with_units = |updated| OrderFacts { updated_at: at(updated), ..less.clone() };
+    bench.import(vec![item(with_units(20)), item(with_units(21))]).await;
+    bench.import(vec![item(with_units(22)), item(living(15, "1 Main"))]).await;
+    let texts = said().await;
+    assert_eq!(texts.len(), 1, "{texts:?}");
+    assert!(texts[0].contains("units of “SKU-1” from 2 to 1; another delivery address"), "{texts:?}");
+    assert!(texts[0].contains("from 33.00 USD to 23.00 USD") && !texts[0].contains("Side"), "{texts:?}");
+    let first = open().await;
+    assert_eq!((first.len(), first[0].what.order_no), (1, Some(order_no)));
+    assert_eq!(bench.detail(order_no).await.incidents, first);
+    // Another edit takes the place of the one that nobody has closed, so that it is told anew.
+    let mut back = with_units(30);
+    back.people.as_mut().unwrap().ship_to = Some(home("1 Main"));
+    let shipped = OrderFacts { status: OrderStatus::Shipped, updated_at: at(40), ..back.clone() };
+    bench.import(vec![item(back)]).await;
+    let second = open().await;
+    assert_eq!((said().await.len(), second.len()), (2, 1));
+    assert!(second[0].incident_id > first[0].incident_id);
+    bench.import(vec![item(shipped)]).await;
+    assert_eq!((said().await.len(), open().await), (2, Vec::new()), "what has left needs nobody");
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
+async fn old_open_orders_are_looked_up_in_turn() {
+    let bench = Bench::new().await;
+    let placed =
+        |id: &str, days: i64, status| OrderFacts { placed_at: at(-86_400 * days), status, ..facts(id, 10) };
+    let open = OrderStatus::Open;
+    let all =
+        [("A", 70, open), ("B", 80, OrderStatus::Shipped), ("C", 65, open), ("D", 10, open), ("E", 90, open)];
+    let items = all.map(|(id, days, status)| item(placed(id, days, status)));
+    let orders = bench.import(items.to_vec()).await.orders;
+    let owner = bench.amazon.id;
+    let listed = async |last: OrderNo, limit| {
+        let read = bench
+            .store
+            .read(move |read| orders::open_placed_before(read, owner, at(-86_400 * 60), last, limit));
+        read.await.unwrap().into_iter().map(|(_, id)| id).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(OrderNo(0), 20).await, ["A", "C", "E"]);
+    assert_eq!(listed(orders[2], 2).await, ["E", "A"], "it begins again at the first");
+}
+
+#[tokio::test]
 async fn what_an_effect_waits_for_stays_until_it_runs_again() {
     let bench = Bench::new().await;
     let first = bench.import(vec![item(facts("A", 10))]).await;

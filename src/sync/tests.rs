@@ -1539,6 +1539,32 @@ async fn what_is_sold_in_the_second_of_go_live_goes_into_the_shop() {
     }
 }
 
+/// Etsy's time of change stands still where it cancels, and its sweeps reach sixty days back.
+#[tokio::test]
+async fn what_etsy_cancels_after_seventy_days_is_cancelled_in_the_shop() {
+    let options = SimOptions { marketplaces: &crate::sim::MARKETPLACES, ..quiet() };
+    let rig = Rig::new(options, |_| ()).await;
+    let mut other = Other { rig, name: "etsy", operation: "createReceiptShipment" };
+    let listing = other.sell();
+    let sku = other.order(&listing)["lines"][0]["sku"].clone();
+    let days_ago = |days: i64| other.rig.clock.now() - SignedDuration::from_hours(24 * days);
+    let wish = json!({"sku": sku, "quantity": 1, "paid": true, "placed_at": days_ago(70).to_string()});
+    let mut request = connection_requests(&other.rig.world).remove("etsy").unwrap();
+    (request.settings.shop, request.settings.go_live) = (Some(other.rig.shop), Some(days_ago(100)));
+    let id = other.rig.control("etsy", "sell", &wish)["id"].as_str().unwrap().to_owned();
+    other.rig.engine.add_connection(request, "test").await.unwrap();
+    other.rig.pass(1_800).await;
+    assert_eq!(other.rig.shop_orders_of(&id).len(), 1);
+    other.rig.control("etsy", "cancel", &json!({"id": id}));
+    other.rig.pass(5_400).await;
+    assert_eq!(other.rig.shop_orders_of(&id)[0]["status_id"], 5, "cancelled there, too");
+    // Nothing is left to be looked up.
+    let calls = |rig: &Rig| rig.calls("etsy")["getShopReceipt"].clone();
+    let before = calls(&other.rig);
+    other.rig.pass(7_200).await;
+    assert_eq!(calls(&other.rig), before);
+}
+
 /// The first reading may come late: what was sold after go-live and shipped before it is no history.
 #[tokio::test]
 async fn what_was_shipped_on_ebay_before_the_first_reading_brings_its_parcel() {

@@ -64,6 +64,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     // year.
     life: CredentialLife { secret_days: Some(180), authorisation_days: Some(365), tokens_rotate: false },
     sends_after_sale: Some(false),
+    swept_days: None,
     connect,
 };
 

@@ -61,6 +61,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     // A store-level API account does not end.
     life: CredentialLife { secret_days: None, authorisation_days: None, tokens_rotate: false },
     sends_after_sale: None,
+    swept_days: None,
     connect,
 };
 

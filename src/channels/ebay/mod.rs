@@ -62,6 +62,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     // Sellers authorise for 18 months; the refresh token stays the same in that time.
     life: CredentialLife { secret_days: None, authorisation_days: Some(540), tokens_rotate: false },
     sends_after_sale: Some(true),
+    swept_days: None,
     connect,
 };
 

@@ -3,7 +3,7 @@
 //! What Etsy is like:
 //! - Calls are counted per app: some ten a second and ten thousand in a rolling day. The headers say what is left.
 //! - A receipt's time of change stands still when it is cancelled or refunded: polls alone would never hear of it, so
-//!   sweeps run beside them (`walk.rs`).
+//!   sweeps run beside them (`walk.rs`), and the engine looks up open receipts that are older than those reach.
 //! - In a growing list of countries most apps see no address and may tell no tracking. Such orders are imported and wait
 //!   for an address; such parcels wait for a person, with what to do.
 //! - Telling of a parcel sends the buyer a mail, every time. It is never told again before the receipt was read back.
@@ -58,6 +58,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     // A refresh token lives for 90 days from its last renewal, and one in use is renewed every hour.
     life: CredentialLife { secret_days: None, authorisation_days: None, tokens_rotate: true },
     sends_after_sale: None,
+    swept_days: Some(walk::SWEPT_DAYS),
     connect,
 };
 

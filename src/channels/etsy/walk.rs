@@ -7,7 +7,8 @@
 //!
 //! Etsy lets its time of change stand still where an order is cancelled or money given back (etsy/open-api 604). So
 //! there are sweeps beside the poll: what was cancelled and what waits for shipment, every ten minutes, and everything
-//! of the last sixty days, once a day. They go on a few pages after each poll, and less often where a shop is so large
+//! of the last sixty days, once a day. What is open for longer, such as a thing that is made to order, is looked up
+//! receipt by receipt instead (`sync/jobs/read_open.rs`): a list cannot show what is no longer on it. The sweeps go on a few pages after each poll, and less often where a shop is so large
 //! that they would take more than a tenth of the day's calls each.
 
 use jiff::{SignedDuration, Timestamp};
@@ -28,8 +29,8 @@ const OVERLAP_S: i64 = 120;
 /// The earliest second that Etsy takes.
 const FIRST_SECOND: i64 = 946_684_800;
 
-/// How far back sweeps look, by when the order was placed.
-const SWEEP_REACH: SignedDuration = SignedDuration::from_hours(60 * 24);
+/// How many days back sweeps look, by when the order was placed. What is open for longer is looked up one by one.
+pub const SWEPT_DAYS: u16 = 60;
 
 /// Between two sweeps of cancelled and of open receipts.
 const OFTEN: SignedDuration = SignedDuration::from_mins(10);
@@ -278,6 +279,6 @@ impl Progress {
 
 /// From when on sweeps look: never behind the history that the merchant asked for.
 fn reach(now: Timestamp, since: Option<Timestamp>) -> Timestamp {
-    let reach = now.checked_sub(SWEEP_REACH).unwrap_or(now);
+    let reach = now.checked_sub(SignedDuration::from_hours(24 * i64::from(SWEPT_DAYS))).unwrap_or(now);
     since.map_or(reach, |since| since.max(reach))
 }

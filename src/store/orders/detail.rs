@@ -21,11 +21,13 @@ use crate::store::entered_addresses;
 use crate::store::error::StoreError;
 use crate::store::events::{self, EventRow};
 use crate::store::files::{self, FileRow};
+use crate::store::incidents::{self, Incident};
 use crate::store::reader::Read;
 use crate::store::refunds::{self, RefundRow};
 use crate::store::shipments::{self, ShipmentRow};
 use crate::store::values::{
     external_key, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, id_list, key_list,
+    time,
 };
 
 /// Payloads of one order that are shown.
@@ -63,6 +65,8 @@ pub struct OrderDetail {
     pub events: Vec<EventRow>,
     /// Work owed.
     pub effects: Vec<Effect>,
+    /// What went wrong in the world and nobody has closed, newest first.
+    pub incidents: Vec<Incident>,
     /// What was received, newest first.
     pub payloads: Vec<PayloadRow>,
     /// What lies beside it, such as a buyer's design.
@@ -108,6 +112,10 @@ const FACTS_SQL: &str = "SELECT external_id, placed_at, platform_updated_at, sta
         is_history, export_state, export_reason, is_picked, person_id, order_no
     FROM main.orders
     WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
+const OPEN_SQL: &str = "SELECT order_no, external_id FROM main.orders
+    WHERE connection_id = ? AND placed_at < ? AND status IN ('pending', 'open', 'part_shipped')
+        AND (NOT is_history OR is_picked)
+    ORDER BY order_no <= ?, order_no LIMIT ?";
 const LINES_SQL: &str =
     "SELECT external_id, sku, product_id, title, quantity, quantity_shipped, quantity_cancelled,
         unit_price, options, order_no
@@ -161,6 +169,7 @@ pub fn detail(read: &Read<'_>, order_no: OrderNo) -> Result<Option<OrderDetail>,
     detail.refunds = refunds::of_order(read, order_no)?;
     detail.events = events::of_order(read, order_no)?;
     detail.effects = effects::of_orders(read, &[order_no.0])?;
+    detail.incidents = incidents::of_order(read, order_no)?;
     detail.files = files::of_order(read, order_no)?;
     detail.payloads = read.rows(PAYLOADS_SQL, params![order_no.0, PAYLOADS_MAX], |row| {
         Ok(PayloadRow {
@@ -228,6 +237,7 @@ fn more_of(row: OrderRow, more: &Row<'_>) -> Result<OrderDetail, StoreError> {
         refunds: Vec::new(),
         events: Vec::new(),
         effects: Vec::new(),
+        incidents: Vec::new(),
         payloads: Vec::new(),
         files: Vec::new(),
         shop_connection: get::<Option<i64>>(more, at(0))?.map(ConnectionId),
@@ -368,6 +378,23 @@ pub fn find(
     read.first(FIND_SQL, params![key, connection.0, external_id], |row| Ok(OrderNo(get(row, 0)?)))
 }
 
+/// Orders of a connection that were placed before a time and are neither shipped nor cancelled, as (our number, the
+/// platform's id): those after `last` first, then from the beginning. History is not among them, unless it was picked.
+///
+/// # Errors
+/// What the database says.
+pub fn open_placed_before(
+    read: &Read<'_>,
+    connection: ConnectionId,
+    until: Timestamp,
+    last: OrderNo,
+    limit: u32,
+) -> Result<Vec<(OrderNo, String)>, StoreError> {
+    read.rows(OPEN_SQL, params![connection.0, time(until), last.0, limit], |row| {
+        Ok((OrderNo(get(row, 0)?), get(row, 1)?))
+    })
+}
+
 /// Our numbers of orders by the platforms' ids, on every connection, with one scan.
 ///
 /// # Errors
@@ -453,7 +480,8 @@ pub(super) fn people(
     Ok(found.into_iter().collect())
 }
 
-fn lines(read: &Read<'_>, orders: &[i64]) -> Result<HashMap<OrderNo, Vec<LineFacts>>, StoreError> {
+/// Positions by order.
+pub(super) fn lines(read: &Read<'_>, orders: &[i64]) -> Result<HashMap<OrderNo, Vec<LineFacts>>, StoreError> {
     let found = of_ids(read, LINES_SQL, orders.iter().copied(), |row| {
         let line = LineFacts {
             external_id: get(row, 0)?,

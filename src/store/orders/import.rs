@@ -19,6 +19,7 @@ use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, NewE
 use crate::domain::id::{EffectId, EventId, OrderNo, PayloadId};
 use crate::domain::order::{ExportState, OrderFacts, OrderStatus, READER};
 use crate::domain::person;
+use crate::domain::plan::edits::{self, Before, is_over, is_watched, plan_edit};
 use crate::domain::plan::{
     Change, EventKind, HeldOrder, HeldParcel, ImportPlan, NewEvent, ParcelContext, ParcelOrigin, plan_import,
     plan_parcels, plan_stale,
@@ -29,6 +30,7 @@ use crate::store::effects;
 use crate::store::error::StoreError;
 use crate::store::events::{self, EventRow};
 use crate::store::files;
+use crate::store::incidents::{self, NewIncident};
 use crate::store::refunds;
 use crate::store::shipments::{self, ShipmentRow};
 use crate::store::values::{
@@ -83,7 +85,7 @@ const KNOWN_KEYS_SQL: &str = "SELECT order_no FROM main.orders
     WHERE external_key IN (SELECT unnest(CAST(? AS UBIGINT[])))";
 const HELD_SQL: &str = "SELECT order_no, external_id, status, platform_updated_at, is_paid, is_history, export_state,
         export_reason, export_detail, is_picked, payload_hash, facts_version, line_count, person_id, country, region,
-        buyer_key, payload_id
+        buyer_key, payload_id, total_minor
     FROM main.orders
     WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[]))) AND connection_id = ?";
 const PARKED_SQL: &str = "SELECT payload_hash FROM main.parked
@@ -181,6 +183,10 @@ struct Working<'b> {
     untold: HashSet<i64>,
     /// People as held, where the batch tells less of them.
     people: Option<People>,
+    /// What the shop has of it, where it is there and the batch may tell of edits.
+    before: Option<Before>,
+    /// What the buyer paid, as held.
+    total_minor: i64,
     is_new: bool,
     /// What is to be written, once there is anything.
     facts: Option<(&'b OrderFacts, &'b Columns)>,
@@ -226,6 +232,10 @@ struct Run<'b> {
     parked: Vec<ParkedDraft<'b>>,
     parked_before: HashSet<u64>,
     new_parcels: Vec<(OrderNo, HeldParcel)>,
+    /// Orders that changed after they went into the shop.
+    edited: Vec<(OrderNo, NewIncident)>,
+    /// Orders in the shop that nobody has to mend there any more.
+    over: Vec<OrderNo>,
     outcome: ImportOutcome,
 }
 
@@ -255,6 +265,7 @@ impl<'b> Run<'b> {
             }
         }
         hold_people(tx, batch, &by_id, &mut works)?;
+        hold_before(tx, batch, &by_id, &mut works)?;
         let mut owed: HashSet<(OrderNo, EffectKind, String)> =
             open.iter().map(|effect| (effect.order_no, effect.kind, effect.revision.clone())).collect();
         let is_customised =
@@ -279,6 +290,8 @@ impl<'b> Run<'b> {
             parked: Vec::new(),
             parked_before: parked_before(tx, batch)?,
             new_parcels: Vec::new(),
+            edited: Vec::new(),
+            over: Vec::new(),
             outcome: ImportOutcome::default(),
         })
     }
@@ -335,6 +348,7 @@ impl<'b> Run<'b> {
             self.settle_cancelled(tx, OrderNo(order_no))?;
         }
         self.add_events(tx, order_no, &plan.events, payload_id);
+        self.take_edit(tx, place, facts, payload_id);
         if let Some(work) = self.works.get_mut(place) {
             work.accept((facts, &item.columns), &plan, has_create, payload_id, hash);
             work.arrived_as = item.parked_as.unwrap_or(payload_id);
@@ -387,6 +401,8 @@ impl<'b> Run<'b> {
             parcels: Vec::new(),
             untold: HashSet::new(),
             people: None,
+            before: None,
+            total_minor: facts.total_minor,
             is_new: true,
             facts: None,
         });
@@ -442,6 +458,48 @@ impl<'b> Run<'b> {
                 payload: Some(PayloadId(payload_id)),
             });
         }
+    }
+
+    /// What the marketplace changed of an order that the shop has as it was: said on its timeline, and to people until
+    /// somebody has dealt with it or the order is over.
+    fn take_edit(&mut self, tx: &mut Tx<'_>, place: usize, facts: &OrderFacts, payload_id: i64) {
+        let Some(work) = self.works.get_mut(place) else { return };
+        let order_no = work.held.order_no;
+        let has_ended = is_watched(&work.held) && is_over(facts.status);
+        let edit = work.before.as_mut().and_then(|before| {
+            let edit = plan_edit(&self.batch.connection.alias, &work.held, before, facts);
+            before.take(facts);
+            edit
+        });
+        if has_ended {
+            self.edited.retain(|(edited, _)| *edited != order_no);
+            self.over.push(order_no);
+        }
+        let Some(edit) = edit else { return };
+        if let Some((text, next_step)) = edit.incident {
+            let incident = NewIncident {
+                connection: Some(self.batch.connection.id),
+                order_no: Some(order_no),
+                kind: edits::INCIDENT.to_owned(),
+                text,
+                next_step: next_step.to_owned(),
+            };
+            self.edited.push((order_no, incident));
+        }
+        self.add_events(tx, order_no.0, &[edit.event], payload_id);
+    }
+
+    /// The newest edit of an order takes the place of an earlier one that nobody has closed: it is told anew.
+    fn write_incidents(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        let (actor, now) = (&self.batch.actor, self.batch.now);
+        let edited = self.edited.iter().map(|(order_no, _)| *order_no);
+        let settled: Vec<OrderNo> = edited.chain(self.over.iter().copied()).collect();
+        incidents::close_of_orders(tx, edits::INCIDENT, &settled, actor, now)?;
+        // From the last: of several of one order only one is opened.
+        for (_, incident) in self.edited.iter().rev() {
+            incidents::open(tx, incident, now)?;
+        }
+        Ok(())
     }
 
     fn take_parcels(
@@ -602,6 +660,7 @@ impl<'b> Run<'b> {
         self.append_payloads(tx, &context)?;
         shipments::append(tx, &self.new_parcels, self.batch.now)?;
         events::append_rows(tx.connection(), &self.events)?;
+        self.write_incidents(tx)?;
         tx.pending().add(self.opened.clone());
         effects::drop_all(tx, &self.dropped, "No longer owed.", self.batch.now)?;
         self.outcome.effects = std::mem::take(&mut self.opened);
@@ -839,6 +898,8 @@ fn held_row<'b>(row: &Row<'_>) -> Result<(Working<'b>, String), StoreError> {
         parcels: Vec::new(),
         untold: HashSet::new(),
         people: None,
+        before: None,
+        total_minor: get(row, 18)?,
         is_new: false,
         facts: None,
     };
@@ -866,6 +927,52 @@ fn hold_people(
     for place in places {
         let Some(work) = works.get_mut(place) else { continue };
         work.people = work.marks.person_id.and_then(|person_id| held.remove(&person_id));
+    }
+    Ok(())
+}
+
+/// Reads what the shop has of those known orders that the batch may change there: lines, people, and what was refunded
+/// in the shop.
+fn hold_before(
+    tx: &Tx<'_>,
+    batch: &ImportBatch,
+    by_id: &HashMap<String, usize>,
+    works: &mut [Working<'_>],
+) -> Result<(), StoreError> {
+    let mut places: HashMap<i64, usize> = HashMap::new();
+    for item in &batch.orders {
+        let Ok(facts) = &item.facts else { continue };
+        let Some(place) = by_id.get(&facts.external_id).copied() else { continue };
+        let Some(work) = works.get(place) else { continue };
+        if is_watched(&work.held) && work.marks.payload_hash != item.hash {
+            places.insert(work.marks.order_no, place);
+        }
+    }
+    if places.is_empty() {
+        return Ok(());
+    }
+    let numbers: Vec<i64> = places.keys().copied().collect();
+    let mut lines = detail::lines(tx, &numbers)?;
+    let people = places.values().filter_map(|place| works.get(*place)?.marks.person_id);
+    let mut people = detail::people(tx, people)?;
+    let mut refunded: HashMap<i64, HashMap<String, i64>> = HashMap::new();
+    for (order_no, row) in refunds::of_orders(tx, &numbers)? {
+        let units = refunded.entry(order_no).or_default();
+        for share in row.refund.shares {
+            let unit = units.entry(share.external_line_id).or_default();
+            *unit = unit.saturating_add(share.quantity);
+        }
+    }
+    for (order_no, place) in places {
+        let Some(work) = works.get_mut(place) else { continue };
+        let refunds = refunded.remove(&order_no);
+        work.before = Some(Before {
+            total_minor: work.total_minor,
+            lines: lines.remove(&OrderNo(order_no)).unwrap_or_default(),
+            people: work.marks.person_id.and_then(|person_id| people.remove(&person_id)),
+            is_refunded: refunds.is_some(),
+            refunded_units: refunds.unwrap_or_default(),
+        });
     }
     Ok(())
 }

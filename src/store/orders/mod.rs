@@ -14,7 +14,7 @@ mod state;
 pub use crate::store::connections::StreamUpdate;
 pub use detail::{
     HeldFacts, OrderDetail, OrderParts, PayloadRow, ShopLines, believed_payload, detail, facts, facts_of,
-    find, find_everywhere, in_shop_since, parts, payload, row, shop_lines, shop_order_id,
+    find, find_everywhere, in_shop_since, open_placed_before, parts, payload, row, shop_lines, shop_order_id,
 };
 pub use import::{ImportBatch, ImportOutcome, import};
 pub use item::ImportItem;

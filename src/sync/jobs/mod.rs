@@ -5,6 +5,7 @@ mod check_authorisation;
 mod poll_orders;
 mod poll_shop;
 mod read_listings;
+mod read_open;
 mod read_parked;
 mod read_profile;
 mod read_pushed;
@@ -55,6 +56,8 @@ pub enum Job {
     ReadQueue,
     /// Sees to it that the platform pushes.
     Subscribe,
+    /// Looks up open orders that are older than the platform's sweeps reach.
+    ReadOpen,
 }
 
 impl Job {
@@ -73,6 +76,7 @@ impl Job {
             Self::ReadPushed => "pushed",
             Self::ReadQueue => "queue",
             Self::Subscribe => "subscription",
+            Self::ReadOpen => "open_orders",
         }
     }
 }
@@ -102,7 +106,8 @@ pub(super) fn of(connection: &Connection) -> Vec<Job> {
         ConnectionState::Paused => return Vec::new(),
         ConnectionState::Active | ConnectionState::Failing => {}
     }
-    let is_shop = registry::channel(&connection.channel).is_some_and(|info| info.is_shop);
+    let info = registry::channel(&connection.channel);
+    let is_shop = info.is_some_and(|info| info.is_shop);
     let mut jobs = vec![Job::ReadListings];
     if is_shop {
         jobs.extend([Job::ReadProfile, Job::PollShop, Job::ReadParked, Job::Replay]);
@@ -113,6 +118,9 @@ pub(super) fn of(connection: &Connection) -> Vec<Job> {
         jobs.push(Job::Reconcile);
     }
     jobs.extend([Job::ReadPushed, Job::ReadQueue, Job::Subscribe]);
+    if connection.settings.import_orders && info.is_some_and(|info| info.swept_days.is_some()) {
+        jobs.push(Job::ReadOpen);
+    }
     jobs
 }
 
@@ -149,6 +157,7 @@ impl Engine {
             Job::ReadPushed => read_pushed::run(self, &connection).await,
             Job::ReadQueue => read_queue::run(self, &connection).await,
             Job::Subscribe => subscribe::run(self, &connection).await,
+            Job::ReadOpen => read_open::run(self, &connection).await,
         };
         match result {
             Ok(ran) => self.job_went_well(&connection, job, &ran).await,

@@ -52,6 +52,7 @@ struct OrderView {
     is_history: bool,
     export: Badge,
     why: Option<Why>,
+    incidents: Vec<IncidentView>,
     shop_order: Option<(String, String)>,
     placed: Moment,
     imported: Moment,
@@ -91,6 +92,14 @@ struct Why {
     what: String,
     next_step: &'static str,
     tone: &'static str,
+}
+
+struct IncidentView {
+    text: String,
+    next_step: String,
+    since: Moment,
+    /// Where it is closed, for who may.
+    close: Option<String>,
 }
 
 struct LineView {
@@ -275,6 +284,16 @@ fn view(detail: OrderDetail, may_work: bool, zone: &TimeZone, now: Timestamp) ->
         is_history: row.is_history,
         export: shown::export(row.export_state, row.reason.as_ref()),
         why: row.reason.as_ref().map(why),
+        incidents: detail
+            .incidents
+            .iter()
+            .map(|incident| IncidentView {
+                text: incident.what.text.clone(),
+                next_step: incident.what.next_step.clone(),
+                since: moment(incident.opened_at),
+                close: may_work.then(|| routes::incident_close(incident.incident_id)),
+            })
+            .collect(),
         shop_order: row.shop_order_id.clone().map(|id| (id, routes::order_in_shop(row.order_no))),
         placed: moment(row.placed_at),
         imported: moment(row.imported_at),

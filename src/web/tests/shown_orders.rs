@@ -13,6 +13,7 @@ use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::refund::{HeldRefund, RefundShare};
 use crate::domain::user::Role;
 use crate::store::files::NewFile;
+use crate::store::incidents::{self, NewIncident};
 use crate::store::{WriteLane, effects, files, orders, refunds};
 
 fn drawn_together(text: &str) -> String {
@@ -37,6 +38,31 @@ async fn every_reason_is_on_the_orders_page_with_its_next_step() {
             assert!(text.contains(&drawn_together(reason.next_step())), "{code} on {path}: {text}");
         }
     }
+}
+
+#[actix_web::test]
+async fn an_orders_incident_stands_on_its_page_until_somebody_closes_it() {
+    let site = Site::new().await;
+    let orders = site.import(vec![order("113-1", 5), order("113-2", 6)]).await;
+    let (no, other) = (orders[0], orders[1]);
+    let incident = NewIncident {
+        connection: Some(site.connection.id),
+        order_no: Some(no),
+        kind: "changed_after_export".to_owned(),
+        text: "Order 113-1 was changed.".to_owned(),
+        next_step: "Change the order in the shop.".to_owned(),
+    };
+    let open = move |tx: &mut crate::store::Tx<'_>| incidents::open(tx, &incident, now());
+    site.state.store.write(WriteLane::Interactive, open).await.unwrap();
+    let text = site.get(&format!("/orders/{no}")).await.texts("main").join(" ");
+    assert!(text.contains("Order 113-1 was changed.") && text.contains("Change the order"), "{text}");
+    assert!(!site.get(&format!("/orders/{other}")).await.body.contains("was changed"));
+    let cookie = site.session(site.add_user("ann", Role::Warehouse)).await;
+    let page = site.send(TestRequest::get().uri(&format!("/orders/{no}")).cookie(cookie)).await;
+    let is_shown = page.body.contains("Order 113-1 was changed.");
+    assert!(is_shown && !page.body.contains("/incidents/1/close"), "who may not close it has no button");
+    assert_eq!(site.post("/incidents/1/close", &[]).await.header("location"), "/connections");
+    assert!(!site.get(&format!("/orders/{no}")).await.body.contains("was changed"));
 }
 
 #[actix_web::test]
