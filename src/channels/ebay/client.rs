@@ -33,6 +33,8 @@ const TOKEN_LIFE_S_DEFAULT: i64 = 7_200;
 
 /// Errors that say that something was done before: a refund (34917), a parcel that can only be changed (34500).
 const DONE_BEFORE: &[i64] = &[34_917, 34_500];
+/// Errors that say that it is too early: an earlier refund (34922) or the buyer's payment (34929) is still being processed.
+const NOT_YET: &[i64] = &[34_922, 34_929];
 
 /// Errors that say that there is no such order, or no offer of that SKU.
 const NOT_THERE: &[i64] = &[32_100, 25_713];
@@ -519,7 +521,9 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
     let message = format!("eBay, {operation}: {said}");
     let is_write = outgoing.effect == Effect::Write;
     let status = answer.status;
+    let has = |list: &[i64]| ids.iter().any(|id| list.contains(id));
     match status {
+        _ if has(NOT_YET) => retry(None, message),
         StatusCode::NOT_FOUND => ChannelError::Reject { kind: RejectKind::NotFound, message },
         StatusCode::UNAUTHORIZED => ChannelError::Reauth { message },
         // One order may be closed to us; a list that is closed means that the grant lacks a scope.
@@ -538,7 +542,6 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
         }
         _ if status.is_redirection() => redirected(operation),
         _ => ChannelError::garbled("eBay", operation, is_write, &answer.body).unwrap_or_else(|| {
-            let has = |list: &[i64]| ids.iter().any(|id| list.contains(id));
             let kind = match () {
                 () if has(DONE_BEFORE) => RejectKind::AlreadyDone,
                 () if has(NOT_THERE) => RejectKind::NotFound,

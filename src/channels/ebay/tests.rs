@@ -551,6 +551,20 @@ async fn a_refund_is_signed_where_there_is_a_key_and_followed() {
 }
 
 #[tokio::test]
+async fn a_refund_that_ebay_cannot_take_yet_is_asked_for_again() {
+    let (ebay, script, _) = plain();
+    script.answer(200, TOKEN);
+    for (status, id) in [(400, 34_922), (409, 34_929)] {
+        script.answer(status, json!({"errors": [{"errorId": id, "message": "not yet"}]}).to_string());
+        let error = ebay.refund(&fulfilment_order(), &refund()).await.unwrap_err();
+        assert!(
+            matches!(error, ChannelError::Retry { in_doubt: false, throttled: false, .. }),
+            "{id}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_refund_of_an_order_of_one_line_is_of_the_whole_order() {
     let (ebay, script, _) = plain();
     script.answer(200, TOKEN).answer(200, r#"{"refundId":"7","refundStatus":"PENDING"}"#);
