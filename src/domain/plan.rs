@@ -564,7 +564,8 @@ fn plan_known_parcel(
     let mut is_news = false;
     if parcel.origin == context.side {
         // Only the side that shipped may change what we hold; the other's version is an echo.
-        is_news = shipment.tracking.is_some() && shipment.tracking != parcel.tracking
+        let number = |tracking: &Option<String>| tracking.as_deref().map(normalised_tracking);
+        is_news = shipment.tracking.is_some() && number(&shipment.tracking) != number(&parcel.tracking)
             || shipment.carrier.is_some() && shipment.carrier != parcel.carrier;
         if is_news {
             next.tracking = shipment.tracking.clone().or(next.tracking);

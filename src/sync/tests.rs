@@ -955,7 +955,7 @@ async fn an_answer_that_cannot_be_read_is_asked_for_again() {
 #[tokio::test]
 async fn a_platform_that_refuses_everybody_for_a_while_needs_no_person() {
     let mut rig = Rig::new(quiet(), |_| ()).await;
-    rig.fault("bigcommerce", "getOrders", "401", 2);
+    rig.fault("bigcommerce", "*", "401", 6);
     rig.pass(60).await;
     assert_eq!(rig.engine.connection(rig.shop).unwrap().state, ConnectionState::NeedsReauthorisation);
     let id = rig.sell(1);
