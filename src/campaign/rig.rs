@@ -230,6 +230,10 @@ impl Rig {
                     self.field.note(&format!("a person enters new credentials for {platform}"));
                     self.field.repaired(platform);
                 }
+                // Whose they are could not be asked: the person tries again.
+                Some(Err(refused)) if !is_last => {
+                    self.field.note(&format!("new credentials for {platform}: {}", refused.message));
+                }
                 Some(Err(refused)) => return Err(format!("new credentials: {}", refused.message)),
                 None => {
                     drop(engine);

@@ -7,6 +7,7 @@
 pub mod after_sale;
 pub mod consent;
 pub mod error;
+pub mod identity;
 pub mod message_queue;
 pub mod pace;
 pub mod registry;

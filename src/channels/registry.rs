@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::error::ChannelError;
+use super::identity::Identity;
 use super::shop_app::ShopApp;
 use super::{Connector, ConnectorSetup};
 use crate::domain::connection::CredentialLife;
@@ -42,6 +43,8 @@ pub struct ChannelInfo {
     pub steps: &'static [&'static str],
     /// The account that these credentials stand for (seller id, store hash); never a secret.
     pub account: fn(&CredentialTexts) -> Option<String>,
+    /// How the platform tells whose credentials are, where they do not say so by themselves.
+    pub identity: Option<Identity>,
     /// Reads the credentials out of the text file that the platform hands out, where it hands one out.
     pub credentials_file: Option<fn(&str) -> CredentialTexts>,
     /// The platform's own page on which the merchant says yes, where it has one.

@@ -104,6 +104,11 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
             state.etsy.set_wall(is_walled);
             Ok(json!({"walled": is_walled}))
         }
+        (ETSY, "sign_in") => {
+            // Who says yes on Etsy's page from now on: `{other}`.
+            let (shop, refresh) = state.etsy.sign_in(optional_flag(&body, "other").unwrap_or(false));
+            Ok(json!({"shop_id": shop.to_string(), "refresh_token": refresh}))
+        }
         (ETSY, "revoke") => {
             state.etsy.revoke();
             Ok(json!({"revoked": true}))
@@ -130,6 +135,17 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
         (EBAY, "disable_subscriptions") => {
             state.ebay.disable_subscriptions();
             Ok(json!({"disabled": true}))
+        }
+        (EBAY, "sign_in") => {
+            // Who says yes on eBay's page from now on: `{other}`.
+            let (user, refresh) = state.ebay.sign_in(optional_flag(&body, "other").unwrap_or(false));
+            Ok(json!({"user_id": user, "refresh_token": refresh}))
+        }
+        (EBAY, "hide_seller") => {
+            // Whether grants lack the scope that tells whose they are: `{on}`.
+            let is_hidden = optional_flag(&body, "on").unwrap_or(true);
+            state.ebay.hide_seller(is_hidden);
+            Ok(json!({"hidden": is_hidden}))
         }
         (EBAY, "revoke") => {
             state.ebay.revoke();

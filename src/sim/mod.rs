@@ -30,6 +30,7 @@ mod reply;
 mod world;
 
 pub use amazon::{ACCESS_KEY_ID as AMAZON_ACCESS_KEY_ID, QUEUE_URL as AMAZON_QUEUE_URL};
+pub use ebay::CONSENT_CODE as EBAY_CONSENT_CODE;
 pub use options::{FaultRate, Quotas, SimOptions, StockRule};
 pub use push::Message;
 pub use reply::{Delivery, Reply};

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
 use super::Engine;
+use super::accounts::Replacement;
 use super::jobs::Job;
 use crate::channels::error::ChannelError;
 use crate::channels::pace::QuotaLine;
@@ -190,7 +191,7 @@ impl Engine {
     /// What has to be mended.
     pub async fn add_connection(
         &self,
-        request: NewConnectionRequest,
+        mut request: NewConnectionRequest,
         actor: &str,
     ) -> Result<ConnectionId, Refused> {
         let info = registry::channel(&request.channel).ok_or_else(|| {
@@ -204,10 +205,9 @@ impl Engine {
         check_credentials(info, &request.credentials)?;
         let mut settings = request.settings.clone();
         self.check_settings(info, &mut settings)?;
-        let account = account_of(info, &request.credentials)?;
-        self.check_account(info, &account)?;
+        self.check_entered(&self.unsaved(&request), request.credentials.clone())?;
+        let account = self.name_account(info, &mut request).await?;
         let mut connection = Connection { alias, account, settings, ..self.unsaved(&request) };
-        self.check_entered(&connection, request.credentials.clone())?;
 
         let now = self.now();
         connection.settings.go_live.get_or_insert(whole_second(now));
@@ -263,6 +263,8 @@ impl Engine {
         change: ConnectionUpdate,
         actor: &str,
     ) -> Result<(), Refused> {
+        // It may take a while: what is changed is read after it.
+        let name = self.check_replacement(id, &change).await?;
         let mut connection = self.connection(id).ok_or_else(|| Refused::from(StoreError::NotFound))?;
         let info =
             registry::channel(&connection.channel).ok_or_else(|| Refused::from(StoreError::NotFound))?;
@@ -277,12 +279,7 @@ impl Engine {
             after.authorised_on = after.authorised_on.or(before.authorised_on);
             self.check_settings(info, &mut connection.settings)?;
         }
-        let new_base =
-            change.base_url.map(|url| url.map(|url| url.as_str().trim_end_matches('/').to_owned()));
-        let is_moved = new_base.as_ref().is_some_and(|base| *base != connection.base_url);
-        if let Some(base_url) = new_base {
-            connection.base_url = base_url;
-        }
+        let is_moved = move_to(&mut connection, change.base_url.as_ref());
         let has_credentials = !change.credentials.is_empty();
         let today = self.now().to_zoned(jiff::tz::TimeZone::UTC).date();
         if info.life.secret_days.is_some() && change.credentials.contains_key("client_secret") {
@@ -291,24 +288,12 @@ impl Engine {
         if info.life.authorisation_days.is_some() && change.credentials.contains_key("refresh_token") {
             connection.settings.authorised_on = Some(today);
         }
-        if is_moved && !has_credentials {
-            return Err(Refused::field(
-                "base_url",
-                "A new base URL clears the credentials: give them together with it.",
-            ));
-        }
-        check_removable(info, &change.removed)?;
         if has_credentials || is_moved || !change.removed.is_empty() {
-            let mut whole = change.credentials.clone();
-            if !is_moved {
-                let held = self.request_of(id, whole).ok_or_else(|| Refused::from(StoreError::NotFound))?;
-                whole = held.credentials;
-            }
-            // What is entered and removed at once is entered.
-            whole.retain(|name, _| !change.removed.contains(name) || change.credentials.contains_key(name));
-            self.check_entered(&connection, whole)?;
+            let mut credentials = self.as_they_are_now(change.credentials.clone());
+            credentials.extend(name);
             // Before the row points elsewhere: the old credentials must never travel to the new address.
-            self.keep_credentials(id, change.credentials, is_moved, &change.removed)?;
+            self.keep_credentials(id, credentials, is_moved, &change.removed)?;
+            self.forget_replaced(&change.credentials);
         }
         let now = self.now();
         let (row, text, by) =
@@ -328,6 +313,41 @@ impl Engine {
             self.set_connection_state(id, ConnectionState::Active, None, actor).await?;
         }
         Ok(())
+    }
+
+    /// Whether a connection may have the credentials that it would have then. Gives what the platform calls their account,
+    /// where it was asked and told.
+    async fn check_replacement(
+        &self,
+        id: ConnectionId,
+        change: &ConnectionUpdate,
+    ) -> Result<Option<(String, Secret)>, Refused> {
+        let mut connection = self.connection(id).ok_or_else(|| Refused::from(StoreError::NotFound))?;
+        let info =
+            registry::channel(&connection.channel).ok_or_else(|| Refused::from(StoreError::NotFound))?;
+        let is_moved = move_to(&mut connection, change.base_url.as_ref());
+        if is_moved && change.credentials.is_empty() {
+            return Err(Refused::field(
+                "base_url",
+                "A new base URL clears the credentials: give them together with it.",
+            ));
+        }
+        check_removable(info, &change.removed)?;
+        if change.credentials.is_empty() && change.removed.is_empty() {
+            return Ok(None);
+        }
+        let mut whole = change.credentials.clone();
+        if !is_moved {
+            let held = self.request_of(id, whole).ok_or_else(|| Refused::from(StoreError::NotFound))?;
+            whole = held.credentials;
+        }
+        // What is entered and removed at once is entered.
+        whole.retain(|name, _| !change.removed.contains(name) || change.credentials.contains_key(name));
+        let whole = self.as_they_are_now(whole);
+        self.check_entered(&connection, whole.clone())?;
+        let (entered, removed) = (&change.credentials, &change.removed);
+        let replacement = Replacement { entered, removed, whole: &whole, is_moved };
+        self.check_account(info, &connection, replacement).await
     }
 
     /// Whether a connector can be made of what was entered. Makes no call.
@@ -413,24 +433,6 @@ impl Engine {
             ));
         }
         Ok(())
-    }
-
-    fn check_account(&self, info: &ChannelInfo, account: &str) -> Result<(), Refused> {
-        let twin = self
-            .connections()
-            .into_iter()
-            .find(|known| known.channel.as_str() == info.name && known.account == account);
-        match twin {
-            Some(twin) => Err(Refused {
-                field: None,
-                message: format!(
-                    "“{}” is connected to this account already. Two connections to one account would bring every \
-                     order twice: change that one instead.",
-                    twin.alias
-                ),
-            }),
-            None => Ok(()),
-        }
     }
 
     /// Stops all calls of a connection.
@@ -731,6 +733,14 @@ impl Engine {
     }
 }
 
+/// Points a connection's calls elsewhere, where that is wished; true where they went somewhere else before.
+fn move_to(connection: &mut Connection, base_url: Option<&Option<Url>>) -> bool {
+    let Some(base_url) = base_url else { return false };
+    let wanted = base_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+    let before = std::mem::replace(&mut connection.base_url, wanted);
+    before != connection.base_url
+}
+
 fn refresh_effect(owner: ConnectionId, now: Timestamp) -> NewEffect {
     NewEffect {
         kind: EffectKind::RefreshOrder,
@@ -783,12 +793,4 @@ fn check_removable(info: &ChannelInfo, removed: &BTreeSet<String>) -> Result<(),
         }
     }
     Ok(())
-}
-
-fn account_of(info: &ChannelInfo, given: &BTreeMap<String, Secret>) -> Result<String, Refused> {
-    let plain = given.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect();
-    (info.account)(&plain).ok_or_else(|| Refused {
-        field: None,
-        message: format!("The credentials do not say which {} account they are for.", info.title),
-    })
 }

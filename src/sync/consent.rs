@@ -112,6 +112,8 @@ impl Engine {
             .connector_setup(&self.unsaved(request), request.credentials.clone())
             .map_err(|error| error.to_string())?;
         let exchanged = tokio::select! {
+            // An answer that is there counts, however late it is looked at.
+            biased;
             exchanged = (consent.exchange)(setup, answer) => exchanged.map_err(|error| error.to_string())?,
             () = self.inner.parts.clock.sleep(EXCHANGE_TIME_MAX) => {
                 return Err(format!("{} did not answer in time. Begin again.", info.title));

@@ -5,6 +5,7 @@
 //! the engine knows lies in the store: its queue is loaded at start and a restart continues where it stopped.
 //! It must never call a platform inside a store write, and never forget an effect that it did not finish.
 
+mod accounts;
 mod by_hand;
 pub mod catch_up;
 pub mod commands;

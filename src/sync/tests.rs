@@ -1,5 +1,6 @@
 //! The engine against the simulated platforms, in-process and on simulated time.
 
+mod accounts;
 mod after_sale;
 mod by_hand;
 mod tokens;

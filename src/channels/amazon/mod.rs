@@ -58,6 +58,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     credentials: config::CREDENTIALS,
     steps: config::STEPS,
     account: config::account,
+    identity: None,
     credentials_file: None,
     consent: None,
     // The secret must be rotated every 180 days (*Rotating your app's LWA credentials*); sellers authorise for a

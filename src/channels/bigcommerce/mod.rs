@@ -56,6 +56,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     credentials: config::CREDENTIALS,
     steps: config::STEPS,
     account: config::account,
+    identity: None,
     credentials_file: Some(config::parse_credentials_file),
     consent: None,
     // A store-level API account does not end.

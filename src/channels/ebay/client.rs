@@ -31,6 +31,12 @@ const TOKEN_MARGIN: SignedDuration = SignedDuration::from_secs(60);
 /// An access token's life where the answer does not say.
 const TOKEN_LIFE_S_DEFAULT: i64 = 7_200;
 
+/// A person waits until eBay has said whose a grant is.
+const IDENTITY_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Times that eBay is asked whose a grant is.
+const IDENTITY_TRIES_MAX: u32 = 2;
+
 /// Errors that say that something was done before: a refund (34917), a parcel that can only be changed (34500).
 const DONE_BEFORE: &[i64] = &[34_917, 34_500];
 /// Errors that say that it is too early: an earlier refund (34922) or the buyer's payment (34929) is still being processed.
@@ -382,6 +388,63 @@ impl Client {
         held.token = Some(token);
         Ok(value)
     }
+
+    /// eBay's immutable id of the seller whose grant this is; none where the grant may not ask for it.
+    ///
+    /// # Errors
+    /// See [`ChannelError`].
+    pub async fn seller_id(&self) -> Result<Option<String>, ChannelError> {
+        let token = self.access_token(Grant::Seller, None, IDENTITY_TIMEOUT).await?;
+        let mut tries = 1;
+        loop {
+            match self.ask_seller_id(&token).await {
+                Err(ChannelError::Retry { throttled: false, .. } | ChannelError::Corrupt { .. })
+                    if tries < IDENTITY_TRIES_MAX =>
+                {
+                    tries += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn ask_seller_id(&self, token: &Secret) -> Result<Option<String>, ChannelError> {
+        let bearer = format!("Bearer {}", token.expose());
+        let request = Parts {
+            method: Method::GET,
+            base: &self.config.application.apiz_base,
+            path: "/commerce/identity/v1/user/",
+            query: &[],
+            headers: vec![(AUTHORIZATION, request::secret_header("access token", &bearer)?)],
+            body: None,
+        }
+        .build()?;
+        let call = Call {
+            timeout: IDENTITY_TIMEOUT,
+            connection: Some(self.connection.0),
+            ..Call::new("getUser", request)
+        };
+        let answer = self.transport.send(call).await.map_err(|error| lost("getUser", false, &error))?;
+        if answer.status.is_success() {
+            let user: wire::User = serde_json::from_slice(&answer.body)
+                .map_err(|error| ChannelError::unreadable("eBay", "getUser", false, &error))?;
+            return Ok(user.user_id.filter(|id| !id.trim().is_empty()));
+        }
+        if answer.status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(ChannelError::Retry {
+                after: retry_after(&answer.headers),
+                in_doubt: false,
+                throttled: true,
+                message: "eBay's quota for getUser is used up".to_owned(),
+            });
+        }
+        // The token is fresh: a refusal of it is not about its scopes.
+        if answer.status == StatusCode::UNAUTHORIZED || answer.status.is_server_error() {
+            let message = "eBay's getUser is not answering properly".to_owned();
+            return Err(retry(retry_after(&answer.headers), message));
+        }
+        Ok(None)
+    }
 }
 
 /// A call of the token endpoint.
@@ -422,15 +485,6 @@ impl TokenCall<'_> {
     }
 }
 
-/// What a code was exchanged for.
-#[derive(Debug)]
-pub struct Exchange {
-    /// The refresh token.
-    pub refresh_token: Secret,
-    /// eBay's immutable id of the seller, where eBay told.
-    pub seller: Option<String>,
-}
-
 /// Exchanges a code for a refresh token.
 ///
 /// # Errors
@@ -439,7 +493,7 @@ pub async fn exchange_code(
     setup: &ConnectorSetup,
     application: &Application,
     form: &[(&str, String)],
-) -> Result<Exchange, ChannelError> {
+) -> Result<Secret, ChannelError> {
     let asked = TokenCall {
         application,
         connection: setup.connection,
@@ -448,31 +502,10 @@ pub async fn exchange_code(
         timeout: TIMEOUT_DEFAULT,
     };
     let (token, _) = asked.ask(form).await?;
-    let refresh_token = token.rotated.ok_or_else(|| ChannelError::Corrupt {
+    token.rotated.ok_or_else(|| ChannelError::Corrupt {
         in_doubt: false,
         message: "eBay answered without a refresh token".to_owned(),
-    })?;
-    let request = Parts {
-        method: Method::GET,
-        base: &application.apiz_base,
-        path: "/commerce/identity/v1/user/",
-        query: &[],
-        headers: vec![(
-            AUTHORIZATION,
-            request::secret_header("access token", &format!("Bearer {}", token.value.expose()))?,
-        )],
-        body: None,
-    }
-    .build()?;
-    let call = Call { connection: Some(setup.connection.0), ..Call::new("getUser", request) };
-    // It only names the account: without it the application's id does.
-    let seller = match setup.transport.send(call).await {
-        Ok(answer) if answer.status.is_success() => {
-            serde_json::from_slice::<wire::User>(&answer.body).ok().and_then(|user| user.user_id)
-        }
-        Ok(_) | Err(_) => None,
-    };
-    Ok(Exchange { refresh_token, seller })
+    })
 }
 
 fn read_token(answer: &Answer, asked_at: Timestamp) -> Result<Token, ChannelError> {

@@ -44,8 +44,9 @@ pub const CREDENTIALS: &[CredentialField] = &[
         label: "Seller",
         is_required: false,
         is_secret: false,
-        hint: "eBay's immutable user ID of the account; found by itself when you connect on eBay's page. Enter \
-               something of your own for a second account under the same App ID",
+        hint: "eBay's immutable user ID of the account; found by itself where the token has the scope \
+               commerce.identity.readonly, as it has when you connect on eBay's page. Without it, enter something of \
+               your own for each account under the same App ID",
     },
     CredentialField {
         name: "marketplace_id",
@@ -225,12 +226,15 @@ impl Config {
     }
 }
 
-/// The account that the credentials stand for: nothing that eBay hands out names the seller, so that it is the
-/// application where no seller is entered.
+/// The account that the credentials stand for: the seller whom eBay named or a person entered, else the application.
 #[must_use]
 pub fn account(credentials: &CredentialTexts) -> Option<String> {
-    let text = |name: &str| credentials.get(name).map(|text| text.trim()).filter(|text| !text.is_empty());
-    account_of(text("client_id"), text("seller"))
+    account_of(text(credentials, "client_id"), text(credentials, "seller"))
+}
+
+/// What was entered under a name.
+pub fn text<'a>(credentials: &'a CredentialTexts, name: &str) -> Option<&'a str> {
+    credentials.get(name).map(|text| text.trim()).filter(|text| !text.is_empty())
 }
 
 fn account_of(client_id: Option<&str>, seller: Option<&str>) -> Option<String> {

@@ -7,7 +7,7 @@ use super::super::ConnectorSetup;
 use super::super::consent::{Consent, ConsentAnswer, ConsentRequest, ConsentStart, Exchanged};
 use super::super::error::ChannelError;
 use super::super::registry::CredentialTexts;
-use super::client::{self, Exchange};
+use super::client;
 use super::config::{Application, SCOPES};
 use crate::secret::Secret;
 
@@ -41,11 +41,8 @@ fn exchange(setup: ConnectorSetup, answer: ConsentAnswer) -> Exchanged {
             ("code", answer.code.expose().to_owned()),
             ("redirect_uri", ru_name(&application)?.to_owned()),
         ];
-        let Exchange { refresh_token, seller } = client::exchange_code(&setup, &application, &form).await?;
-        let mut found = CredentialTexts::new();
-        found.insert("refresh_token".to_owned(), refresh_token.expose().to_owned());
-        found.extend(seller.map(|seller| ("seller".to_owned(), seller)));
-        Ok(found)
+        let refresh_token = client::exchange_code(&setup, &application, &form).await?;
+        Ok(CredentialTexts::from([("refresh_token".to_owned(), refresh_token.expose().to_owned())]))
     })
 }
 

@@ -17,6 +17,7 @@ mod after_sale;
 mod client;
 mod config;
 mod consent;
+mod identity;
 mod map;
 mod push;
 mod sign;
@@ -57,6 +58,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     credentials: config::CREDENTIALS,
     steps: config::STEPS,
     account: config::account,
+    identity: Some(identity::IDENTITY),
     credentials_file: None,
     consent: Some(consent::CONSENT),
     // Sellers authorise for 18 months; the refresh token stays the same in that time.

@@ -6,6 +6,8 @@ use super::super::after_sale::{
     CancelReason, Cancellation as _, Progress, RefundDraft, RefundLine, Refunds as _,
 };
 use super::super::consent::{ConsentAnswer, ConsentRequest};
+use super::super::identity::Kinship;
+use super::super::registry::CredentialTexts;
 use super::super::script::{self, NOW, Script};
 use super::super::webhooks::{News, Push, PushError, Webhooks as _};
 use super::super::{CredentialSink, after_sale::RefundReason};
@@ -784,13 +786,64 @@ async fn consent_goes_by_the_ru_name_and_gives_a_refresh_token() {
         CREDENTIALS.iter().filter(|(name, _)| *name != "refresh_token").copied().collect();
     let (setup, _) = script::setup(script.clone(), &entered);
     script.answer(200, r#"{"access_token":"t","expires_in":7200,"refresh_token":"v^1.1#new"}"#);
-    script.answer(200, r#"{"userId":"ma8vp1jySJC"}"#);
     let answer =
         ConsentAnswer { code: Secret::from("c#1"), redirect_uri: request.redirect_uri, verifier: None };
     let found = (consent.exchange)(setup, answer).await.unwrap();
     assert_eq!(found["refresh_token"], "v^1.1#new");
-    assert_eq!(found["seller"], "ma8vp1jySJC");
     let asked = script.asked();
     assert_eq!(asked[0].body, "grant_type=authorization_code&code=c%231&redirect_uri=Eider-RuName");
-    assert_eq!(asked[1].line, "GET /commerce/identity/v1/user/");
+    assert_eq!(asked.len(), 1);
+}
+
+#[tokio::test]
+async fn ebay_is_asked_whose_a_grant_is() {
+    let identity = INFO.identity.unwrap();
+    let ask = async |answers: &[(u16, &str)]| {
+        let script = Arc::new(Script::default());
+        let (setup, _) = script::setup(script.clone(), CREDENTIALS);
+        for (status, body) in answers {
+            script.answer(*status, *body);
+        }
+        (identity.ask)(setup).await.map(|seller| (seller, script.lines()))
+    };
+    let (seller, lines) = ask(&[(200, TOKEN), (200, r#"{"userId":"ma8vp1jySJC"}"#)]).await.unwrap();
+    assert_eq!(seller.as_deref(), Some("ma8vp1jySJC"));
+    assert_eq!(lines, ["POST /identity/v1/oauth2/token", "GET /commerce/identity/v1/user/"]);
+    // Without the scope, and with a grant that is dead, nobody is named.
+    assert_eq!(ask(&[(200, TOKEN), (403, r#"{"errors":[{"errorId":1100}]}"#)]).await.unwrap().0, None);
+    assert_eq!(ask(&[(400, r#"{"error":"invalid_grant"}"#)]).await.unwrap().0, None);
+    // One bad answer is made up for; two may be better in a minute.
+    let (seller, _) = ask(&[(200, TOKEN), (500, ""), (200, r#"{"userId":"a"}"#)]).await.unwrap();
+    assert_eq!(seller.as_deref(), Some("a"));
+    for answer in [(500, ""), (401, "{}"), (200, "<html>")] {
+        let refused = ask(&[(200, TOKEN), answer, answer]).await;
+        assert!(
+            matches!(refused, Err(ChannelError::Retry { .. } | ChannelError::Corrupt { .. })),
+            "{answer:?}: {refused:?}"
+        );
+    }
+}
+
+#[test]
+fn sellers_are_told_apart_by_name_and_else_by_grant_and_app() {
+    let identity = INFO.identity.unwrap();
+    let of = |client_id: &str, token: &str, seller: &str| {
+        let pairs = [("client_id", client_id), ("refresh_token", token), ("seller", seller)];
+        let texts = pairs.into_iter().filter(|(_, text)| !text.is_empty());
+        texts.map(|(name, text)| (name.to_owned(), text.to_owned())).collect::<CredentialTexts>()
+    };
+    for (known, new, kinship, may_replace) in [
+        (of("app", "a", "s"), of("app", "b", "s"), Kinship::Same, true),
+        (of("app", "a", "s"), of("two", "b", "s"), Kinship::Same, true),
+        (of("app", "a", "s"), of("app", "b", "t"), Kinship::Other, false),
+        (of("app", "a", ""), of("app", "a", ""), Kinship::Same, true),
+        (of("app", "a", ""), of("app", "b", ""), Kinship::Untold, true),
+        (of("app", "a", ""), of("app", "b", "s"), Kinship::Untold, true),
+        (of("app", "a", "s"), of("app", "b", ""), Kinship::Untold, true),
+        (of("app", "a", "s"), of("two", "b", ""), Kinship::Other, false),
+        (of("app", "a", ""), of("two", "b", ""), Kinship::Other, false),
+    ] {
+        assert_eq!((identity.kinship)(&known, &new), kinship, "{known:?} {new:?}");
+        assert_eq!((identity.may_replace)(&known, &new), may_replace, "{known:?} {new:?}");
+    }
 }

@@ -53,6 +53,7 @@ pub const INFO: ChannelInfo = ChannelInfo {
     credentials: config::CREDENTIALS,
     steps: config::STEPS,
     account: config::account,
+    identity: None,
     credentials_file: None,
     consent: Some(Consent { start: consent::start, exchange: consent::exchange }),
     // A refresh token lives for 90 days from its last renewal, and one in use is renewed every hour.

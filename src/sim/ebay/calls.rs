@@ -15,8 +15,8 @@ use super::super::money::parse_four_decimals;
 use super::super::reply;
 use super::wire::{self, View};
 use super::{
-    CLIENT_ID, CLIENT_SECRET, CONSENT_CODE, Destination, Ebay, Order, Parcel, RU_NAME, Refund, Subscription,
-    TOKEN_SECONDS, USER_ID,
+    CLIENT_ID, CLIENT_SECRET, CONSENT_CODE, Destination, Ebay, OTHER_USER_ID, Order, Parcel, RU_NAME, Refund,
+    Subscription, TOKEN_SECONDS, USER_ID,
 };
 use crate::clock::shifted;
 
@@ -146,13 +146,20 @@ impl Ebay {
             "createCancellation" => self.create_cancellation(call),
             "getCancellation" => self.get_cancellation(call),
             "approveCancellation" => self.approve_cancellation(call),
-            "getUser" => Ok(reply::json(
-                StatusCode::OK,
-                &json!({"userId": USER_ID, "username": "eider-test-goods", "status": "CONFIRMED"}),
-            )),
+            "getUser" => self.get_user(call),
             _ if operation != "unknown" => self.notifications(operation, call),
             _ => Err(Refusal::not_found(2_002, "Resource not found")),
         }
+    }
+
+    fn get_user(&self, call: &Call<'_>) -> Answer {
+        if self.meta.is_seller_hidden {
+            return Err(forbidden());
+        }
+        let is_other = bearer(call).is_some_and(|token| self.meta.tokens_of_other.contains(token));
+        let (id, name) =
+            if is_other { (OTHER_USER_ID, "other-test-goods") } else { (USER_ID, "eider-test-goods") };
+        Ok(reply::json(StatusCode::OK, &json!({"userId": id, "username": name, "status": "CONFIRMED"})))
     }
 
     /// The answer when the platform fails (500), throttles (429) or does not accept the token (401).
@@ -181,9 +188,9 @@ impl Ebay {
         if *dies <= call.now.as_microsecond() {
             return Err(unauthorized());
         }
-        if operation != "unknown" && *is_sellers == is_applications(operation) {
-            let message = "Insufficient permissions to fulfill the request.".to_owned();
-            return Err(Refusal(StatusCode::FORBIDDEN, 1_100, message));
+        let is_others = self.meta.tokens_of_other.contains(token) && operation != "getUser";
+        if operation != "unknown" && (is_others || *is_sellers == is_applications(operation)) {
+            return Err(forbidden());
         }
         Ok(())
     }
@@ -205,7 +212,11 @@ impl Ebay {
         let invalid = |text: &str| refused(StatusCode::BAD_REQUEST, "invalid_grant", text);
         let is_sellers = field("grant_type") != "client_credentials";
         match field("grant_type") {
-            "refresh_token" if field("refresh_token") != self.refresh_token() => {
+            "refresh_token"
+                if ![self.refresh_token(), self.other_refresh_token()]
+                    .iter()
+                    .any(|known| known == field("refresh_token")) =>
+            {
                 return invalid(
                     "the provided authorization refresh token is invalid or was issued to another client",
                 );
@@ -224,13 +235,22 @@ impl Ebay {
                 return refused(StatusCode::BAD_REQUEST, "unsupported_grant_type", text);
             }
         }
+        let is_others = match field("grant_type") {
+            "refresh_token" => field("refresh_token") == self.other_refresh_token(),
+            "authorization_code" => self.meta.is_other_signed_in,
+            _ => false,
+        };
         let token = self.issue_access_token(is_sellers, call.now);
+        if is_others {
+            self.meta.tokens_of_other.insert(token.clone());
+        }
         let kind = if is_sellers { "User Access Token" } else { "Application Access Token" };
         let mut body = json!({"access_token": token, "token_type": kind, "expires_in": TOKEN_SECONDS});
         if field("grant_type") == "authorization_code"
             && let Some(body) = body.as_object_mut()
         {
-            body.insert("refresh_token".to_owned(), json!(self.refresh_token()));
+            let refresh = if is_others { self.other_refresh_token() } else { self.refresh_token() };
+            body.insert("refresh_token".to_owned(), json!(refresh));
             body.insert("refresh_token_expires_in".to_owned(), json!(47_304_000));
         }
         reply::json(StatusCode::OK, &body)
@@ -533,6 +553,16 @@ fn made(kind: &str, id: &str) -> Response<Bytes> {
     let address = format!("https://api.ebay.com/commerce/notification/v1/{kind}/{id}");
     reply::set_header(&mut response, "location", &address);
     response
+}
+
+fn bearer<'a>(call: &'a Call<'_>) -> Option<&'a str> {
+    let header = call.request.headers().get("authorization")?.to_str().ok()?;
+    header.strip_prefix("Bearer ")
+}
+
+fn forbidden() -> Refusal {
+    let message = "Insufficient permissions to fulfill the request.".to_owned();
+    Refusal(StatusCode::FORBIDDEN, 1_100, message)
 }
 
 fn unauthorized() -> Refusal {

@@ -32,6 +32,8 @@ pub const CLIENT_SECRET: &str = "PRD-0e1de5000-simulated-secret";
 pub const RU_NAME: &str = "Eider_Sim-EiderSim-Eider-eiders";
 /// The seller's immutable id.
 pub const USER_ID: &str = "eIdErS1mU01";
+/// The immutable id of another seller, of whom nothing but the name is known here.
+pub const OTHER_USER_ID: &str = "eIdErS1mU02";
 /// The code that the consent page hands out.
 pub const CONSENT_CODE: &str = "v^1.1#i^1#simulated-consent-code";
 /// Where the seller lists.
@@ -323,6 +325,15 @@ pub struct Meta {
     tokens: BTreeMap<String, (i64, bool)>,
     destinations: Vec<Destination>,
     subscriptions: Vec<Subscription>,
+    /// Whether the other seller is the one who says yes on eBay's page.
+    #[serde(default)]
+    is_other_signed_in: bool,
+    /// Access tokens of the other seller.
+    #[serde(default)]
+    tokens_of_other: BTreeSet<String>,
+    /// Whether grants lack the scope that tells whose they are.
+    #[serde(default)]
+    is_seller_hidden: bool,
 }
 
 /// A record of the journal.
@@ -630,10 +641,29 @@ impl Ebay {
         format!("v^1.1#i^1#r^1#{}", Draw::new(self.seed, "ebay.refresh", number).code(60))
     }
 
+    /// The other seller's refresh token.
+    pub fn other_refresh_token(&self) -> String {
+        format!("v^1.1#i^1#r^1#{}", Draw::new(self.seed, "ebay.refresh.other", 0).code(60))
+    }
+
+    /// Decides who says yes on eBay's page from now on. The answer is that seller and the refresh token that comes of it.
+    pub fn sign_in(&mut self, is_other: bool) -> (&'static str, String) {
+        self.meta.is_other_signed_in = is_other;
+        self.changes.meta = true;
+        if is_other { (OTHER_USER_ID, self.other_refresh_token()) } else { (USER_ID, self.refresh_token()) }
+    }
+
+    /// Decides whether grants tell whose they are.
+    pub fn hide_seller(&mut self, is_hidden: bool) {
+        self.meta.is_seller_hidden = is_hidden;
+        self.changes.meta = true;
+    }
+
     /// Ends the seller's authorisation: all tokens die, and a new refresh token is issued.
     pub fn revoke(&mut self) {
         self.meta.authorisation += 1;
         self.meta.tokens.clear();
+        self.meta.tokens_of_other.clear();
         self.changes.meta = true;
     }
 

@@ -8,7 +8,10 @@ use jiff::Timestamp;
 use serde_json::json;
 
 use super::super::reply;
-use super::{CALLS_PER_SECOND, Etsy, KEYSTRING, Receipt, SHARED_SECRET, SHOP_ID, Status, USER_ID};
+use super::{
+    CALLS_PER_SECOND, Etsy, KEYSTRING, OTHER_SHOP_ID, OTHER_USER_ID, Receipt, SHARED_SECRET, SHOP_ID, Status,
+    USER_ID,
+};
 
 /// Calls in a rolling day.
 const CALLS_PER_DAY: i64 = 10_000;
@@ -99,7 +102,11 @@ impl Etsy {
             _ => {}
         }
         let answer = self.admit(call).and_then(|()| match operation {
-            "getMe" => Ok(reply::json(StatusCode::OK, &json!({"user_id": USER_ID, "shop_id": SHOP_ID}))),
+            "getMe" => {
+                let (user, shop) =
+                    if is_others(call) { (OTHER_USER_ID, OTHER_SHOP_ID) } else { (USER_ID, SHOP_ID) };
+                Ok(reply::json(StatusCode::OK, &json!({"user_id": user, "shop_id": shop})))
+            }
             "getShop" => check_shop(call).map(|()| reply::json(StatusCode::OK, &self.shop_json())),
             "getShopReceipts" => self.receipts(call),
             "getShopReceipt" => self.receipt(call),
@@ -146,6 +153,9 @@ impl Etsy {
             Some(dies) if *dies > call.now.as_microsecond() => {}
             Some(_) => return Err(unauthorized("access token is expired")),
             None => return Err(unauthorized("access token is invalid")),
+        }
+        if is_others(call) && operation_of(call.request) != "getMe" {
+            return Err(Refusal::of(StatusCode::FORBIDDEN, "Unauthorized"));
         }
         self.count(call.now)
     }
@@ -317,6 +327,14 @@ impl Etsy {
         let listing = listing.ok_or_else(not_found)?;
         Ok(reply::json(StatusCode::OK, &Self::inventory_json(listing)))
     }
+}
+
+/// Whether the call is in the name of the other shop's owner: a token begins with its user's number.
+fn is_others(call: &Call<'_>) -> bool {
+    let header = call.request.headers().get("authorization").and_then(|value| value.to_str().ok());
+    let token = header.and_then(|value| value.strip_prefix("Bearer "));
+    let user = token.and_then(|token| token.split('.').next());
+    user.and_then(|user| user.parse().ok()) == Some(OTHER_USER_ID)
 }
 
 fn check_shop(call: &Call<'_>) -> Result<(), Refusal> {

@@ -28,6 +28,10 @@ pub use calls::{Call, operation_of};
 pub const SHOP_ID: i64 = 52_000_017;
 /// Its owner's number.
 pub const USER_ID: i64 = 41_000_023;
+/// The number of another shop, of which nothing but the number is known here.
+pub const OTHER_SHOP_ID: i64 = 52_000_018;
+/// Its owner's number.
+pub const OTHER_USER_ID: i64 = 41_000_024;
 /// The app's public half.
 pub const KEYSTRING: &str = "eidersimkeystring0000001";
 /// The app's secret half.
@@ -239,6 +243,12 @@ pub struct Meta {
     hook: Option<hooks::Hook>,
     #[serde(default)]
     messages_sent: u64,
+    /// Whether the other shop's owner is the one who says yes on Etsy's page.
+    #[serde(default)]
+    is_other_signed_in: bool,
+    /// The number of the other owner's refresh token.
+    #[serde(default)]
+    other_refresh: u64,
 }
 
 /// A record of the journal.

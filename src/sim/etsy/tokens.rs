@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::super::draw::Draw;
 use super::super::reply;
-use super::{Call, Etsy, KEYSTRING, USER_ID};
+use super::{Call, Etsy, KEYSTRING, OTHER_SHOP_ID, OTHER_USER_ID, SHOP_ID, USER_ID};
 
 /// How long an access token lives.
 const TOKEN_SECONDS: i64 = 3_600;
@@ -27,6 +27,9 @@ pub struct Code {
     redirect_uri: String,
     /// The microsecond when it dies.
     dies: i64,
+    /// Whether the other shop's owner said yes.
+    #[serde(default)]
+    is_others: bool,
 }
 
 impl Etsy {
@@ -54,6 +57,7 @@ impl Etsy {
             challenge: field("code_challenge").to_owned(),
             redirect_uri: field("redirect_uri").to_owned(),
             dies: call.now.as_microsecond() + CODE_SECONDS * 1_000_000,
+            is_others: self.meta.is_other_signed_in,
         };
         self.meta.codes.insert(code.clone(), given);
         let mut back = form_urlencoded::Serializer::new(String::new());
@@ -76,14 +80,17 @@ impl Etsy {
         if field("client_id") != KEYSTRING {
             return refused("invalid_client", "The client_id is not known");
         }
+        let mut is_others = false;
         match field("grant_type") {
             "refresh_token" if field("refresh_token") == self.refresh_token() => {}
+            "refresh_token" if field("refresh_token") == self.other_refresh_token() => is_others = true,
             "refresh_token" => {
                 return refused("invalid_grant", "The refresh token is invalid or has been used");
             }
             "authorization_code" => {
                 let known = self.meta.codes.remove(field("code"));
                 self.changes.meta = true;
+                is_others = known.as_ref().is_some_and(|known| known.is_others);
                 let digest = URL_SAFE_NO_PAD.encode(Sha256::digest(field("code_verifier")));
                 let is_right = known.is_some_and(|known| {
                     known.challenge == digest
@@ -97,13 +104,19 @@ impl Etsy {
             _ => return refused("unsupported_grant_type", "The grant type is not known"),
         }
         // From here on the old refresh token is dead, whatever becomes of this answer.
-        self.meta.refresh += 1;
-        let access = self.issue_access_token(call.now);
+        let (user, refresh) = if is_others {
+            self.meta.other_refresh += 1;
+            (OTHER_USER_ID, self.other_refresh_token())
+        } else {
+            self.meta.refresh += 1;
+            (USER_ID, self.refresh_token())
+        };
+        let access = self.issue_access_token(user, call.now);
         let body = json!({
             "access_token": access,
             "token_type": "Bearer",
             "expires_in": TOKEN_SECONDS,
-            "refresh_token": self.refresh_token(),
+            "refresh_token": refresh,
         });
         reply::json(StatusCode::OK, &body)
     }
@@ -113,6 +126,19 @@ impl Etsy {
         format!("{USER_ID}.{}", Draw::new(self.seed, "etsy.refresh", self.meta.refresh).code(60))
     }
 
+    /// The other owner's refresh token that is valid now.
+    pub fn other_refresh_token(&self) -> String {
+        let number = self.meta.other_refresh;
+        format!("{OTHER_USER_ID}.{}", Draw::new(self.seed, "etsy.refresh.other", number).code(60))
+    }
+
+    /// Decides who says yes on Etsy's page from now on. The answer is that shop and a refresh token of its owner.
+    pub fn sign_in(&mut self, is_other: bool) -> (i64, String) {
+        self.meta.is_other_signed_in = is_other;
+        self.changes.meta = true;
+        if is_other { (OTHER_SHOP_ID, self.other_refresh_token()) } else { (SHOP_ID, self.refresh_token()) }
+    }
+
     /// Ends the merchant's grant: all tokens die, and a new refresh token is there as after a new consent.
     pub fn revoke(&mut self) {
         self.meta.refresh += 1;
@@ -120,10 +146,10 @@ impl Etsy {
         self.changes.meta = true;
     }
 
-    fn issue_access_token(&mut self, now: Timestamp) -> String {
+    fn issue_access_token(&mut self, user: i64, now: Timestamp) -> String {
         let number = self.meta.tokens_issued;
         self.meta.tokens_issued += 1;
-        let token = format!("{USER_ID}.{}", Draw::new(self.seed, "etsy.access", number).code(60));
+        let token = format!("{user}.{}", Draw::new(self.seed, "etsy.access", number).code(60));
         let now = now.as_microsecond();
         self.meta.tokens.retain(|_, dies| *dies > now);
         self.meta.tokens.insert(token.clone(), now + TOKEN_SECONDS * 1_000_000);

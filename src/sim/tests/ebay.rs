@@ -245,6 +245,29 @@ fn tokens_are_of_the_seller_or_of_the_application_and_die() {
 }
 
 #[test]
+fn a_grant_tells_whose_it_is_where_it_has_the_scope() {
+    let mut bench = Bench::new(options(0));
+    let user = |bench: &Bench| bench.call("GET", "/commerce/identity/v1/user/", None);
+    assert_eq!(user(&bench).1["userId"], ebay::USER_ID);
+    bench.deed("sign_in", &json!({"other": true}));
+    let code =
+        [("grant_type", "authorization_code"), ("code", ebay::CONSENT_CODE), ("redirect_uri", ebay::RU_NAME)];
+    let granted = bench.ask_token(&code).1;
+    let refresh = granted["refresh_token"].as_str().unwrap().to_owned();
+    let (_, renewed) = bench.ask_token(&[("grant_type", "refresh_token"), ("refresh_token", &refresh)]);
+    for body in [granted, renewed] {
+        bench.token = body["access_token"].as_str().unwrap().to_owned();
+        assert_eq!(user(&bench).1["userId"], ebay::OTHER_USER_ID);
+        assert_eq!(bench.call("GET", "/sell/fulfillment/v1/order", None).0, 403);
+    }
+    // The owner's grant lives on.
+    bench.sign_in();
+    assert_eq!(bench.call("GET", "/sell/fulfillment/v1/order", None).0, 200);
+    bench.deed("hide_seller", &json!({"on": true}));
+    assert_eq!(user(&bench).0, 403);
+}
+
+#[test]
 fn a_restart_continues() {
     let folder = tempfile::tempdir().unwrap();
     let kept = SimOptions { folder: Some(folder.path().to_owned()), ..options(20) };

@@ -120,6 +120,23 @@ fn a_refresh_token_works_once_and_a_code_only_with_its_verifier() {
 }
 
 #[test]
+fn another_shops_owner_gets_a_grant_of_that_shop_alone() {
+    let mut shop = selling(quiet());
+    let theirs = shop.bench.deed(ETSY, "sign_in", &json!({"other": true}));
+    let refresh = theirs["refresh_token"].as_str().unwrap();
+    let (_, granted) = grant(&shop.bench, &[("grant_type", "refresh_token"), ("refresh_token", refresh)]);
+    let own = std::mem::replace(&mut shop.token, granted["access_token"].as_str().unwrap().to_owned());
+    assert_eq!(
+        shop.call("GET", "users/me", None).1["shop_id"].to_string(),
+        theirs["shop_id"].as_str().unwrap()
+    );
+    assert_eq!(shop.call("GET", &format!("shops/{SHOP_ID}/receipts"), None).0, 403);
+    shop.token = own;
+    assert_eq!(shop.call("GET", "users/me", None).1["shop_id"], SHOP_ID);
+    assert_eq!(shop.call("GET", &format!("shops/{SHOP_ID}/receipts"), None).0, 200);
+}
+
+#[test]
 fn the_key_header_needs_its_secret_and_the_token_its_life() {
     let shop = selling(quiet());
     let asked = |key: Option<&str>, token: &str| {

@@ -4,9 +4,10 @@ use actix_web::http::StatusCode;
 use actix_web::test::TestRequest;
 
 use super::site::{Site, now};
-use crate::domain::connection::ConnectionState;
-use crate::domain::id::ConnectionId;
+use crate::domain::connection::{ConnectionSettings, ConnectionState};
+use crate::domain::id::{ChannelName, ConnectionId};
 use crate::domain::user::Role;
+use crate::store::connections::NewConnection;
 use crate::store::incidents::{self, NewIncident};
 use crate::store::orders::{ImportBatch, ImportItem};
 use crate::store::{WriteLane, connections, orders};
@@ -259,6 +260,31 @@ async fn a_platform_is_connected_on_its_own_page() {
     let credential = |name: &str| added.credentials[name].expose().to_owned();
     assert_eq!([credential("client_id"), credential("refresh_token")], ["app", "fresh"]);
     assert_eq!(paste("good".to_owned()).await.status, StatusCode::CONFLICT, "it is good once");
+}
+
+#[actix_web::test]
+async fn a_consent_of_another_account_says_what_to_do_and_changes_nothing() {
+    let site = Site::new().await;
+    let new = NewConnection {
+        channel: ChannelName::from("ebay"),
+        alias: "eBay US".to_owned(),
+        account: "ma8vp1jySJC".to_owned(),
+        base_url: None,
+        settings: ConnectionSettings::default(),
+        now: now(),
+    };
+    let add = site.state.store.write(WriteLane::Interactive, move |tx| connections::insert(tx, &new));
+    let id = add.await.unwrap();
+    let asked = site.post(&format!("/connections/{id}/authorise"), &[("do", "consent")]).await;
+    assert_eq!(asked.status, StatusCode::OK, "{:?}", asked.texts("main"));
+    let state = asked.attribute("input[name=state]", "value").unwrap();
+    *site.engine.refusal.lock().unwrap() = Some("These are another account's.".to_owned());
+    let fields = [("state", state.as_str()), ("pasted", "good")];
+    let refused = site.post("/connections/consent", &fields).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT);
+    assert!(refused.texts("main").join(" ").contains("These are another account's."), "{}", refused.body);
+    assert!(site.engine.updates.lock().unwrap().is_empty());
+    assert_eq!(site.post("/connections/consent", &fields).await.status, StatusCode::CONFLICT, "begin again");
 }
 
 #[actix_web::test]

@@ -38,6 +38,8 @@ pub struct Recorder {
     pub calls: Mutex<Vec<String>>,
     pub requests: Mutex<Vec<NewConnectionRequest>>,
     pub updates: Mutex<Vec<ConnectionUpdate>>,
+    /// Why the next change of a connection is refused, where it is.
+    pub refusal: Mutex<Option<String>>,
     /// The engine behind what is about the app of a shop's control panel, where a test has one.
     pub real: std::sync::OnceLock<crate::sync::Engine>,
 }
@@ -83,6 +85,9 @@ impl Engine for Recorder {
         change: ConnectionUpdate,
         actor: &str,
     ) -> Result<(), Refused> {
+        if let Some(message) = self.refusal.lock().unwrap().take() {
+            return Err(Refused { field: None, message });
+        }
         self.note(format!("change {connection} to {:?} by {actor}", change.alias));
         self.updates.lock().unwrap().push(change);
         Ok(())
