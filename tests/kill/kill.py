@@ -117,7 +117,7 @@ def kill_once(binary, folder, platforms, shipped, dice):
     return struck
 
 
-def findings(platforms, shipped, go_live, now):
+def findings(platforms, shipped, paid, go_live, now):
     orders, copies = platforms.orders(), platforms.copies()
     old = lambda at: at < now - DECIDED_AFTER_S
     found = []
@@ -132,7 +132,7 @@ def findings(platforms, shipped, go_live, now):
     for external_id, order in orders.items():
         is_owed = order["paid"] and order["fulfilled_by"] == "seller" and order["status"] in ("open", "shipped")
         placed_at = seconds(order["placed_at"])
-        if is_owed and go_live[order["channel"]] <= placed_at and old(placed_at) and external_id not in copies:
+        if is_owed and go_live[order["channel"]] <= placed_at and external_id in paid and external_id not in copies:
             found.append(f"{external_id} is paid and not in the shop")
     for external_id, at in shipped.items():
         parcels = orders[external_id]["shipments"]
@@ -163,10 +163,13 @@ def main():
             if number % 10 == 0:
                 print(f"{number} kills, {struck_count} into an unanswered create or shipment", flush=True)
         process, ready = start(binary, folder, platforms)
-        time.sleep(wanted.settle)
+        time.sleep(max(0, wanted.settle - DECIDED_AFTER_S))
+        # What is paid later may be on its way still.
+        paid = {external_id for external_id, order in platforms.orders().items() if order["paid"]}
+        time.sleep(DECIDED_AFTER_S)
         held = ask(ready["url"] + "api/v1/connections", token=ready["token"])["data"]
         go_live = {one["channel"]: seconds(one["settings"]["go_live"]) for one in held}
-        found, order_count, copy_count = findings(platforms, shipped, go_live, time.time())
+        found, order_count, copy_count = findings(platforms, shipped, paid, go_live, time.time())
         process.send_signal(signal.SIGTERM)
         began = time.time()
         process.wait()
