@@ -155,13 +155,14 @@ impl Ebay {
         }
     }
 
-    /// The answer when the platform fails (500), throttles (429) or does not accept the token (401).
+    /// The answer when the platform fails (500), throttles (429), or does not accept the token (401) or its scopes (403).
     pub fn failure(&self, status: StatusCode, now: Timestamp) -> Response<Bytes> {
         let refusal = match status {
             StatusCode::TOO_MANY_REQUESTS => {
                 Refusal(status, 2_001, "Too many requests. The request limit has been reached.".to_owned())
             }
             StatusCode::UNAUTHORIZED => unauthorized(),
+            StatusCode::FORBIDDEN => forbidden(),
             _ => Refusal(StatusCode::INTERNAL_SERVER_ERROR, 30_500, "System error".to_owned()),
         };
         let mut response = refusal.response();
@@ -182,8 +183,7 @@ impl Ebay {
             return Err(unauthorized());
         }
         if operation != "unknown" && *is_sellers == is_applications(operation) {
-            let message = "Insufficient permissions to fulfill the request.".to_owned();
-            return Err(Refusal(StatusCode::FORBIDDEN, 1_100, message));
+            return Err(forbidden());
         }
         Ok(())
     }
@@ -530,6 +530,11 @@ fn made(kind: &str, id: &str) -> Response<Bytes> {
 
 fn unauthorized() -> Refusal {
     Refusal(StatusCode::UNAUTHORIZED, 1_001, "Invalid access token".to_owned())
+}
+
+fn forbidden() -> Refusal {
+    let message = "Insufficient permissions to fulfill the request.".to_owned();
+    Refusal(StatusCode::FORBIDDEN, 1_100, message)
 }
 
 fn unknown_order(status: StatusCode) -> Refusal {
