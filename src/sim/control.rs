@@ -189,7 +189,8 @@ fn plan_fault(state: &mut State, platform: &str, body: &Value) -> Result<Value, 
     let operation = optional_text(body, "operation").unwrap_or_else(|| "*".to_owned());
     let count = optional_count(body, "count")?.unwrap_or(1);
     let count = u32::try_from(count).map_err(|_| ControlError::Field("count"))?;
-    state.plan(platform, Planned { operation: operation.clone(), kind, count });
+    let about = optional_text(body, "about");
+    state.plan(platform, Planned { operation: operation.clone(), about, kind, count });
     Ok(json!({"operation": operation, "count": count}))
 }
 

@@ -27,6 +27,9 @@ pub enum Fault {
     /// The token is not accepted this time.
     #[serde(rename = "401")]
     Unauthorized,
+    /// The token is good, and not for this call. Never by itself: a grant lacks a scope, or does not.
+    #[serde(rename = "403")]
+    Forbidden,
     /// The effect, and a body that is no JSON.
     Malformed,
     /// The effect, and a body that comes in small pieces.
@@ -74,15 +77,20 @@ pub const STALE_SECONDS: i64 = 45;
 pub struct Planned {
     /// The operation's name in the platform's specification, or `*`.
     pub operation: String,
+    /// A part of the path of the calls that it strikes, such as an order's id; none for any.
+    pub about: Option<String>,
     /// What goes wrong.
     pub kind: Fault,
     /// How many more calls it strikes.
     pub count: u32,
 }
 
-/// Takes the first planned fault that strikes `operation`.
-pub fn take_planned(planned: &mut Vec<Planned>, operation: &str) -> Option<Fault> {
-    let strikes = |fault: &Planned| fault.operation == "*" || fault.operation == operation;
+/// Takes the first planned fault that strikes `operation` at `path`.
+pub fn take_planned(planned: &mut Vec<Planned>, operation: &str, path: &str) -> Option<Fault> {
+    let strikes = |fault: &Planned| {
+        let is_about = fault.about.as_ref().is_none_or(|part| path.contains(part.as_str()));
+        is_about && (fault.operation == "*" || fault.operation == operation)
+    };
     take(planned, |fault| !fault.kind.is_of_messages() && strikes(fault))
 }
 

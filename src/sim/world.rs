@@ -445,8 +445,9 @@ impl State {
         self.call_number += 1;
         let number = self.call_number;
         let operation = operation_of(platform, request);
+        let called = (operation, request.uri().path());
         let fault =
-            if operation == "token" { None } else { self.fault(platform, operation, number, options.faults) };
+            if operation == "token" { None } else { self.fault(platform, called, number, options.faults) };
         let reply = match fault {
             None => {
                 let delivery =
@@ -459,8 +460,15 @@ impl State {
         reply
     }
 
-    fn fault(&mut self, platform: &str, operation: &str, number: u64, rate: FaultRate) -> Option<Fault> {
-        let planned = self.planned.get_mut(platform).and_then(|list| faults::take_planned(list, operation));
+    fn fault(
+        &mut self,
+        platform: &str,
+        (operation, path): (&str, &str),
+        number: u64,
+        rate: FaultRate,
+    ) -> Option<Fault> {
+        let planned = self.planned.get_mut(platform);
+        let planned = planned.and_then(|list| faults::take_planned(list, operation, path));
         planned.or_else(|| faults::draw_fault(self.meta.seed, number, rate.per_thousand()))
     }
 
@@ -501,6 +509,9 @@ impl State {
             }
             Fault::Unauthorized => {
                 (self.failure(platform, StatusCode::UNAUTHORIZED, request, number), Delivery::Now)
+            }
+            Fault::Forbidden => {
+                (self.failure(platform, StatusCode::FORBIDDEN, request, number), Delivery::Now)
             }
             Fault::Malformed => {
                 let mut response = self.serve(platform, request, number, false, false);

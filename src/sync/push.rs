@@ -45,6 +45,10 @@ pub struct PushStatus {
     pub refused: u64,
     /// Why the last one was not.
     pub last_refusal: Option<String>,
+    /// Messages of which nobody could say whether they were: they were given up.
+    pub given_up: u64,
+    /// Why the last one was.
+    pub last_given_up: Option<String>,
 }
 
 /// Where messages arrive, and what waits to be read.

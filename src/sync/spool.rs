@@ -55,6 +55,17 @@ pub struct Entry {
     pub headers: BTreeMap<String, String>,
     /// Its body, byte for byte.
     pub body: Bytes,
+    /// That it could not be read yet; nothing of that is kept in the file.
+    pub put_off: Option<PutOff>,
+}
+
+/// A message that could not be read waits behind the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PutOff {
+    /// How often it could not be read.
+    pub tries: u32,
+    /// Not before that time again.
+    pub due_at: Timestamp,
 }
 
 /// A line of the file.
@@ -163,24 +174,40 @@ impl Spool {
                 return Err(SpoolError::Full);
             }
             waiting.last_id = waiting.last_id.saturating_add(1);
-            Entry { id: waiting.last_id, connection, received_at, headers, body }
+            Entry { id: waiting.last_id, connection, received_at, headers, body, put_off: None }
         };
         let (answer, answered) = oneshot::channel();
         self.send(Message::Append(entry, answer))?;
         answered.await.unwrap_or_else(|_| Err(SpoolError::Io("its thread ended".to_owned())))
     }
 
-    /// The oldest messages of a connection that wait.
+    /// The oldest messages of a connection that wait, without those that are put off.
     #[must_use]
-    pub fn waiting(&self, connection: ConnectionId, at_most: usize) -> Vec<Entry> {
+    pub fn waiting(&self, connection: ConnectionId, at_most: usize, now: Timestamp) -> Vec<Entry> {
         let waiting = self.shared.lock();
         waiting
             .entries
             .values()
             .filter(|entry| entry.connection == connection)
+            .filter(|entry| entry.put_off.is_none_or(|put_off| put_off.due_at <= now))
             .take(at_most)
             .cloned()
             .collect()
+    }
+
+    /// Has a message wait behind the others.
+    pub fn put_off(&self, id: u64, put_off: PutOff) {
+        if let Some(entry) = self.shared.lock().entries.get_mut(&id) {
+            entry.put_off = Some(put_off);
+        }
+    }
+
+    /// When the first of a connection's messages that are put off is due.
+    #[must_use]
+    pub fn next_due(&self, connection: ConnectionId) -> Option<Timestamp> {
+        let waiting = self.shared.lock();
+        let own = waiting.entries.values().filter(|entry| entry.connection == connection);
+        own.filter_map(|entry| Some(entry.put_off?.due_at)).min()
     }
 
     /// How many messages wait, of all connections.
@@ -357,6 +384,7 @@ fn read_line(bytes: &[u8]) -> Option<Entry> {
         received_at: line.received_at,
         headers: line.headers,
         body: STANDARD.decode(line.body).ok()?.into(),
+        put_off: None,
     })
 }
 
@@ -374,7 +402,7 @@ mod tests {
     }
 
     fn bodies(spool: &Spool, connection: ConnectionId) -> Vec<Bytes> {
-        spool.waiting(connection, 100).into_iter().map(|entry| entry.body).collect()
+        spool.waiting(connection, 100, Timestamp::UNIX_EPOCH).into_iter().map(|entry| entry.body).collect()
     }
 
     #[tokio::test]
@@ -385,16 +413,33 @@ mod tests {
             push(&spool, ONE, body).await;
         }
         push(&spool, TWO, "other").await;
-        let first = spool.waiting(ONE, 1);
+        let first = spool.waiting(ONE, 1, Timestamp::UNIX_EPOCH);
         spool.done(&[first[0].id]);
         drop(spool);
         let again = Spool::open(dir.path()).unwrap();
         // What was read is read again: nothing waits for that to be durable.
         assert_eq!(bodies(&again, ONE), ["a\n", "b", "\u{0}c"]);
-        assert_eq!(again.waiting(ONE, 1)[0].headers["webhook-id"], "m\"1");
+        assert_eq!(again.waiting(ONE, 1, Timestamp::UNIX_EPOCH)[0].headers["webhook-id"], "m\"1");
         push(&again, ONE, "d").await;
         assert_eq!(bodies(&again, ONE), ["a\n", "b", "\u{0}c", "d"]);
         assert_eq!(bodies(&again, TWO), ["other"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_put_off_waits_behind_the_others_and_is_not_lost() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        push(&spool, ONE, "first").await;
+        push(&spool, ONE, "second").await;
+        let due_at = Timestamp::from_second(60).unwrap();
+        let first = spool.waiting(ONE, 1, Timestamp::UNIX_EPOCH)[0].id;
+        spool.put_off(first, PutOff { tries: 1, due_at });
+        assert_eq!(bodies(&spool, ONE), ["second"]);
+        assert_eq!((spool.next_due(ONE), spool.next_due(TWO)), (Some(due_at), None));
+        let due: Vec<Bytes> = spool.waiting(ONE, 9, due_at).into_iter().map(|entry| entry.body).collect();
+        assert_eq!(due, ["first", "second"]);
+        drop(spool);
+        assert_eq!(bodies(&Spool::open(dir.path()).unwrap(), ONE), ["first", "second"]);
     }
 
     #[tokio::test]
@@ -421,7 +466,8 @@ mod tests {
         for body in ["a", "b"] {
             push(&spool, ONE, body).await;
         }
-        let ids: Vec<u64> = spool.waiting(ONE, 10).iter().map(|entry| entry.id).collect();
+        let ids: Vec<u64> =
+            spool.waiting(ONE, 10, Timestamp::UNIX_EPOCH).iter().map(|entry| entry.id).collect();
         spool.done(&ids);
         // The thread takes one message after the other: this one comes after the emptying.
         push(&spool, TWO, "later").await;

@@ -1964,3 +1964,183 @@ async fn people_are_told_once_that_an_account_needs_them_and_as_soon_as_they_can
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].title.contains("needs a new authorisation"), "{told:?}");
 }
+
+impl Rig {
+    /// The texts of what happened to a connection, newest first.
+    async fn history_of(&self, id: ConnectionId) -> Vec<String> {
+        let events =
+            self.engine.store().read(move |read| events::of_connection(read, id, 200)).await.unwrap();
+        events.into_iter().map(|event| event.text).collect()
+    }
+
+    /// The connection never stopped and nobody was told anything, though what it sends here was refused, which is said once.
+    async fn assert_unstopped(&self, id: ConnectionId, refused: &str) {
+        let (board, zone) = (Board::default(), jiff::tz::TimeZone::UTC);
+        assert_eq!(self.engine.tell_people(&board, &zone).await, Ok(0));
+        assert_eq!(self.engine.connection(id).unwrap().state, ConnectionState::Active);
+        let history = self.history_of(id).await;
+        assert!(!history.iter().any(|text| text.contains(" is now ")), "{history:?}");
+        let said = |text: &&String| text.contains("sends no messages here") && text.contains(refused);
+        assert_eq!(history.iter().filter(said).count(), 1, "{history:?}");
+    }
+}
+
+/// A grant without the right to notifications is no grant that is gone: polls go on, and nobody is asked for anything.
+#[tokio::test]
+async fn a_refused_subscription_is_said_once_and_stops_nothing() {
+    let options = SimOptions { marketplaces: &crate::sim::MARKETPLACES, ..quiet() };
+    for operation in ["getSubscriptions", "getDestinations"] {
+        let rig = Rig::new(options.clone(), |_| ()).await;
+        let mut request = connection_requests(&rig.world).remove("ebay").unwrap();
+        request.settings.shop = Some(rig.shop);
+        rig.fault("ebay", operation, "403", 100_000);
+        let id = rig.engine.add_connection(request, "test").await.unwrap();
+        let mut other = Other { rig, name: "ebay", operation: "createShippingFulfillment" };
+        other.rig.pass(1_500).await;
+        let sold = other.sell();
+        other.rig.pass(1_500).await;
+        assert_eq!(other.rig.shop_orders_of(&sold).len(), 1, "{operation}");
+        other.rig.assert_unstopped(id, operation).await;
+    }
+    for operation in ["getSubscription", "getDestinations"] {
+        let mut rig = Rig::new(quiet(), |_| ()).await;
+        rig.fault("amazon", operation, "403", 100_000);
+        rig.enter_queue(crate::sim::AMAZON_ACCESS_KEY_ID).await;
+        rig.pass(1_500).await;
+        let sold = rig.sell(1);
+        rig.pass(1_500).await;
+        assert_eq!(rig.export(&sold).await, (ExportState::Created, None), "{operation}");
+        rig.assert_unstopped(rig.amazon, operation).await;
+    }
+}
+
+impl Rig {
+    /// A fault that strikes what is about one thing only, and does not pass.
+    fn lasting_fault(&self, platform: &str, operation: &str, kind: &str, about: &str) {
+        let fault = json!({"operation": operation, "kind": kind, "count": 1_000_000, "about": about});
+        self.control(platform, "fault", &fault);
+    }
+}
+
+/// One order whose parcels eBay never tells keeps no other, and is no reason to stop.
+#[tokio::test]
+async fn one_order_whose_parcels_never_come_keeps_no_other() {
+    for kind in ["403", "malformed"] {
+        let mut other = Other::new("ebay", "createShippingFulfillment").await;
+        let id = other.connection();
+        let (bad, good) = (other.sell(), other.sell());
+        other.rig.pass(300).await;
+        other.rig.lasting_fault("ebay", "getShippingFulfillments", kind, &bad);
+        other.rig.control("ebay", "ship", &json!({"id": bad, "carrier": "USPS", "tracking": "940011"}));
+        other.rig.control("ebay", "ship", &json!({"id": good, "carrier": "USPS", "tracking": "940012"}));
+        other.rig.pass(3_600).await;
+        let copy = other.rig.shop_orders_of(&good).remove(0);
+        assert_eq!(copy["shipments"][0]["tracking"], "940012", "{kind}: {copy}");
+        let copy = other.rig.shop_orders_of(&bad).remove(0);
+        assert_eq!(copy["shipments"].as_array().map(Vec::len), Some(0), "{kind}: none is made up: {copy}");
+        let wanted = bad.clone();
+        let held = other.rig.engine.store().read(move |read| {
+            let order_no = crate::store::orders::find(read, id, &wanted)?;
+            order_no.map_or(Ok(None), |order_no| crate::store::orders::facts(read, order_no))
+        });
+        let (_, held, _) = held.await.unwrap().unwrap();
+        assert_eq!(held.status, crate::domain::order::OrderStatus::Shipped, "{kind}: eBay's word counts");
+        let sold = other.sell();
+        other.rig.pass(300).await;
+        assert_eq!(other.rig.shop_orders_of(&sold).len(), 1, "{kind}: polls go on");
+        assert_eq!(other.rig.engine.connection(id).unwrap().state, ConnectionState::Active, "{kind}");
+        let history = other.rig.history_of(id).await;
+        let is_stopped = |text: &String| text.contains(" is now needs_reauthorisation");
+        assert!(!history.iter().any(is_stopped), "{kind}: {history:?}");
+    }
+}
+
+impl Other {
+    /// What the marketplace has sent since the last time.
+    fn messages(&self) -> Vec<crate::sim::Message> {
+        let sent = self.rig.world.take_messages().into_iter();
+        sent.filter(|message| message.platform == self.name).collect()
+    }
+}
+
+/// Messages that nobody can check keep none that can be, are never believed, and do not wait for ever.
+#[tokio::test]
+async fn messages_that_cannot_be_checked_keep_no_other() {
+    for kind in ["malformed", "500"] {
+        let mut other = Other::with_hooks("ebay", "createShippingFulfillment").await;
+        let connection = other.connection();
+        // The first one brings the key.
+        let first = other.sell();
+        let message = other.messages().remove(0);
+        deliver(&other.rig.engine, &message).await;
+        other.rig.pass(5).await;
+        assert!(other.rig.holds(connection, &first).await, "{kind}");
+        other.rig.lasting_fault("ebay", "getPublicKey", kind, "another-key");
+        let header = json!({"alg": "ecdsa", "kid": "another-key", "signature": "AA==", "digest": "SHA1"});
+        let header = {
+            use base64::Engine as _;
+            base64::engine::general_purpose::STANDARD.encode(header.to_string())
+        };
+        let unheard = other.sell();
+        let forged =
+            crate::sim::Message { headers: vec![("x-ebay-signature", header)], ..other.messages().remove(0) };
+        // More than are looked at together.
+        for _ in 0..60 {
+            assert_eq!(deliver(&other.rig.engine, &forged).await, Pushed::Taken, "{kind}");
+        }
+        let sold = other.sell();
+        let message = other.messages().remove(0);
+        deliver(&other.rig.engine, &message).await;
+        other.rig.pass(30).await;
+        assert!(other.rig.holds(connection, &sold).await, "{kind}: it waits behind none of them");
+        assert!(
+            !other.rig.holds(connection, &unheard).await,
+            "{kind}: what cannot be checked is not believed"
+        );
+        other.rig.pass(3_600).await;
+        let status = other.rig.engine.push_status(connection);
+        assert_eq!((status.verified, status.refused, status.given_up), (2, 0, 60), "{kind}: {status:?}");
+        assert!(status.last_given_up.is_some_and(|why| why.contains("getPublicKey")), "{kind}");
+        assert_eq!(other.rig.engine.inner.parts.hooks.spool.waiting_count(), 0, "{kind}");
+        assert_eq!(other.rig.engine.connection(connection).unwrap().state, ConnectionState::Active, "{kind}");
+        // Where eBay did not answer, a poll looks for what may have been missed.
+        assert!(kind != "500" || other.rig.holds(connection, &unheard).await, "{kind}");
+    }
+}
+
+/// One order that cannot be read by itself is left to the poll, and the others of its batch are read at once.
+#[tokio::test]
+async fn an_order_that_cannot_be_read_by_itself_keeps_no_other() {
+    for kind in ["malformed", "500"] {
+        let mut other = Other::with_hooks("ebay", "createShippingFulfillment").await;
+        let connection = other.connection();
+        let (bad, good) = (other.sell(), other.sell());
+        other.rig.lasting_fault("ebay", "getOrder", kind, &bad);
+        for message in other.messages() {
+            deliver(&other.rig.engine, &message).await;
+        }
+        other.rig.pass(60).await;
+        assert!(other.rig.holds(connection, &good).await, "{kind}");
+        assert!(other.rig.holds(connection, &bad).await, "{kind}: the list knows it");
+        assert_eq!(other.rig.engine.inner.parts.hooks.spool.waiting_count(), 0, "{kind}");
+        assert_eq!(other.rig.engine.connection(connection).unwrap().state, ConnectionState::Active, "{kind}");
+    }
+}
+
+/// What keeps the whole connection keeps its messages, too: none is given up for it.
+#[tokio::test]
+async fn messages_wait_for_a_quota_that_is_used_up() {
+    let mut other = Other::with_hooks("ebay", "createShippingFulfillment").await;
+    let connection = other.connection();
+    let (one, two) = (other.sell(), other.sell());
+    other.rig.fault("ebay", "getOrder", "429", 3);
+    for message in other.messages() {
+        deliver(&other.rig.engine, &message).await;
+    }
+    other.rig.pass(1).await;
+    assert_eq!(other.rig.engine.inner.parts.hooks.spool.waiting_count(), 2);
+    other.rig.pass(900).await;
+    assert!(other.rig.holds(connection, &one).await && other.rig.holds(connection, &two).await);
+    let status = other.rig.engine.push_status(connection);
+    assert_eq!((status.verified, status.given_up), (2, 0), "{status:?}");
+}

@@ -29,6 +29,10 @@ const TOKEN_LIFE_S_DEFAULT: i64 = 3600;
 /// A page of a hundred orders with everything on it stays below this.
 const PAGE_BYTES_MAX: usize = 2 * BODY_BYTES_MAX_DEFAULT;
 
+/// Reads that may be closed to us while orders are open: one order, and notifications, which have a role of their own. A
+/// 403 to them says nothing of the seller's authorisation.
+const CLOSED_ALONE: &[&str] = &["getOrder", "getSubscription", "getDestinations"];
+
 /// Whether a call changes anything at Amazon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
@@ -404,10 +408,10 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
     let status = answer.status;
     match status {
         StatusCode::NOT_FOUND => ChannelError::Reject { kind: RejectKind::NotFound, message },
-        // It came back after the token was renewed. An order of its own may be closed to us; a list that is
-        // closed means that the app lacks a role, which takes a person and a new authorisation.
+        // It came back after the token was renewed. A list of orders or listings that is closed means that the app
+        // lacks a role, which takes a person and a new authorisation.
         StatusCode::UNAUTHORIZED => ChannelError::Reauth { message },
-        StatusCode::FORBIDDEN if outgoing.effect == Effect::Write || operation == "getOrder" => {
+        StatusCode::FORBIDDEN if outgoing.effect == Effect::Write || CLOSED_ALONE.contains(&operation) => {
             ChannelError::Reject { kind: RejectKind::Other, message }
         }
         StatusCode::FORBIDDEN => ChannelError::Reauth {

@@ -868,3 +868,31 @@ async fn what_is_wrong_with_a_queue_stops_nothing_but_the_queue() {
     let (amazon, _, _) = amazon();
     assert!(amazon.flaw().is_none() && amazon.message_queue().is_none());
 }
+
+#[tokio::test]
+async fn an_app_without_the_role_for_notifications_keeps_its_authorisation() {
+    let queue = [
+        ("queue_url", "https://sqs.eu-west-1.amazonaws.com/123456789012/orders"),
+        ("aws_access_key_id", "A"),
+        ("aws_secret_access_key", "s"),
+    ];
+    let denied =
+        r#"{"errors":[{"code":"Unauthorized","message":"Access to requested resource is denied."}]}"#;
+    let script = Arc::new(Script::default());
+    let (setup, _) = script::setup(script.clone(), &[CREDENTIALS, &queue].concat());
+    let amazon = Amazon::new(&setup).unwrap();
+    // The token is renewed first, since Amazon says the same of one that has expired.
+    script.answer(200, TOKEN).answer(403, denied).answer(200, TOKEN).answer(403, denied);
+    let error = amazon.message_queue().unwrap().subscribe().await.unwrap_err();
+    assert!(
+        matches!(&error, ChannelError::Reject { message, .. } if message.contains("denied")),
+        "{error:?}"
+    );
+    script.answer(404, "{}").answer(200, TOKEN).answer(403, denied).answer(200, TOKEN).answer(403, denied);
+    let error = amazon.message_queue().unwrap().subscribe().await.unwrap_err();
+    assert!(matches!(error, ChannelError::Reject { .. }), "{error:?}");
+    script.answer(403, denied).answer(200, TOKEN).answer(403, denied);
+    let start = PollStart { since: None, is_bulk: false };
+    let error = amazon.changed_orders(&Cursor::default(), start).await.unwrap_err();
+    assert!(matches!(error, ChannelError::Reauth { .. }), "{error:?}");
+}

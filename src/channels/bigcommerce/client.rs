@@ -173,6 +173,9 @@ pub fn parse<'a, T: Deserialize<'a>>(
         .map_err(|error| ChannelError::unreadable(NAME, outgoing.operation, outgoing.is_write(), &error))
 }
 
+/// Calls about hooks: a 403 to them says nothing of the token, since polls go on without hooks.
+const HOOK_CALLS: &[&str] = &["getWebhooks", "createWebhooks", "updateWebhook"];
+
 /// The platform's name, for people.
 pub const NAME: &str = "BigCommerce";
 
@@ -195,6 +198,10 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
                 "{message}; the access token is not valid: create an API account and enter its token"
             ),
         },
+        // A hook may need a scope that orders do not.
+        StatusCode::FORBIDDEN if HOOK_CALLS.contains(&outgoing.operation) => {
+            ChannelError::Reject { kind: RejectKind::Other, message }
+        }
         StatusCode::FORBIDDEN => ChannelError::Reauth {
             message: format!(
                 "{message}; the token lacks a scope: set Orders to modify and Products and \

@@ -612,3 +612,17 @@ async fn the_shops_own_orders_of_a_time_are_listed_by_their_ids() {
     let other = window("2026-12-01T00:00:00Z", "2026-12-02T00:00:00Z");
     assert_eq!(shop.placed_orders(other, None).await.unwrap().external_ids, Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn hooks_that_need_another_scope_cost_no_authorisation() {
+    let script = Arc::new(Script::default());
+    let credentials = [CREDENTIALS, &[("client_secret", "s")]].concat();
+    let (setup, _) = script::setup(script.clone(), &credentials);
+    let shop = BigCommerce { client: Client::new(&setup).unwrap() };
+    let refusal = r#"{"status":403,"title":"You don't have a required scope"}"#;
+    script.answer(403, refusal);
+    let error = shop.webhooks().unwrap().subscribe("https://shop.example/hooks/1").await.unwrap_err();
+    assert!(matches!(&error, ChannelError::Reject { message, .. } if message.contains("scope")), "{error:?}");
+    script.answer(403, refusal);
+    assert!(matches!(shop.profile().await, Err(ChannelError::Reauth { .. })));
+}

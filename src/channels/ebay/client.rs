@@ -45,6 +45,17 @@ const NOT_YET: &[i64] = &[34_922, 34_929];
 /// Errors that say that there is no such order, or no offer of that SKU.
 const NOT_THERE: &[i64] = &[32_100, 25_713];
 
+/// Reads that may be closed to us while orders are open: one order, its parcels, and notifications, which have a scope of
+/// their own. A 403 to them says nothing of the seller's authorisation.
+const CLOSED_ALONE: &[&str] = &[
+    "getOrder",
+    "getShippingFulfillments",
+    "getDestinations",
+    "getSubscriptions",
+    "getTopic",
+    "getPublicKey",
+];
+
 /// Whether a call changes anything at eBay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
@@ -559,8 +570,8 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
         _ if has(NOT_YET) => retry(None, message),
         StatusCode::NOT_FOUND => ChannelError::Reject { kind: RejectKind::NotFound, message },
         StatusCode::UNAUTHORIZED => ChannelError::Reauth { message },
-        // One order may be closed to us; a list that is closed means that the grant lacks a scope.
-        StatusCode::FORBIDDEN if is_write || operation == "getOrder" => {
+        // A list of orders or listings that is closed means that the grant lacks a scope.
+        StatusCode::FORBIDDEN if is_write || CLOSED_ALONE.contains(&operation) => {
             ChannelError::Reject { kind: RejectKind::Other, message }
         }
         StatusCode::FORBIDDEN => ChannelError::Reauth {

@@ -23,7 +23,7 @@ const NO_TRACKING_ID: &str = "999";
 /// # Errors
 /// Where it lies and what is wrong, for an order that cannot be used.
 pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
-    let wire::Payload { order, fulfillments } = serde_json::from_str(payload)
+    let wire::Payload { order, fulfillments, are_fulfillments_missing } = serde_json::from_str(payload)
         .map_err(|error| unreadable(format!("line {} column {}", error.line(), error.column()), error))?;
     let external_id = order.order_id.clone().ok_or_else(|| unreadable("orderId", "it is missing"))?;
     let placed_at = instant("creationDate", order.creation_date.as_deref())?
@@ -62,7 +62,7 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
         ship_by: dates(&order, "shipByDate", |dates| dates.ship_by_date.as_deref())?.into_iter().min(),
         deliver_by: deliver_by(&order)?,
         origin: Origin::default(),
-        platform_status: platform_status(&order),
+        platform_status: platform_status(&order, are_fulfillments_missing),
         customised_lines: Vec::new(),
         external_id,
     })
@@ -147,12 +147,14 @@ fn is_paid(order: &wire::Order) -> bool {
     matches!(order.order_payment_status.as_deref(), Some("PAID" | "PARTIALLY_REFUNDED" | "FULLY_REFUNDED"))
 }
 
-/// The words as eBay has them, for the timeline.
-fn platform_status(order: &wire::Order) -> String {
+/// The words as eBay has them, for the timeline; and that it did not tell the parcels.
+fn platform_status(order: &wire::Order, are_parcels_missing: bool) -> String {
     let cancellation = cancel_state(order)
         .filter(|state| *state != "NONE_REQUESTED")
         .map(|state| format!("cancellation {state}"));
-    let words = [order.order_payment_status.clone(), order.order_fulfillment_status.clone(), cancellation];
+    let parcels = are_parcels_missing.then(|| "parcels not told".to_owned());
+    let words =
+        [order.order_payment_status.clone(), order.order_fulfillment_status.clone(), cancellation, parcels];
     let words: Vec<String> = words.into_iter().flatten().collect();
     if words.is_empty() { "unknown".to_owned() } else { words.join(", ") }
 }

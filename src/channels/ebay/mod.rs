@@ -25,7 +25,7 @@ mod walk;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -89,6 +89,13 @@ const POLL_INTERVAL_MIN_ELSEWHERE: Duration = Duration::from_secs(1);
 /// Times that an order's parcels are asked for before the page is given up: a page may have hundreds of them.
 const PARCEL_TRIES_MAX: u32 = 3;
 
+/// Readings of an order in a row in which its parcels could not be read before it is taken without them. A fault on the way
+/// passes in that time, which is minutes with the waits between; what lasts longer must not keep other orders.
+const PARCEL_READINGS_MAX: u32 = 8;
+
+/// Orders whose unreadable parcels are counted.
+const UNREADABLE_MAX: usize = 1_000;
+
 /// The parcels of so many orders of a page are asked for at once: a page on which every order is shipped takes two hundred
 /// calls, and nothing of it is kept before the last.
 const ORDERS_AT_ONCE: usize = 8;
@@ -119,6 +126,8 @@ pub struct Ebay {
     go_live: Option<Timestamp>,
     /// Keys that eBay signs notifications with, and until when each is trusted.
     push_keys: Mutex<BTreeMap<String, (push::PushKey, Timestamp)>>,
+    /// Orders whose parcels could not be read, and in how many readings in a row.
+    unreadable_parcels: Mutex<BTreeMap<String, u32>>,
 }
 
 fn connect(setup: ConnectorSetup) -> Result<Arc<dyn Connector>, ChannelError> {
@@ -132,6 +141,7 @@ impl Ebay {
             is_elsewhere: setup.base_url.is_some(),
             go_live: setup.settings.go_live,
             push_keys: Mutex::default(),
+            unreadable_parcels: Mutex::default(),
         })
     }
 }
@@ -181,13 +191,10 @@ impl OrderSource for Ebay {
         let body = self.client.send(&listing(walk.query(), priority)).await?.body;
         let page: wire::Orders<'_> = parse("getOrders", &body)?;
         let step = walk.step(cursor, total(&page)).map_err(broken)?;
-        let mut orders = Vec::new();
-        if step.is_taken {
-            for some in page.orders.chunks(ORDERS_AT_ONCE) {
-                let complete = some.iter().map(|order| self.complete(order, is_bulk, priority));
-                orders.extend(try_join_all(complete).await?);
-            }
-        }
+        let mut orders = match step.is_taken {
+            true => self.complete_all(&page.orders, is_bulk, priority).await?,
+            false => Vec::new(),
+        };
         orders.sort_by_key(|order| order.facts.as_ref().ok().map(|facts| facts.updated_at));
         let has_more = step.cursor.window.is_some();
         let remaining = u64::try_from(step.remaining).ok().filter(|_| has_more && step.remaining > 0);
@@ -285,6 +292,33 @@ impl Ebay {
         Outgoing { query, ..Outgoing::read("getOrder", path, Priority::Interactive) }
     }
 
+    /// A page's orders as we keep them. Where parcels cannot be read, the page fails once all were asked for: several such
+    /// orders are counted together, and keep the others no longer than one.
+    async fn complete_all(
+        &self,
+        page: &[&RawValue],
+        is_bulk: bool,
+        priority: Priority,
+    ) -> Result<Vec<Received>, ChannelError> {
+        let mut orders = Vec::with_capacity(page.len());
+        let mut unreadable = None;
+        for some in page.chunks(ORDERS_AT_ONCE) {
+            let complete = some.iter().map(|order| async move {
+                match self.complete(order, is_bulk, priority).await {
+                    Err(error @ ChannelError::Corrupt { .. }) => Ok(Err(error)),
+                    completed => completed.map(Ok),
+                }
+            });
+            for completed in try_join_all(complete).await? {
+                match completed {
+                    Ok(order) => orders.push(order),
+                    Err(error) => unreadable = Some(error),
+                }
+            }
+        }
+        unreadable.map_or(Ok(orders), Err)
+    }
+
     /// An order as we keep it, with its parcels. In a reading of many orders history goes without them, which would cost
     /// a call for each order; what was shipped before the first reading came that far is no history.
     async fn complete(
@@ -297,12 +331,49 @@ impl Ebay {
         let created_at: Option<Timestamp> = head.creation_date.and_then(|text| text.parse().ok());
         let is_history = self.go_live.is_none_or(|go_live| created_at.is_none_or(|at| at < go_live));
         let goes_without = head.fulfillment_hrefs.is_empty() || is_bulk && is_history;
-        let id = head.order_id.filter(|_| !goes_without);
-        let parcels = match id {
-            Some(id) => self.parcels(&id, priority).await?,
-            None => "null".to_owned(),
+        let parcels = match head.order_id.filter(|_| !goes_without) {
+            Some(id) => self.parcels_if_told(&id, priority).await?,
+            None => "\"fulfillments\":null".to_owned(),
         };
-        Ok(received(format!("{{\"order\":{},\"fulfillments\":{parcels}}}", order.get())))
+        Ok(received(format!("{{\"order\":{},{parcels}}}", order.get())))
+    }
+
+    /// An order's parcels as members of its payload. Where eBay refuses those of this one order, or what it answers cannot
+    /// be read in many readings, the order goes without them, and its payload says so. Whatever else goes wrong says
+    /// nothing of this order and fails the page.
+    async fn parcels_if_told(&self, order_id: &str, priority: Priority) -> Result<String, ChannelError> {
+        let error = match self.parcels(order_id, priority).await {
+            Ok(parcels) => {
+                self.unreadable_parcels().remove(order_id);
+                return Ok(format!("\"fulfillments\":{parcels}"));
+            }
+            Err(error) => error,
+        };
+        let goes_without = match &error {
+            ChannelError::Reject { .. } => true,
+            ChannelError::Corrupt { .. } => self.count_unreadable(order_id) >= PARCEL_READINGS_MAX,
+            ChannelError::Retry { .. } | ChannelError::Reauth { .. } | ChannelError::Fatal { .. } => false,
+        };
+        if !goes_without {
+            return Err(error);
+        }
+        tracing::warn!(order.id = order_id, "an order comes without its parcels: {error}");
+        Ok("\"fulfillments\":null,\"fulfillmentsMissing\":true".to_owned())
+    }
+
+    /// Counts a reading in which an order's parcels could not be read, and says how many there were in a row.
+    fn count_unreadable(&self, order_id: &str) -> u32 {
+        let mut held = self.unreadable_parcels();
+        if held.len() >= UNREADABLE_MAX && !held.contains_key(order_id) {
+            held.pop_first();
+        }
+        let readings = held.entry(order_id.to_owned()).or_default();
+        *readings = readings.saturating_add(1);
+        *readings
+    }
+
+    fn unreadable_parcels(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, u32>> {
+        self.unreadable_parcels.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An order's parcels, a JSON array as eBay wrote it: asked for more than once where something went wrong on the

@@ -367,6 +367,112 @@ async fn orders_with_parcels_come_with_them_and_history_does_not() {
     assert_eq!(script.lines().len(), 1);
 }
 
+fn with_parcel(id: &str) -> Value {
+    order(|order| {
+        order["orderId"] = json!(id);
+        order["orderFulfillmentStatus"] = json!("FULFILLED");
+        order["lineItems"][0]["lineItemFulfillmentStatus"] = json!("FULFILLED");
+        order["fulfillmentHrefs"] = json!(["https://api.ebay.com/x/shipping_fulfillment/1Z"]);
+    })
+}
+
+const PARCELS: &str =
+    r#"{"fulfillments":[{"fulfillmentId":"1Z","shipmentTrackingNumber":"1Z","lineItems":[]}]}"#;
+const FORBIDDEN: &str = r#"{"errors":[{"errorId":1100,"message":"Insufficient permissions"}]}"#;
+
+fn a_later_poll() -> (Cursor, PollStart) {
+    let cursor = Cursor { updated_until: Some("2026-11-21T11:50:00Z".parse().unwrap()), window: None };
+    (cursor, PollStart { since: None, is_bulk: false })
+}
+
+#[tokio::test]
+async fn an_order_whose_parcels_are_refused_comes_without_them_and_keeps_no_other() {
+    let orders = [with_parcel("12-1"), with_parcel("12-2")];
+    let page = json!({"total": 2, "orders": orders}).to_string();
+    let (cursor, start) = a_later_poll();
+    let refusals = [(403, FORBIDDEN), (404, r#"{"errors":[{"errorId":32100}]}"#), (400, "")];
+    for (status, refusal) in refusals {
+        let (ebay, script, _) = plain();
+        script.answer(200, TOKEN).answer(200, page.clone()).answer(status, refusal).answer(200, PARCELS);
+        let found = ebay.changed_orders(&cursor, start).await.unwrap();
+        assert!(found.cursor.updated_until > cursor.updated_until, "{status}: it moves on");
+        let facts: Vec<OrderFacts> = found.orders.into_iter().map(|order| order.facts.unwrap()).collect();
+        let refused = facts.iter().find(|facts| facts.external_id == "12-1").unwrap();
+        // Unknown is not none: what is held of parcels stays.
+        assert_eq!((refused.status, &refused.shipments), (OrderStatus::Shipped, &None), "{status}");
+        assert_eq!(refused.platform_status, "PAID, FULFILLED, parcels not told");
+        let other = facts.iter().find(|facts| facts.external_id == "12-2").unwrap();
+        assert_eq!(other.shipments.as_ref().map(Vec::len), Some(1), "{status}");
+        assert_eq!(other.platform_status, "PAID, FULFILLED");
+    }
+    // What says nothing of the one order fails the page, which is asked for again.
+    let one = json!({"total": 1, "orders": [with_parcel("12-1")]}).to_string();
+    let (ebay, script, _) = plain();
+    script.answer(200, TOKEN).answer(200, one.clone());
+    for _ in 0..PARCEL_TRIES_MAX {
+        script.answer(500, "");
+    }
+    let error = ebay.changed_orders(&cursor, start).await.unwrap_err();
+    assert!(matches!(error, ChannelError::Retry { throttled: false, .. }), "{error:?}");
+    script.answer(200, one.clone()).answer(429, "");
+    let error = ebay.changed_orders(&cursor, start).await.unwrap_err();
+    assert!(matches!(error, ChannelError::Retry { throttled: true, .. }), "{error:?}");
+    let (ebay, script, _) = plain();
+    script.answer(200, TOKEN).answer(200, one).answer(401, "{}").answer(200, TOKEN_2).answer(401, "{}");
+    let error = ebay.changed_orders(&cursor, start).await.unwrap_err();
+    assert!(matches!(error, ChannelError::Reauth { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn parcels_that_cannot_be_read_keep_the_page_for_a_while_and_not_for_ever() {
+    let page = json!({"total": 1, "orders": [with_parcel("12-1")]}).to_string();
+    let (cursor, start) = a_later_poll();
+    let (ebay, script, _) = plain();
+    script.answer(200, TOKEN);
+    for reading in 1..=PARCEL_READINGS_MAX + 1 {
+        script.answer(200, page.clone());
+        for _ in 0..PARCEL_TRIES_MAX {
+            script.answer(200, "Please sign in to the network");
+        }
+        let found = ebay.changed_orders(&cursor, start).await;
+        if reading < PARCEL_READINGS_MAX {
+            assert!(matches!(found, Err(ChannelError::Corrupt { .. })), "{reading}: {found:?}");
+        } else {
+            let facts = found.unwrap().orders.remove(0).facts.unwrap();
+            assert_eq!((facts.status, facts.shipments), (OrderStatus::Shipped, None), "{reading}");
+        }
+    }
+    // Once they can be read they come, and the count begins anew.
+    script.answer(200, page.clone()).answer(200, PARCELS);
+    let found = ebay.changed_orders(&cursor, start).await.unwrap();
+    assert_eq!(found.orders[0].facts.as_ref().unwrap().shipments.as_ref().map(Vec::len), Some(1));
+    script.answer(200, page).answer(200, "{").answer(200, "{").answer(200, "{");
+    assert!(ebay.changed_orders(&cursor, start).await.is_err());
+}
+
+#[tokio::test]
+async fn a_403_to_what_stands_beside_orders_is_no_loss_of_the_authorisation() {
+    let endpoint = "https://shop.example/hooks/1";
+    let (ebay, script, _) = plain();
+    script.answer(200, TOKEN).answer(403, FORBIDDEN);
+    let error = ebay.subscribe(endpoint).await.unwrap_err();
+    assert!(matches!(&error, ChannelError::Reject { message, .. } if message.contains("1100")), "{error:?}");
+    let ours = json!({"destinations": [
+        {"destinationId": "d", "status": "ENABLED", "deliveryConfig": {"endpoint": endpoint}},
+    ]});
+    script.answer(200, ours.to_string()).answer(200, TOKEN_2).answer(403, FORBIDDEN);
+    let error = ebay.subscribe(endpoint).await.unwrap_err();
+    assert!(matches!(error, ChannelError::Reject { .. }), "{error:?}");
+    // A token that is refused twice is one that is gone, and so is the right to orders.
+    script.answer(200, ours.to_string()).answer(401, "{}").answer(200, TOKEN).answer(401, "{}");
+    let error = ebay.subscribe(endpoint).await.unwrap_err();
+    assert!(matches!(error, ChannelError::Reauth { .. }), "{error:?}");
+    let (cursor, start) = a_later_poll();
+    script.answer(403, FORBIDDEN);
+    let error = ebay.changed_orders(&cursor, start).await.unwrap_err();
+    assert!(matches!(error, ChannelError::Reauth { .. }), "{error:?}");
+}
+
 #[tokio::test]
 async fn a_refused_token_is_renewed_once_and_one_call_fetches_it_for_all() {
     let (ebay, script, clock) = plain();

@@ -87,6 +87,9 @@ pub struct Payload {
     /// Its parcels.
     #[serde(default)]
     pub fulfillments: Option<Vec<Fulfillment>>,
+    /// Our own mark: eBay was asked for the parcels and did not tell them.
+    #[serde(default, rename = "fulfillmentsMissing")]
+    pub are_fulfillments_missing: bool,
 }
 
 /// The same, for the id alone.

@@ -151,6 +151,7 @@ impl Amazon {
         let refusal = match status {
             StatusCode::TOO_MANY_REQUESTS => quota_exceeded(),
             StatusCode::UNAUTHORIZED => unauthorized("The access token you provided has expired."),
+            StatusCode::FORBIDDEN => unauthorized(""),
             _ => Refusal(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "InternalFailure",

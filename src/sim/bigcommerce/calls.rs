@@ -119,6 +119,7 @@ impl Shop {
         let message = match status {
             StatusCode::TOO_MANY_REQUESTS => "Too many requests. Please try again later.",
             StatusCode::UNAUTHORIZED => "The access token is not valid.",
+            StatusCode::FORBIDDEN => "You don't have a required scope to access the endpoint",
             _ => "An internal error occurred. Please try again.",
         };
         let mut response = self.refused(request, &Refusal(status, message.to_owned()));

@@ -162,13 +162,14 @@ impl Ebay {
         Ok(reply::json(StatusCode::OK, &json!({"userId": id, "username": name, "status": "CONFIRMED"})))
     }
 
-    /// The answer when the platform fails (500), throttles (429) or does not accept the token (401).
+    /// The answer when the platform fails (500), throttles (429), or does not accept the token (401) or its scopes (403).
     pub fn failure(&self, status: StatusCode, now: Timestamp) -> Response<Bytes> {
         let refusal = match status {
             StatusCode::TOO_MANY_REQUESTS => {
                 Refusal(status, 2_001, "Too many requests. The request limit has been reached.".to_owned())
             }
             StatusCode::UNAUTHORIZED => unauthorized(),
+            StatusCode::FORBIDDEN => forbidden(),
             _ => Refusal(StatusCode::INTERNAL_SERVER_ERROR, 30_500, "System error".to_owned()),
         };
         let mut response = refusal.response();
@@ -560,13 +561,13 @@ fn bearer<'a>(call: &'a Call<'_>) -> Option<&'a str> {
     header.strip_prefix("Bearer ")
 }
 
+fn unauthorized() -> Refusal {
+    Refusal(StatusCode::UNAUTHORIZED, 1_001, "Invalid access token".to_owned())
+}
+
 fn forbidden() -> Refusal {
     let message = "Insufficient permissions to fulfill the request.".to_owned();
     Refusal(StatusCode::FORBIDDEN, 1_100, message)
-}
-
-fn unauthorized() -> Refusal {
-    Refusal(StatusCode::UNAUTHORIZED, 1_001, "Invalid access token".to_owned())
 }
 
 fn unknown_order(status: StatusCode) -> Refusal {

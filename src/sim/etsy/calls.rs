@@ -129,6 +129,7 @@ impl Etsy {
                 response
             }
             StatusCode::UNAUTHORIZED => unauthorized("access token is expired").response(),
+            StatusCode::FORBIDDEN => Refusal::of(status, "Insufficient scope").response(),
             _ => Refusal::of(StatusCode::INTERNAL_SERVER_ERROR, "Server Error").response(),
         }
     }

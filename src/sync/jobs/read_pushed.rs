@@ -1,42 +1,55 @@
 //! Reads what a platform pushed: checks that it is the platform's, and looks at what it is about. The message itself
-//! changes nothing; whatever cannot be looked at now stays until it can.
+//! changes nothing. What cannot be looked at for all messages, such as without an authorisation, stays until it can be; a
+//! single message never keeps the others: polls find whatever it told of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::{Job, Ran};
 use crate::channels::error::ChannelError;
 use crate::channels::registry;
-use crate::channels::webhooks::{News, Push, PushError};
-use crate::channels::{OrderSource, Received};
+use crate::channels::webhooks::{News, Push, PushError, Verified};
+use crate::channels::{Connector, OrderSource, Received};
 use crate::domain::connection::Connection;
 use crate::domain::id::ConnectionId;
-use crate::sync::{Engine, EngineError};
+use crate::sync::spool::{Entry, PutOff};
+use crate::sync::{Engine, EngineError, retry};
 
 /// Messages that are looked at together: one order is fetched once, however many tell of it.
 const AT_ONCE: usize = 50;
 /// Nothing waits: the next message calls this job up.
 const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
+/// Times that a message is tried of which nobody can say whether it is the platform's: minutes, with the waits between.
+const TRIES_MAX: u32 = 8;
+/// Checking messages ends after so long, though some wait: where the platform does not answer, each costs a timeout.
+const CHECKING_MAX: Duration = Duration::from_secs(60);
+/// Where so many orders could not be read one by one, the poll reads the others together.
+const UNREAD_ORDERS_MAX: usize = 3;
 /// Who is written as the actor.
 const ACTOR: &str = "webhook";
 
 /// What messages are about, together.
 #[derive(Debug, Default)]
-struct Wanted {
-    orders: BTreeSet<String>,
+struct Batch {
+    /// The platform's own messages by their numbers: its ids of them, and when they arrived.
+    verified: BTreeMap<u64, (String, Timestamp)>,
+    /// Orders to be read, and the messages that tell of each.
+    orders: BTreeMap<String, Vec<u64>>,
     jobs: BTreeSet<Job>,
+    /// What keeps the whole connection from being read: the messages that it concerns wait.
+    trouble: Option<ChannelError>,
 }
 
-impl Wanted {
-    fn add(&mut self, news: News, is_shop: bool) {
+impl Batch {
+    fn add(&mut self, number: u64, news: News, is_shop: bool) {
         match news {
             // A shop's poll reads an order, its mirror and its shipments together.
             News::Order(_) | News::Orders if is_shop => {
                 self.jobs.insert(Job::PollShop);
             }
-            News::Order(id) => {
-                self.orders.insert(id);
-            }
+            News::Order(id) => self.orders.entry(id).or_default().push(number),
             News::Orders => {
                 self.jobs.insert(Job::PollOrders);
             }
@@ -45,76 +58,114 @@ impl Wanted {
             }
             // A call with the credentials shows what became of them.
             News::Authorisation => {
-                self.jobs.insert(if is_shop { Job::PollShop } else { Job::PollOrders });
+                self.jobs.insert(poll(is_shop));
             }
             News::Other(_) => {}
         }
     }
 }
 
+fn poll(is_shop: bool) -> Job {
+    if is_shop { Job::PollShop } else { Job::PollOrders }
+}
+
 pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran, EngineError> {
     let id = connection.id;
     let spool = &engine.inner.parts.hooks.spool;
-    let waiting = spool.waiting(id, AT_ONCE);
+    let now = engine.now();
+    let waiting = spool.waiting(id, AT_ONCE, now);
     if waiting.is_empty() {
-        return Ok(Ran::Idle(INTERVAL));
+        let wait = |due_at: Timestamp| Duration::try_from(due_at.duration_since(now)).unwrap_or_default();
+        return Ok(Ran::Idle(spool.next_due(id).map_or(INTERVAL, wait).min(INTERVAL)));
     }
     let connector = engine.connector(id)?;
-    let numbers: Vec<u64> = waiting.iter().map(|entry| entry.id).collect();
-    let (webhooks, queue) = (connector.webhooks(), connector.message_queue());
-    if webhooks.is_none() && queue.is_none() {
+    if connector.webhooks().is_none() && connector.message_queue().is_none() {
+        let numbers: Vec<u64> = waiting.iter().map(|entry| entry.id).collect();
         spool.done(&numbers);
         return Ok(Ran::Idle(INTERVAL));
     }
-    let is_shop = registry::channel(&connection.channel).is_some_and(|info| info.is_shop);
-    let endpoint = engine.hook_endpoint(id).unwrap_or_default();
-    let mut wanted = Wanted::default();
-    let mut read = Vec::new();
-    for entry in waiting {
-        let received_at = entry.received_at;
-        let push = Push { headers: entry.headers, body: entry.body, received_at, endpoint: endpoint.clone() };
-        // A message that has no signature lay in the queue: no address takes one without.
-        let verified = match (webhooks, queue) {
-            (Some(webhooks), _) => webhooks.verify(&push).await,
-            (None, queue) => queue.map_or_else(
-                || Err(PushError::Refused("there is no queue any more".to_owned())),
-                |queue| queue.read(&push.body),
-            ),
-        };
-        match verified {
-            Ok(verified) => {
-                engine.with_live(id, |live| {
-                    live.pushed.verified = live.pushed.verified.saturating_add(1);
-                    live.pushed.last_at = Some(received_at);
-                });
-                if engine.with_live(id, |live| live.seen.is_new(&verified.id)) {
-                    read.push(verified.id);
-                    for news in verified.news {
-                        wanted.add(news, is_shop);
-                    }
-                }
-            }
-            Err(PushError::Refused(why)) => refuse(engine, id, why),
-            Err(PushError::Later(error)) => return Err(error.into()),
-        }
-    }
+    let mut batch = check(engine, connection, &*connector, waiting).await;
     if let Some(source) = connector.order_source().filter(|_| connection.settings.import_orders) {
-        fetch(engine, connection, source, &mut wanted).await?;
+        fetch(engine, connection, source, &mut batch).await?;
     }
     let now = engine.now();
     let own = super::of(connection);
     engine.with_queue(|queue| {
-        for job in wanted.jobs.into_iter().filter(|job| own.contains(job)) {
+        for job in batch.jobs.into_iter().filter(|job| own.contains(job)) {
             queue.schedule(id, job, now);
         }
     });
+    let numbers: Vec<u64> = batch.verified.keys().copied().collect();
     engine.with_live(id, |live| {
-        for message in read {
+        for (message, received_at) in batch.verified.into_values() {
+            live.pushed.verified = live.pushed.verified.saturating_add(1);
+            live.pushed.last_at = Some(received_at);
             live.seen.remember(message);
         }
     });
     spool.done(&numbers);
-    Ok(Ran::Again)
+    batch.trouble.map_or(Ok(Ran::Again), |error| Err(error.into()))
+}
+
+/// Whether an error concerns the whole connection: no other message or order would be answered either.
+fn is_of_connection(error: &ChannelError) -> bool {
+    matches!(error, ChannelError::Reauth { .. } | ChannelError::Retry { throttled: true, .. })
+}
+
+/// Checks which messages are the platform's own. Those that are not are dropped here, and those of which nobody can say
+/// wait behind the others.
+async fn check(
+    engine: &Engine,
+    connection: &Connection,
+    connector: &dyn Connector,
+    waiting: Vec<Entry>,
+) -> Batch {
+    let id = connection.id;
+    let is_shop = registry::channel(&connection.channel).is_some_and(|info| info.is_shop);
+    let endpoint = engine.hook_endpoint(id).unwrap_or_default();
+    let until = retry::later(engine.now(), CHECKING_MAX);
+    let mut batch = Batch::default();
+    for entry in waiting {
+        let Entry { id: number, received_at, headers, body, put_off, .. } = entry;
+        let push = Push { headers, body, received_at, endpoint: endpoint.clone() };
+        match verify(connector, &push).await {
+            Ok(Verified { id: message, news }) => {
+                if engine.with_live(id, |live| live.seen.is_new(&message)) {
+                    news.into_iter().for_each(|news| batch.add(number, news, is_shop));
+                }
+                batch.verified.insert(number, (message, received_at));
+            }
+            Err(PushError::Refused(why)) => {
+                refuse(engine, id, why);
+                engine.inner.parts.hooks.spool.done(&[number]);
+            }
+            Err(PushError::Later(error)) if is_of_connection(&error) => {
+                batch.trouble = Some(error);
+                break;
+            }
+            Err(PushError::Later(error)) => {
+                let tries = put_off.map_or(0, |put_off| put_off.tries).saturating_add(1);
+                let is_unanswered = matches!(error, ChannelError::Retry { .. });
+                if !put_behind(engine, id, (number, tries), &error) && is_unanswered {
+                    // The network may be to blame. The poll waits for it, and believes nothing of the message.
+                    batch.jobs.insert(poll(is_shop));
+                }
+            }
+        }
+        if engine.now() >= until {
+            break;
+        }
+    }
+    batch
+}
+
+async fn verify(connector: &dyn Connector, push: &Push) -> Result<Verified, PushError> {
+    match (connector.webhooks(), connector.message_queue()) {
+        (Some(webhooks), _) => webhooks.verify(push).await,
+        // A message that has no signature lay in the queue: no address takes one without.
+        (None, Some(queue)) => queue.read(&push.body),
+        (None, None) => Err(PushError::Refused("there is no queue any more".to_owned())),
+    }
 }
 
 /// Somebody knows the address and not the key. It is counted, and said once a message in the log.
@@ -126,22 +177,70 @@ fn refuse(engine: &Engine, id: ConnectionId, why: String) {
     });
 }
 
-/// Fetches the orders that messages are about, and brings them in.
+/// Has a message that could not be checked so many times wait behind the others; after the last of them it is given up, and
+/// the answer is false. It was never believed.
+fn put_behind(engine: &Engine, id: ConnectionId, (number, tries): (u64, u32), error: &ChannelError) -> bool {
+    let spool = &engine.inner.parts.hooks.spool;
+    if tries < TRIES_MAX {
+        let after = match error {
+            ChannelError::Retry { after, .. } => *after,
+            ChannelError::Reauth { .. }
+            | ChannelError::Reject { .. }
+            | ChannelError::Corrupt { .. }
+            | ChannelError::Fatal { .. } => None,
+        };
+        let (first, longest) = (retry::BACKOFF_FIRST, retry::BACKOFF_MAX);
+        let due_at = retry::next_try(engine.now(), tries, first, longest, after, engine.entropy());
+        spool.put_off(number, PutOff { tries, due_at });
+        return true;
+    }
+    tracing::warn!(connection.id = id.0, "a pushed message was given up: {error}");
+    engine.with_live(id, |live| {
+        live.pushed.given_up = live.pushed.given_up.saturating_add(1);
+        live.pushed.last_given_up = Some(error.to_string());
+    });
+    spool.done(&[number]);
+    false
+}
+
+/// Fetches the orders that messages are about, and brings them in. One that cannot be read by itself is left to the poll,
+/// which is tried until it works; where the whole connection has to wait, the messages do.
 async fn fetch(
     engine: &Engine,
     connection: &Connection,
     source: &dyn OrderSource,
-    wanted: &mut Wanted,
+    batch: &mut Batch,
 ) -> Result<(), EngineError> {
-    let mut received: Vec<Received> = Vec::with_capacity(wanted.orders.len());
-    for id in &wanted.orders {
-        match source.order(id).await {
+    let mut received: Vec<Received> = Vec::with_capacity(batch.orders.len());
+    let (mut unread, mut has_to_wait) = (0, false);
+    for (order, messages) in std::mem::take(&mut batch.orders) {
+        if has_to_wait {
+            batch.verified.retain(|number, _| !messages.contains(number));
+            continue;
+        }
+        if unread >= UNREAD_ORDERS_MAX {
+            continue;
+        }
+        match source.order(&order).await {
             Ok(Some(order)) => received.push(order),
             // The list may know more than the order's own address does.
             Ok(None) | Err(ChannelError::Reject { .. }) => {
-                wanted.jobs.insert(Job::PollOrders);
+                batch.jobs.insert(Job::PollOrders);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) if is_of_connection(&error) => {
+                batch.verified.retain(|number, _| !messages.contains(number));
+                batch.trouble = Some(error);
+                has_to_wait = true;
+            }
+            Err(error) => {
+                tracing::warn!(
+                    connection.id = connection.id.0,
+                    order.id = order,
+                    "left to the poll: {error}"
+                );
+                batch.jobs.insert(Job::PollOrders);
+                unread += 1;
+            }
         }
     }
     if !received.is_empty() {

@@ -35,6 +35,7 @@ struct HookView {
     endpoint: Option<String>,
     said: String,
     refusal: Option<String>,
+    given_up: Option<String>,
 }
 
 /// What a test found, alone: both forms swap it in.
@@ -272,5 +273,11 @@ fn hook_view(hook: HookText, state: &AppState) -> HookView {
             status.refused
         )
     });
-    HookView { path, endpoint, said, refusal }
+    let given_up = status.last_given_up.map(|why| {
+        format!(
+            "{} messages could not be checked and were given up; polls bring what they told of. The last one: {why}.",
+            status.given_up
+        )
+    });
+    HookView { path, endpoint, said, refusal, given_up }
 }
