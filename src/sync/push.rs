@@ -127,6 +127,12 @@ impl Engine {
         Some(format!("{}{}", base.as_str().trim_end_matches('/'), self.hook_path(id)?))
     }
 
+    /// The addresses of all other connections' hooks.
+    pub(super) fn hook_endpoints_beside(&self, id: ConnectionId) -> Vec<String> {
+        let others = self.connections().into_iter().map(|other| other.id).filter(|other| *other != id);
+        others.filter_map(|other| self.hook_endpoint(other)).collect()
+    }
+
     /// Whether a connection's platform pushes at all.
     #[must_use]
     pub fn webhooks_offered(&self, id: ConnectionId) -> bool {

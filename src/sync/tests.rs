@@ -86,6 +86,9 @@ impl Clock for OwnClock {
     }
 }
 
+/// Where platforms reach the appliance.
+const PUBLIC_URL: &str = "http://127.0.0.1:8080";
+
 /// One appliance with one shop and one marketplace, both simulated.
 struct Rig {
     dir: tempfile::TempDir,
@@ -127,6 +130,15 @@ async fn open(
 }
 
 async fn open_over(dir: &std::path::Path, transport: InProcess, wrong_by_s: &Arc<AtomicI64>) -> Engine {
+    open_at(PUBLIC_URL, dir, transport, wrong_by_s).await
+}
+
+async fn open_at(
+    public_url: &str,
+    dir: &std::path::Path,
+    transport: InProcess,
+    wrong_by_s: &Arc<AtomicI64>,
+) -> Engine {
     let clock = &transport.clock;
     let own: SharedClock =
         Arc::new(OwnClock { right: Arc::clone(clock), wrong_by_s: Arc::clone(wrong_by_s) });
@@ -139,7 +151,7 @@ async fn open_over(dir: &std::path::Path, transport: InProcess, wrong_by_s: &Arc
         clock: own,
         entropy: Arc::new(Entropy::seeded(6)),
         settings: EngineSettings::default(),
-        hooks: Hooks::new(Spool::open(dir).unwrap(), Some("http://127.0.0.1:8080".parse().unwrap())),
+        hooks: Hooks::new(Spool::open(dir).unwrap(), Some(public_url.parse().unwrap())),
     })
     .await
     .unwrap()
@@ -212,6 +224,10 @@ impl Rig {
 
     /// The same, with a queue of the merchant's that never answers and says when it is asked.
     async fn restart_with(&mut self, silent_queue: Option<Arc<Notify>>) {
+        self.restart_at(PUBLIC_URL, silent_queue).await;
+    }
+
+    async fn restart_at(&mut self, public_url: &str, silent_queue: Option<Arc<Notify>>) {
         let store = self.engine.store().clone();
         let placeholder = tempfile::tempdir().unwrap();
         // Both must go before the folder's lock is free.
@@ -221,7 +237,7 @@ impl Rig {
         drop(store);
         let transport =
             InProcess { world: Arc::clone(&self.world), clock: Arc::clone(&self.clock), silent_queue };
-        self.engine = open_over(self.dir.path(), transport, &self.wrong_by_s).await;
+        self.engine = open_at(public_url, self.dir.path(), transport, &self.wrong_by_s).await;
     }
 
     /// A backup of now.
@@ -1456,6 +1472,58 @@ async fn hooks_that_the_shop_switched_off_are_switched_on_within_a_day() {
         events.iter().any(|event| event.text.contains("0 hooks were added, 14 switched on")),
         "{events:?}"
     );
+}
+
+/// Hooks that stay behind fail for ever, and the shop blocks a whole domain for too many failures.
+#[tokio::test]
+async fn hooks_go_along_when_the_address_of_the_installation_or_of_the_hook_changes() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.pass(60).await;
+    let moved_to = "http://127.0.0.1:9090";
+    rig.restart_at(moved_to, None).await;
+    rig.pass_hours(27).await;
+    rig.assert_shop_tells(|url| url.starts_with("http://127.0.0.1:9090/hooks/"));
+
+    let (shop, token) = (rig.shop, "Z".repeat(43));
+    let renew = |document: &mut crate::vault::Document| document.hook_tokens.insert(shop.0, token.clone());
+    rig.engine.inner.parts.vault.update(renew).unwrap();
+    rig.restart_at(moved_to, None).await;
+    rig.pass_hours(27).await;
+    rig.assert_shop_tells(|url| url.ends_with(&token));
+    let calls = rig.calls("bigcommerce");
+    assert_eq!(calls["createWebhooks"]["200"], 14, "each is added once: {calls}");
+}
+
+#[tokio::test]
+async fn what_ebay_sends_goes_along_when_the_address_of_the_installation_changes() {
+    let mut other = Other::with_hooks("ebay", "createShippingFulfillment").await;
+    let connection = other.connection();
+    other.rig.restart_at("http://127.0.0.1:9090", None).await;
+    other.rig.pass_hours(27).await;
+    other.rig.world.take_messages();
+    other.sell();
+    let messages = other.rig.world.take_messages();
+    let own: Vec<_> = messages.into_iter().filter(|message| message.platform == "ebay").collect();
+    assert_eq!(own.len(), 1, "one subscription for each topic: {own:?}");
+    assert!(own[0].url.starts_with("http://127.0.0.1:9090/hooks/"), "{own:?}");
+    assert_eq!(deliver(&other.rig.engine, &own[0]).await, Pushed::Taken);
+    let told = other.rig.engine.store().read(move |read| events::of_connection(read, connection, 50));
+    let told = told.await.unwrap();
+    assert!(told.iter().any(|event| event.text.contains("ORDER_CONFIRMATION moved here")), "{told:?}");
+    assert!(!told.iter().any(|event| event.text.contains("sends no messages")), "{told:?}");
+}
+
+impl Rig {
+    /// A sale in the storefront is told of, once in each scope, and at such an address.
+    fn assert_shop_tells(&self, is_right: impl Fn(&str) -> bool) {
+        let messages = self.sell_in_storefront().1;
+        let scope = |message: &crate::sim::Message| {
+            serde_json::from_str::<Value>(&message.body).unwrap()["scope"].to_string()
+        };
+        let scopes: std::collections::BTreeSet<String> = messages.iter().map(scope).collect();
+        assert!(!messages.is_empty() && messages.len() == scopes.len(), "{messages:?}");
+        assert!(messages.iter().all(|message| is_right(&message.url)), "{messages:?}");
+    }
 }
 
 /// One of the marketplaces on which telling of a parcel twice is not the same as telling once.

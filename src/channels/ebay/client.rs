@@ -37,6 +37,16 @@ const DONE_BEFORE: &[i64] = &[34_917, 34_500];
 /// Errors that say that there is no such order, or no offer of that SKU.
 const NOT_THERE: &[i64] = &[32_100, 25_713];
 
+/// The error that says that eBay knows no address for its own alerts.
+const CONFIG_MISSING: i64 = 195_003;
+
+/// Whether a refusal says that an address for eBay's own alerts comes first.
+#[must_use]
+pub fn is_config_missing(error: &ChannelError) -> bool {
+    // A refusal's text holds eBay's numbers as `said` writes them.
+    matches!(error, ChannelError::Reject { message, .. } if message.contains(&format!("{CONFIG_MISSING}: ")))
+}
+
 /// Whether a call changes anything at eBay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {

@@ -84,6 +84,14 @@ pub const CREDENTIALS: &[CredentialField] = &[
         hint: "for notifications: 32 to 80 letters, digits, _ and -; the same as in eBay's Alerts & Notifications. \
                Made by itself where left empty",
     },
+    CredentialField {
+        name: "alert_email",
+        label: "E-mail for eBay's alerts",
+        is_required: false,
+        is_secret: false,
+        hint: "eBay writes there when notifications cannot be delivered, and sends none before it has an address; \
+               needed only where Alerts & Notifications has none yet",
+    },
 ];
 
 /// The steps in eBay's own console.
@@ -192,6 +200,8 @@ pub struct Config {
     pub signing_key: Option<SigningKey>,
     /// Proves to eBay that the webhook's address is ours.
     pub verification_token: Option<Secret>,
+    /// Where eBay writes to when notifications cannot be delivered.
+    pub alert_email: Option<String>,
     /// The account, for reports.
     pub account: Option<String>,
 }
@@ -220,6 +230,7 @@ impl Config {
             marketplace_id: optional(credentials, "marketplace_id").unwrap_or(MARKETPLACE_DEFAULT).to_owned(),
             signing_key,
             verification_token: optional(credentials, "verification_token").map(Secret::new),
+            alert_email: optional(credentials, "alert_email").map(str::to_owned),
             account: account_of(optional(credentials, "client_id"), seller),
         })
     }
