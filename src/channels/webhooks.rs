@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
 use super::error::ChannelError;
+use crate::secret::Secret;
 
 /// A message whose own time lies further from ours than this is refused: who recorded it may play it again.
 pub const REPLAY_WINDOW: SignedDuration = SignedDuration::from_mins(5);
@@ -133,6 +134,12 @@ pub trait Webhooks: Send + Sync {
     /// body. None where it asks no such thing.
     fn challenge(&self, query: &str, endpoint: &str) -> Option<(&'static str, String)> {
         let _ = (query, endpoint);
+        None
+    }
+
+    /// What a person enters beside the address at a platform that asks whether it is ours. None where it asks no such
+    /// thing.
+    fn verification_token(&self) -> Option<Secret> {
         None
     }
 

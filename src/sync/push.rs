@@ -16,6 +16,7 @@ use super::jobs::Job;
 use super::spool::{Spool, SpoolError};
 use crate::clock::Entropy;
 use crate::domain::id::ConnectionId;
+use crate::secret::Secret;
 use crate::vault::{Vault, VaultError, hash_token};
 
 /// Ids of messages that are remembered per connection, so that a repeated delivery costs no call.
@@ -137,6 +138,12 @@ impl Engine {
     #[must_use]
     pub fn webhooks_offered(&self, id: ConnectionId) -> bool {
         self.connector(id).is_ok_and(|connector| connector.webhooks().is_some())
+    }
+
+    /// What a person enters beside a hook's address, where its platform asks for proof.
+    #[must_use]
+    pub fn hook_verification_token(&self, id: ConnectionId) -> Option<Secret> {
+        self.connector(id).ok()?.webhooks()?.verification_token()
     }
 
     /// Has what waits for a connection looked at now.

@@ -1513,6 +1513,39 @@ async fn what_ebay_sends_goes_along_when_the_address_of_the_installation_changes
     assert!(!told.iter().any(|event| event.text.contains("sends no messages")), "{told:?}");
 }
 
+/// eBay unlocks an application's keys once its address answers: so the address comes first.
+#[tokio::test]
+async fn an_ebay_connection_has_its_address_and_answers_for_it_before_it_is_authorised() {
+    let options = SimOptions { marketplaces: &crate::sim::MARKETPLACES, ..quiet() };
+    let mut rig = Rig::new(options, |_| ()).await;
+    let whole = connection_requests(&rig.world).remove("ebay").unwrap();
+    let mut request = whole.clone();
+    request.credentials.retain(|name, _| name != "refresh_token");
+    let id = rig.engine.add_connection(request, "test").await.unwrap();
+    rig.pass(60).await;
+    let waiting = rig.engine.connection(id).unwrap();
+    assert_eq!(waiting.state, ConnectionState::NeedsReauthorisation, "{waiting:?}");
+    assert!(waiting.state_note.unwrap().contains("No seller has agreed yet"));
+    let nothing = rig.calls("ebay");
+    assert!(nothing.as_object().is_none_or(serde_json::Map::is_empty), "{nothing}");
+
+    let proof = rig.engine.hook_verification_token(id).unwrap();
+    assert!((32..=80).contains(&proof.expose().len()));
+    let endpoint = rig.engine.hook_endpoint(id).unwrap();
+    let token = endpoint.rsplit('/').next().unwrap();
+    let (_, answer) = rig.engine.push_challenge(token, "challenge_code=a1").unwrap();
+    use sha2::Digest as _;
+    let hash = sha2::Sha256::digest(format!("a1{}{endpoint}", proof.expose()));
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(answer, json!({"challengeResponse": hex}).to_string());
+
+    let change = ConnectionUpdate { credentials: whole.credentials, ..ConnectionUpdate::default() };
+    rig.engine.change_connection(id, change, "test").await.unwrap();
+    rig.pass(60).await;
+    assert_eq!(rig.engine.connection(id).unwrap().state, ConnectionState::Active);
+    assert_ne!(rig.calls("ebay")["getOrders"]["200"], Value::Null);
+}
+
 impl Rig {
     /// A sale in the storefront is told of, once in each scope, and at such an address.
     fn assert_shop_tells(&self, is_right: impl Fn(&str) -> bool) {

@@ -199,7 +199,7 @@ impl Client {
     /// `Fatal` where a credential is missing or wrong.
     pub fn new(setup: &ConnectorSetup) -> Result<Self, ChannelError> {
         let config = Config::read(&setup.credentials, setup.base_url.as_ref())?;
-        let refresh = Some(config.refresh_token.clone());
+        let refresh = config.refresh_token.clone();
         Ok(Self {
             config,
             // eBay counts by day and by application, and tells of it only when asked: its refusals pace us.
@@ -350,8 +350,15 @@ impl Client {
         refused: Option<&Secret>,
         timeout: Duration,
     ) -> Result<Secret, ChannelError> {
-        let place = if grant == Grant::Application { &self.application } else { &self.seller };
-        let mut held = place.lock().await;
+        let is_applications = grant == Grant::Application;
+        let mut held = if is_applications { &self.application } else { &self.seller }.lock().await;
+        if held.refresh.is_none() && !is_applications {
+            return Err(ChannelError::Reauth {
+                message: "No seller has agreed yet: unlock the application's keys at eBay with the webhook address and \
+                          the verification token of this page, then authorise on eBay's page"
+                    .to_owned(),
+            });
+        }
         if let Some(token) = held.token.as_ref()
             && self.clock.now() < token.renew_at
             && refused != Some(&token.value)

@@ -24,6 +24,7 @@ use super::super::webhooks::{HookAddress, News, Push, PushError, REPLAY_WINDOW, 
 use super::client::{Grant, Outgoing, is_config_missing};
 use super::{Ebay, wire};
 use crate::clock::shifted;
+use crate::secret::Secret;
 
 /// The path of notifications.
 const PATH: &str = "/commerce/notification/v1";
@@ -132,10 +133,14 @@ impl Webhooks for Ebay {
         let code = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "challenge_code")?.1;
         let mut hash = Sha256::new();
         hash.update(code.as_bytes());
-        hash.update(self.verification_token());
+        hash.update(self.proof());
         hash.update(endpoint);
         let answer = json!({"challengeResponse": hex(&hash.finalize())});
         Some(("application/json", answer.to_string()))
+    }
+
+    fn verification_token(&self) -> Option<Secret> {
+        Some(Secret::new(self.proof()))
     }
 
     async fn subscribe(&self, address: HookAddress<'_>) -> Result<Option<String>, ChannelError> {
@@ -236,7 +241,7 @@ impl Ebay {
     }
 
     /// What proves to eBay that the address is ours: as entered, else made from the application's secret.
-    fn verification_token(&self) -> String {
+    fn proof(&self) -> String {
         if let Some(entered) = &self.client.config.verification_token {
             return entered.expose().to_owned();
         }
@@ -264,7 +269,7 @@ impl Ebay {
             "status": "ENABLED",
             "deliveryConfig": {
                 "endpoint": address.endpoint,
-                "verificationToken": self.verification_token(),
+                "verificationToken": self.proof(),
             },
         });
         let known = held.iter().find(|one| endpoint_of(one) == Some(address.endpoint));
