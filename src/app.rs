@@ -553,6 +553,7 @@ impl asked::Engine for Engine {
         is_offered.then(|| asked::HookText {
             path: self.hook_path(connection).unwrap_or_default(),
             endpoint: self.hook_endpoint(connection),
+            verification_token: self.hook_verification_token(connection),
             status,
         })
     }

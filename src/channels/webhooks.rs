@@ -6,11 +6,69 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
+use url::Url;
 
 use super::error::ChannelError;
+use crate::secret::Secret;
 
 /// A message whose own time lies further from ours than this is refused: who recorded it may play it again.
 pub const REPLAY_WINDOW: SignedDuration = SignedDuration::from_mins(5);
+
+/// What stands before the part of an address that nobody can guess.
+const HOOKS_PATH: &str = "/hooks";
+
+/// How long that part is: 32 bytes in base64.
+const HOOK_TOKEN_CHARS: usize = 43;
+
+/// Where a platform is to send to.
+#[derive(Debug, Clone, Copy)]
+pub struct HookAddress<'a> {
+    /// This connection's address.
+    pub endpoint: &'a str,
+    /// The other connections' addresses: what leads there is not this one's.
+    pub others: &'a [String],
+}
+
+impl HookAddress<'_> {
+    /// Whether an address was this connection's before: it has the same unguessable part, or stands at this host and
+    /// is no connection's any more. Addresses that this program never makes are somebody else's.
+    #[must_use]
+    pub fn was_here(&self, address: &str) -> bool {
+        if address == self.endpoint || self.is_others(address) {
+            return false;
+        }
+        let (Some(known), Some(own)) = (HookParts::of(address), HookParts::of(self.endpoint)) else {
+            return false;
+        };
+        known.token == own.token || known.host == own.host
+    }
+
+    /// Whether an address is, or was, another connection's.
+    #[must_use]
+    pub fn is_others(&self, address: &str) -> bool {
+        let Some(known) = HookParts::of(address) else { return false };
+        self.others.iter().filter_map(|other| HookParts::of(other)).any(|other| other.token == known.token)
+    }
+}
+
+/// An address of this program's form.
+struct HookParts {
+    host: String,
+    token: String,
+}
+
+impl HookParts {
+    fn of(address: &str) -> Option<Self> {
+        let url = Url::parse(address).ok()?;
+        let (before, token) = url.path().rsplit_once('/')?;
+        let is_token = token.len() == HOOK_TOKEN_CHARS
+            && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        if !is_token || !before.ends_with(HOOKS_PATH) {
+            return None;
+        }
+        Some(Self { host: url.host_str()?.to_owned(), token: token.to_owned() })
+    }
+}
 
 /// A message as it arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,10 +137,49 @@ pub trait Webhooks: Send + Sync {
         None
     }
 
-    /// Sees to it that the platform sends to `endpoint`: registers what is missing, switches on again what the platform
-    /// has switched off. Runs daily; the answer says what it did, none for nothing.
+    /// What a person enters beside the address at a platform that asks whether it is ours. None where it asks no such
+    /// thing.
+    fn verification_token(&self) -> Option<Secret> {
+        None
+    }
+
+    /// Sees to it that the platform sends to this address: registers what is missing, switches on again what the
+    /// platform has switched off, and moves here what still leads to an earlier address of this connection. Runs daily;
+    /// the answer says what it did, none for nothing.
     ///
     /// # Errors
     /// See [`ChannelError`].
-    async fn subscribe(&self, endpoint: &str) -> Result<Option<String>, ChannelError>;
+    async fn subscribe(&self, address: HookAddress<'_>) -> Result<Option<String>, ChannelError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_earlier_address_is_told_from_anybody_elses() {
+        let token = |first: char| format!("{first}{}", "a".repeat(42));
+        let at = |base: &str, first: char| format!("{base}/hooks/{}", token(first));
+        let endpoint = at("https://shop.example", 'A');
+        let others = [at("https://shop.example", 'B')];
+        let address = HookAddress { endpoint: &endpoint, others: &others };
+        for (known, was_here) in [
+            (endpoint.clone(), false),
+            (at("https://old.example", 'A'), true),
+            (at("https://old.example/eider", 'A'), true),
+            (at("https://shop.example", 'C'), true),
+            (at("http://shop.example:8080", 'C'), true),
+            // Another connection's, also from before the installation moved.
+            (at("https://shop.example", 'B'), false),
+            (at("http://shop.example:8080", 'B'), false),
+            // Another installation's, and other programs'.
+            (at("https://old.example", 'C'), false),
+            ("https://shop.example/hooks/short".to_owned(), false),
+            (format!("https://shop.example/other/{}", token('A')), false),
+            ("no address".to_owned(), false),
+        ] {
+            assert_eq!(address.was_here(&known), was_here, "{known}");
+        }
+        assert!(address.is_others(&others[0]) && !address.is_others(&endpoint));
+    }
 }

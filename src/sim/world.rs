@@ -254,6 +254,7 @@ impl World {
                     "refresh_token": state.ebay.refresh_token(),
                     "ru_name": ebay::RU_NAME,
                     "marketplace_id": ebay::MARKETPLACE,
+                    "alert_email": ebay::ALERT_EMAIL,
                 },
                 "settings": {"shop": "Shop"},
             }),

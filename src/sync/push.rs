@@ -16,6 +16,7 @@ use super::jobs::Job;
 use super::spool::{Spool, SpoolError};
 use crate::clock::Entropy;
 use crate::domain::id::ConnectionId;
+use crate::secret::Secret;
 use crate::vault::{Vault, VaultError, hash_token};
 
 /// Ids of messages that are remembered per connection, so that a repeated delivery costs no call.
@@ -131,10 +132,22 @@ impl Engine {
         Some(format!("{}{}", base.as_str().trim_end_matches('/'), self.hook_path(id)?))
     }
 
+    /// The addresses of all other connections' hooks.
+    pub(super) fn hook_endpoints_beside(&self, id: ConnectionId) -> Vec<String> {
+        let others = self.connections().into_iter().map(|other| other.id).filter(|other| *other != id);
+        others.filter_map(|other| self.hook_endpoint(other)).collect()
+    }
+
     /// Whether a connection's platform pushes at all.
     #[must_use]
     pub fn webhooks_offered(&self, id: ConnectionId) -> bool {
         self.connector(id).is_ok_and(|connector| connector.webhooks().is_some())
+    }
+
+    /// What a person enters beside a hook's address, where its platform asks for proof.
+    #[must_use]
+    pub fn hook_verification_token(&self, id: ConnectionId) -> Option<Secret> {
+        self.connector(id).ok()?.webhooks()?.verification_token()
     }
 
     /// Has what waits for a connection looked at now.

@@ -87,6 +87,9 @@ impl Clock for OwnClock {
     }
 }
 
+/// Where platforms reach the appliance.
+const PUBLIC_URL: &str = "http://127.0.0.1:8080";
+
 /// One appliance with one shop and one marketplace, both simulated.
 struct Rig {
     dir: tempfile::TempDir,
@@ -128,6 +131,15 @@ async fn open(
 }
 
 async fn open_over(dir: &std::path::Path, transport: InProcess, wrong_by_s: &Arc<AtomicI64>) -> Engine {
+    open_at(PUBLIC_URL, dir, transport, wrong_by_s).await
+}
+
+async fn open_at(
+    public_url: &str,
+    dir: &std::path::Path,
+    transport: InProcess,
+    wrong_by_s: &Arc<AtomicI64>,
+) -> Engine {
     let clock = &transport.clock;
     let own: SharedClock =
         Arc::new(OwnClock { right: Arc::clone(clock), wrong_by_s: Arc::clone(wrong_by_s) });
@@ -140,7 +152,7 @@ async fn open_over(dir: &std::path::Path, transport: InProcess, wrong_by_s: &Arc
         clock: own,
         entropy: Arc::new(Entropy::seeded(6)),
         settings: EngineSettings::default(),
-        hooks: Hooks::new(Spool::open(dir).unwrap(), Some("http://127.0.0.1:8080".parse().unwrap())),
+        hooks: Hooks::new(Spool::open(dir).unwrap(), Some(public_url.parse().unwrap())),
     })
     .await
     .unwrap()
@@ -213,6 +225,10 @@ impl Rig {
 
     /// The same, with a queue of the merchant's that never answers and says when it is asked.
     async fn restart_with(&mut self, silent_queue: Option<Arc<Notify>>) {
+        self.restart_at(PUBLIC_URL, silent_queue).await;
+    }
+
+    async fn restart_at(&mut self, public_url: &str, silent_queue: Option<Arc<Notify>>) {
         let store = self.engine.store().clone();
         let placeholder = tempfile::tempdir().unwrap();
         // Both must go before the folder's lock is free.
@@ -222,7 +238,7 @@ impl Rig {
         drop(store);
         let transport =
             InProcess { world: Arc::clone(&self.world), clock: Arc::clone(&self.clock), silent_queue };
-        self.engine = open_over(self.dir.path(), transport, &self.wrong_by_s).await;
+        self.engine = open_at(public_url, self.dir.path(), transport, &self.wrong_by_s).await;
     }
 
     /// A backup of now.
@@ -1457,6 +1473,91 @@ async fn hooks_that_the_shop_switched_off_are_switched_on_within_a_day() {
         events.iter().any(|event| event.text.contains("0 hooks were added, 14 switched on")),
         "{events:?}"
     );
+}
+
+/// Hooks that stay behind fail for ever, and the shop blocks a whole domain for too many failures.
+#[tokio::test]
+async fn hooks_go_along_when_the_address_of_the_installation_or_of_the_hook_changes() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.pass(60).await;
+    let moved_to = "http://127.0.0.1:9090";
+    rig.restart_at(moved_to, None).await;
+    rig.pass_hours(27).await;
+    rig.assert_shop_tells(|url| url.starts_with("http://127.0.0.1:9090/hooks/"));
+
+    let (shop, token) = (rig.shop, "Z".repeat(43));
+    let renew = |document: &mut crate::vault::Document| document.hook_tokens.insert(shop.0, token.clone());
+    rig.engine.inner.parts.vault.update(renew).unwrap();
+    rig.restart_at(moved_to, None).await;
+    rig.pass_hours(27).await;
+    rig.assert_shop_tells(|url| url.ends_with(&token));
+    let calls = rig.calls("bigcommerce");
+    assert_eq!(calls["createWebhooks"]["200"], 14, "each is added once: {calls}");
+}
+
+#[tokio::test]
+async fn what_ebay_sends_goes_along_when_the_address_of_the_installation_changes() {
+    let mut other = Other::with_hooks("ebay", "createShippingFulfillment").await;
+    let connection = other.connection();
+    other.rig.restart_at("http://127.0.0.1:9090", None).await;
+    other.rig.pass_hours(27).await;
+    other.rig.world.take_messages();
+    other.sell();
+    let messages = other.rig.world.take_messages();
+    let own: Vec<_> = messages.into_iter().filter(|message| message.platform == "ebay").collect();
+    assert_eq!(own.len(), 1, "one subscription for each topic: {own:?}");
+    assert!(own[0].url.starts_with("http://127.0.0.1:9090/hooks/"), "{own:?}");
+    assert_eq!(deliver(&other.rig.engine, &own[0]).await, Pushed::Taken);
+    let told = other.rig.engine.store().read(move |read| events::of_connection(read, connection, 50));
+    let told = told.await.unwrap();
+    assert!(told.iter().any(|event| event.text.contains("ORDER_CONFIRMATION moved here")), "{told:?}");
+    assert!(!told.iter().any(|event| event.text.contains("sends no messages")), "{told:?}");
+}
+
+/// eBay unlocks an application's keys once its address answers: so the address comes first.
+#[tokio::test]
+async fn an_ebay_connection_has_its_address_and_answers_for_it_before_it_is_authorised() {
+    let options = SimOptions { marketplaces: &crate::sim::MARKETPLACES, ..quiet() };
+    let mut rig = Rig::new(options, |_| ()).await;
+    let whole = connection_requests(&rig.world).remove("ebay").unwrap();
+    let mut request = whole.clone();
+    request.credentials.retain(|name, _| name != "refresh_token");
+    let id = rig.engine.add_connection(request, "test").await.unwrap();
+    rig.pass(60).await;
+    let waiting = rig.engine.connection(id).unwrap();
+    assert_eq!(waiting.state, ConnectionState::NeedsReauthorisation, "{waiting:?}");
+    assert!(waiting.state_note.unwrap().contains("No seller has agreed yet"));
+    let nothing = rig.calls("ebay");
+    assert!(nothing.as_object().is_none_or(serde_json::Map::is_empty), "{nothing}");
+
+    let proof = rig.engine.hook_verification_token(id).unwrap();
+    assert!((32..=80).contains(&proof.expose().len()));
+    let endpoint = rig.engine.hook_endpoint(id).unwrap();
+    let token = endpoint.rsplit('/').next().unwrap();
+    let (_, answer) = rig.engine.push_challenge(token, "challenge_code=a1").unwrap();
+    use sha2::Digest as _;
+    let hash = sha2::Sha256::digest(format!("a1{}{endpoint}", proof.expose()));
+    let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(answer, json!({"challengeResponse": hex}).to_string());
+
+    let change = ConnectionUpdate { credentials: whole.credentials, ..ConnectionUpdate::default() };
+    rig.engine.change_connection(id, change, "test").await.unwrap();
+    rig.pass(60).await;
+    assert_eq!(rig.engine.connection(id).unwrap().state, ConnectionState::Active);
+    assert_ne!(rig.calls("ebay")["getOrders"]["200"], Value::Null);
+}
+
+impl Rig {
+    /// A sale in the storefront is told of, once in each scope, and at such an address.
+    fn assert_shop_tells(&self, is_right: impl Fn(&str) -> bool) {
+        let messages = self.sell_in_storefront().1;
+        let scope = |message: &crate::sim::Message| {
+            serde_json::from_str::<Value>(&message.body).unwrap()["scope"].to_string()
+        };
+        let scopes: std::collections::BTreeSet<String> = messages.iter().map(scope).collect();
+        assert!(!messages.is_empty() && messages.len() == scopes.len(), "{messages:?}");
+        assert!(messages.iter().all(|message| is_right(&message.url)), "{messages:?}");
+    }
 }
 
 /// One of the marketplaces on which telling of a parcel twice is not the same as telling once.

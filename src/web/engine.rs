@@ -78,6 +78,8 @@ pub struct HookText {
     pub path: String,
     /// The whole address, where `public_url` is set.
     pub endpoint: Option<String>,
+    /// What is entered beside it at a platform that asks for proof.
+    pub verification_token: Option<Secret>,
     /// What came of its messages since the start.
     pub status: PushStatus,
 }

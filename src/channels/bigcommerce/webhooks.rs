@@ -1,5 +1,9 @@
 //! What BigCommerce pushes: ids only, signed with the client secret. It switches hooks off that fail for long or hear
-//! nothing for 90 days; they are looked at daily and switched on again.
+//! nothing for 90 days; they are looked at daily and switched on again. A hook that is left at an earlier address fails
+//! always, and for too many failures BigCommerce blocks everything at that host: such hooks are moved or removed.
+//! Hooks of others under the same access token are never touched.
+
+use std::collections::BTreeSet;
 
 use async_trait::async_trait;
 use http::Method;
@@ -7,7 +11,7 @@ use http::Method;
 use super::super::error::{ChannelError, RejectKind};
 use super::super::pace::Priority;
 use super::super::standard_webhooks::{self, Key};
-use super::super::webhooks::{News, Push, PushError, Verified, Webhooks};
+use super::super::webhooks::{HookAddress, News, Push, PushError, Verified, Webhooks};
 use super::client::{Outgoing, corrupt, parse};
 use super::{BigCommerce, wire};
 
@@ -30,7 +34,10 @@ const SCOPES: &[&str] = &[
 ];
 
 /// Hooks on a page.
-const PAGE_HOOKS: &str = "250";
+const PAGE_HOOKS: usize = 250;
+
+/// Pages of hooks that are looked through.
+const HOOK_PAGES_MAX: usize = 20;
 
 #[async_trait]
 impl Webhooks for BigCommerce {
@@ -56,7 +63,8 @@ impl Webhooks for BigCommerce {
         Ok(Verified { id, news: vec![news(&message)] })
     }
 
-    async fn subscribe(&self, endpoint: &str) -> Result<Option<String>, ChannelError> {
+    async fn subscribe(&self, address: HookAddress<'_>) -> Result<Option<String>, ChannelError> {
+        let endpoint = address.endpoint;
         let config = &self.client.config;
         let reject = |message: &str| {
             Err(ChannelError::Reject { kind: RejectKind::Other, message: message.to_owned() })
@@ -67,35 +75,58 @@ impl Webhooks for BigCommerce {
         if config.is_real && !endpoint.starts_with("https://") {
             return reject("BigCommerce sends only to https on port 443: set public_url to such an address");
         }
-        let listed = self.hooks(endpoint).await?;
-        let (mut added, mut revived) = (0, 0);
+        let mut own = self.hooks().await?;
+        own.retain(|hook| hook.destination == endpoint || address.was_here(&hook.destination));
+        // One that leads here stays rather than one that has to be moved.
+        own.sort_by_key(|hook| (hook.destination != endpoint, !hook.is_active, hook.id));
+        let (mut added, mut revived, mut moved) = (0, 0, 0);
+        let mut kept = BTreeSet::new();
         for scope in SCOPES {
-            let mut known = listed.iter().filter(|hook| hook.scope == *scope && hook.destination == endpoint);
-            match known.next() {
-                Some(hook) if hook.is_active => {}
-                Some(hook) => {
-                    self.put_hook(hook.id).await?;
-                    revived += 1;
-                }
-                None => {
-                    self.add_hook(scope, endpoint).await?;
-                    added += 1;
-                }
+            let Some(hook) = own.iter().find(|hook| hook.scope == *scope) else {
+                self.add_hook(scope, endpoint).await?;
+                added += 1;
+                continue;
+            };
+            kept.insert(hook.id);
+            if hook.destination != endpoint {
+                self.put_hook(hook.id, endpoint).await?;
+                moved += 1;
+            } else if !hook.is_active {
+                self.put_hook(hook.id, endpoint).await?;
+                revived += 1;
             }
         }
-        Ok((added + revived > 0).then(|| {
-            format!("BigCommerce sends messages here: {added} hooks were added, {revived} switched on again.")
+        let mut removed = 0;
+        for hook in own.iter().filter(|hook| !kept.contains(&hook.id)) {
+            self.remove_hook(hook.id).await?;
+            removed += 1;
+        }
+        Ok((added + revived + moved + removed > 0).then(|| {
+            format!(
+                "BigCommerce sends messages here: {added} hooks were added, {revived} switched on again, {moved} moved \
+                 from an earlier address, {removed} removed."
+            )
         }))
     }
 }
 
 impl BigCommerce {
-    async fn hooks(&self, endpoint: &str) -> Result<Vec<wire::Hook>, ChannelError> {
-        let query = vec![("limit", PAGE_HOOKS.to_owned()), ("destination", endpoint.to_owned())];
-        let outgoing = Outgoing::get("getWebhooks", "/v3/hooks".to_owned(), query, Priority::Bulk);
-        let body = self.client.send(&outgoing).await?;
-        let page: Option<wire::Hooks> = parse(&outgoing, &body)?;
-        page.map(|page| page.data).ok_or_else(|| corrupt(&outgoing, "there is no list of hooks"))
+    /// All hooks that were made with this access token.
+    async fn hooks(&self) -> Result<Vec<wire::Hook>, ChannelError> {
+        let mut hooks = Vec::new();
+        for number in 1..=HOOK_PAGES_MAX {
+            let query = vec![("limit", PAGE_HOOKS.to_string()), ("page", number.to_string())];
+            let outgoing = Outgoing::get("getWebhooks", "/v3/hooks".to_owned(), query, Priority::Bulk);
+            let body = self.client.send(&outgoing).await?;
+            let page: Option<wire::Hooks> = parse(&outgoing, &body)?;
+            let page = page.ok_or_else(|| corrupt(&outgoing, "there is no list of hooks"))?;
+            let is_last = page.data.len() < PAGE_HOOKS;
+            hooks.extend(page.data);
+            if is_last {
+                break;
+            }
+        }
+        Ok(hooks)
     }
 
     async fn add_hook(&self, scope: &str, endpoint: &str) -> Result<(), ChannelError> {
@@ -103,9 +134,19 @@ impl BigCommerce {
         self.write_hook("createWebhooks", Method::POST, "/v3/hooks".to_owned(), &hook).await
     }
 
-    async fn put_hook(&self, id: i64) -> Result<(), ChannelError> {
-        let change = wire::HookChange { is_active: true };
+    async fn put_hook(&self, id: i64, endpoint: &str) -> Result<(), ChannelError> {
+        let change = wire::HookChange { destination: endpoint, is_active: true };
         self.write_hook("updateWebhook", Method::PUT, format!("/v3/hooks/{id}"), &change).await
+    }
+
+    async fn remove_hook(&self, id: i64) -> Result<(), ChannelError> {
+        let outgoing =
+            Outgoing::write("deleteWebhook", Method::DELETE, format!("/v3/hooks/{id}"), Vec::new());
+        match self.client.send(&Outgoing { body: None, ..outgoing }).await {
+            // Somebody else was quicker.
+            Ok(_) | Err(ChannelError::Reject { kind: RejectKind::NotFound, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// A lost answer is no doubt that matters: the next day's look finds what became of it.

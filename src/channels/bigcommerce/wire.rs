@@ -493,8 +493,9 @@ pub struct NewHook<'a> {
     pub is_active: bool,
 }
 
-/// A hook that is switched on again.
+/// A hook that is switched on again, or moved.
 #[derive(Debug, Serialize)]
-pub struct HookChange {
+pub struct HookChange<'a> {
+    pub destination: &'a str,
     pub is_active: bool,
 }

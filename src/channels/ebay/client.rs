@@ -56,6 +56,16 @@ const CLOSED_ALONE: &[&str] = &[
     "getPublicKey",
 ];
 
+/// The error that says that eBay knows no address for its own alerts.
+const CONFIG_MISSING: i64 = 195_003;
+
+/// Whether a refusal says that an address for eBay's own alerts comes first.
+#[must_use]
+pub fn is_config_missing(error: &ChannelError) -> bool {
+    // A refusal's text holds eBay's numbers as `said` writes them.
+    matches!(error, ChannelError::Reject { message, .. } if message.contains(&format!("{CONFIG_MISSING}: ")))
+}
+
 /// Whether a call changes anything at eBay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
@@ -208,7 +218,7 @@ impl Client {
     /// `Fatal` where a credential is missing or wrong.
     pub fn new(setup: &ConnectorSetup) -> Result<Self, ChannelError> {
         let config = Config::read(&setup.credentials, setup.base_url.as_ref())?;
-        let refresh = Some(config.refresh_token.clone());
+        let refresh = config.refresh_token.clone();
         Ok(Self {
             config,
             // eBay counts by day and by application, and tells of it only when asked: its refusals pace us.
@@ -359,8 +369,15 @@ impl Client {
         refused: Option<&Secret>,
         timeout: Duration,
     ) -> Result<Secret, ChannelError> {
-        let place = if grant == Grant::Application { &self.application } else { &self.seller };
-        let mut held = place.lock().await;
+        let is_applications = grant == Grant::Application;
+        let mut held = if is_applications { &self.application } else { &self.seller }.lock().await;
+        if held.refresh.is_none() && !is_applications {
+            return Err(ChannelError::Reauth {
+                message: "No seller has agreed yet: unlock the application's keys at eBay with the webhook address and \
+                          the verification token of this page, then authorise on eBay's page"
+                    .to_owned(),
+            });
+        }
         if let Some(token) = held.token.as_ref()
             && self.clock.now() < token.renew_at
             && refused != Some(&token.value)

@@ -27,9 +27,10 @@ pub const CREDENTIALS: &[CredentialField] = &[
     CredentialField {
         name: "refresh_token",
         label: "Refresh token",
-        is_required: true,
+        is_required: false,
         is_secret: true,
-        hint: "comes back when you connect on eBay's page; begins with v^1.1#",
+        hint: "comes back when you connect on eBay's page; begins with v^1.1#. Without it the connection waits, and has \
+               its webhook address already",
     },
     CredentialField {
         name: "ru_name",
@@ -83,7 +84,15 @@ pub const CREDENTIALS: &[CredentialField] = &[
         is_required: false,
         is_secret: true,
         hint: "for notifications: 32 to 80 letters, digits, _ and -; the same as in eBay's Alerts & Notifications. \
-               Made by itself where left empty",
+               Made by itself where left empty; the connection's page shows it",
+    },
+    CredentialField {
+        name: "alert_email",
+        label: "E-mail for eBay's alerts",
+        is_required: false,
+        is_secret: false,
+        hint: "eBay writes there when notifications cannot be delivered, and sends none before it has an address; \
+               needed only where Alerts & Notifications has none yet",
     },
 ];
 
@@ -91,15 +100,17 @@ pub const CREDENTIALS: &[CredentialField] = &[
 pub const STEPS: &[&str] = &[
     "Join the eBay Developers Program at developer.ebay.com with any eBay account and create an application; its \
      production keys are locked at first.",
-    "Unlock them: open Alerts & Notifications of the production keys and choose “I do not persist eBay data” only if \
-     that is so; since this appliance keeps orders, enter its public webhook address and the verification token for \
-     Marketplace Account Deletion. Where the appliance has no public address, ask eBay for the exemption there: \
-     without one of the two eBay disables the keys.",
-    "Copy App ID and Cert ID from Application Keys.",
+    "Copy App ID and Cert ID from Application Keys, enter them here without a refresh token and choose Connect. \
+     Nothing is called yet; the connection's page now shows its webhook address and its verification token.",
+    "Unlock the keys: open Alerts & Notifications of the production keys and enter, for Marketplace Account Deletion, \
+     an e-mail address, then this webhook address and this verification token. eBay asks the address at once, so that \
+     it must be reachable by https (public_url). Its other way, “Not persisting eBay data”, is for those who store \
+     none: this appliance stores orders and their buyers.",
     "Under User Tokens choose Get a Token from eBay via Your Application, add a redirect URL with this appliance's \
      address as the accepted URL, and copy the RuName.",
-    "Enter all three here and connect: eBay asks the seller to agree, and the refresh token comes back by itself. It \
-     lives for about 18 months.",
+    "On the connection's page, under Re-authorise, enter the RuName and authorise on the platform's page: eBay asks \
+     the seller to agree, and the refresh token comes back by itself. It lives for about 18 months. With keys that are \
+     unlocked already, connect on eBay's page at once.",
     "Sellers in the EU or the UK who refund or cancel from here: create a signing key with the Key Management API \
      (cipher ED25519) and enter its private key and its JWE.",
 ];
@@ -185,14 +196,16 @@ impl Application {
 pub struct Config {
     /// The application.
     pub application: Application,
-    /// The seller's grant as entered.
-    pub refresh_token: Secret,
+    /// The seller's grant as entered; none before the seller has agreed.
+    pub refresh_token: Option<Secret>,
     /// The seller's marketplace.
     pub marketplace_id: String,
     /// What signs refunds and cancellations.
     pub signing_key: Option<SigningKey>,
     /// Proves to eBay that the webhook's address is ours.
     pub verification_token: Option<Secret>,
+    /// Where eBay writes to when notifications cannot be delivered.
+    pub alert_email: Option<String>,
     /// The account, for reports.
     pub account: Option<String>,
 }
@@ -217,10 +230,11 @@ impl Config {
         let seller = optional(credentials, "seller");
         Ok(Self {
             application: Application::read(credentials, base_url)?,
-            refresh_token: Secret::new(entered(credentials, "refresh_token")?),
+            refresh_token: optional(credentials, "refresh_token").map(Secret::new),
             marketplace_id: optional(credentials, "marketplace_id").unwrap_or(MARKETPLACE_DEFAULT).to_owned(),
             signing_key,
             verification_token: optional(credentials, "verification_token").map(Secret::new),
+            alert_email: optional(credentials, "alert_email").map(str::to_owned),
             account: account_of(optional(credentials, "client_id"), seller),
         })
     }

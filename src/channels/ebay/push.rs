@@ -17,13 +17,14 @@ use p256::pkcs8::DecodePublicKey as _;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::super::error::ChannelError;
+use super::super::error::{ChannelError, RejectKind};
 use super::super::pace::Priority;
 use super::super::request::segment;
-use super::super::webhooks::{News, Push, PushError, REPLAY_WINDOW, Verified, Webhooks};
-use super::client::{Grant, Outgoing};
+use super::super::webhooks::{HookAddress, News, Push, PushError, REPLAY_WINDOW, Verified, Webhooks};
+use super::client::{Grant, Outgoing, is_config_missing};
 use super::{Ebay, wire};
 use crate::clock::shifted;
+use crate::secret::Secret;
 
 /// The path of notifications.
 const PATH: &str = "/commerce/notification/v1";
@@ -132,42 +133,77 @@ impl Webhooks for Ebay {
         let code = form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "challenge_code")?.1;
         let mut hash = Sha256::new();
         hash.update(code.as_bytes());
-        hash.update(self.verification_token());
+        hash.update(self.proof());
         hash.update(endpoint);
         let answer = json!({"challengeResponse": hex(&hash.finalize())});
         Some(("application/json", answer.to_string()))
     }
 
-    async fn subscribe(&self, endpoint: &str) -> Result<Option<String>, ChannelError> {
+    fn verification_token(&self) -> Option<Secret> {
+        Some(Secret::new(self.proof()))
+    }
+
+    async fn subscribe(&self, address: HookAddress<'_>) -> Result<Option<String>, ChannelError> {
         let mut done = Vec::new();
-        let destination = self.destination(endpoint, &mut done).await?;
+        let place = self.place(address, &mut done).await?;
         let read = Outgoing {
             query: vec![("limit", "100".to_owned())],
             ..Outgoing::read("getSubscriptions", format!("{PATH}/subscription"), Priority::Bulk)
         };
         let held: wire::Subscriptions = self.client.fetch(&read).await?;
+        let (mut refused, mut failed) = (Vec::new(), None);
+        // What stands in the way of one topic keeps no other back.
         for topic in TOPICS {
-            let own = held.subscriptions.iter().find(|one| {
-                one.topic_id.as_deref() == Some(topic)
-                    && one.destination_id.as_deref() == Some(destination.as_str())
-            });
-            match own {
-                Some(one) if one.status.as_deref() == Some("ENABLED") => {}
-                Some(one) => {
-                    let id = segment(one.subscription_id.as_deref().unwrap_or_default());
-                    let path = format!("{PATH}/subscription/{id}/enable");
-                    let asked = Outgoing { body: None, ..Outgoing::write("enableSubscription", path, &())? };
-                    self.client.send(&asked).await?;
-                    done.push(format!("{topic} switched on again"));
+            match self.see_to(topic, &held.subscriptions, &place).await {
+                Ok(what) => done.extend(what.map(|what| format!("{topic} {what}"))),
+                Err(ChannelError::Reject { message, .. } | ChannelError::Fatal { message }) => {
+                    refused.push(message);
                 }
-                None => {
-                    self.subscribe_to(topic, &destination).await?;
-                    done.push(format!("{topic} subscribed"));
-                }
+                Err(error) => failed = failed.or(Some(error)),
             }
         }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        if refused.len() == TOPICS.len() {
+            return Err(ChannelError::Reject { kind: RejectKind::Other, message: refused.join("; ") });
+        }
+        done.extend(refused);
         Ok((!done.is_empty()).then(|| done.join(", ")))
     }
+}
+
+/// Where notifications are to go, and where they may go so far.
+struct Place<'a> {
+    /// The id of our address in eBay's list.
+    own: String,
+    address: HookAddress<'a>,
+    held: Vec<wire::Destination>,
+}
+
+impl Place<'_> {
+    /// Whether a subscription that leads to that address of eBay's list is for us to move. An application has one for
+    /// each topic: another connection's, or another program's, is left to them.
+    fn may_take_from(&self, destination: Option<&str>) -> Result<(), String> {
+        let known = self.held.iter().find(|one| one.destination_id.as_deref() == destination);
+        // Nobody hears what goes to an address that is gone or switched off.
+        let Some(known) = known.filter(|one| one.status.as_deref() == Some("ENABLED")) else { return Ok(()) };
+        let leads_to = endpoint_of(known).unwrap_or_default();
+        if self.address.is_others(leads_to) {
+            return Err("goes to another connection with the same App ID".to_owned());
+        }
+        if self.address.was_here(leads_to) || known.name.as_deref() == Some(DESTINATION_NAME) {
+            return Ok(());
+        }
+        Err(format!(
+            "goes to another program that uses this App ID ({leads_to}); end its subscription there, or give Eider an \
+             App ID of its own"
+        ))
+    }
+}
+
+fn endpoint_of(destination: &wire::Destination) -> Option<&str> {
+    destination.delivery_config.as_ref().and_then(|config| config.endpoint.as_deref())
 }
 
 impl Ebay {
@@ -205,7 +241,7 @@ impl Ebay {
     }
 
     /// What proves to eBay that the address is ours: as entered, else made from the application's secret.
-    fn verification_token(&self) -> String {
+    fn proof(&self) -> String {
         if let Some(entered) = &self.client.config.verification_token {
             return entered.expose().to_owned();
         }
@@ -215,37 +251,36 @@ impl Ebay {
         hex(&hash.finalize())
     }
 
-    /// The id of our address in eBay's list, which is made or mended where needed.
-    async fn destination(&self, endpoint: &str, done: &mut Vec<String>) -> Result<String, ChannelError> {
+    /// The addresses that eBay knows; ours is made or mended where needed.
+    async fn place<'a>(
+        &self,
+        address: HookAddress<'a>,
+        done: &mut Vec<String>,
+    ) -> Result<Place<'a>, ChannelError> {
         let path = format!("{PATH}/destination");
         let read = Outgoing {
             grant: Grant::Application,
             query: vec![("limit", "100".to_owned())],
             ..Outgoing::read("getDestinations", path.as_str(), Priority::Bulk)
         };
-        let held: wire::Destinations = self.client.fetch(&read).await?;
-        let is_ours = |one: &&wire::Destination| {
-            one.delivery_config.as_ref().and_then(|config| config.endpoint.as_deref()) == Some(endpoint)
-        };
-        let own = held.destinations.iter().find(is_ours);
+        let held = self.client.fetch::<wire::Destinations>(&read).await?.destinations;
         let body = json!({
             "name": DESTINATION_NAME,
             "status": "ENABLED",
-            "deliveryConfig": {"endpoint": endpoint, "verificationToken": self.verification_token()},
+            "deliveryConfig": {
+                "endpoint": address.endpoint,
+                "verificationToken": self.proof(),
+            },
         });
-        let Some((own, id)) = own.and_then(|own| Some((own, own.destination_id.clone()?))) else {
+        let known = held.iter().find(|one| endpoint_of(one) == Some(address.endpoint));
+        let Some((known, own)) = known.and_then(|known| Some((known, known.destination_id.clone()?))) else {
             let asked =
                 Outgoing { grant: Grant::Application, ..Outgoing::write("createDestination", path, &body)? };
-            let made = self.client.send(&asked).await?.made;
-            done.push("address registered".to_owned());
-            return made.ok_or_else(|| ChannelError::Corrupt {
-                in_doubt: true,
-                message: "createDestination: eBay does not name what it made; it is looked for next time"
-                    .to_owned(),
-            });
+            let own = self.make_destination(&asked, done).await?;
+            return Ok(Place { own, address, held });
         };
-        if own.status.as_deref() != Some("ENABLED") {
-            let path = format!("{path}/{}", segment(&id));
+        if known.status.as_deref() != Some("ENABLED") {
+            let path = format!("{path}/{}", segment(&own));
             let asked = Outgoing {
                 grant: Grant::Application,
                 method: Method::PUT,
@@ -254,10 +289,90 @@ impl Ebay {
             self.client.send(&asked).await?;
             done.push("address switched on again".to_owned());
         }
-        Ok(id)
+        Ok(Place { own, address, held })
     }
 
-    async fn subscribe_to(&self, topic: &str, destination: &str) -> Result<(), ChannelError> {
+    /// The id of the address that was made. An application that never had one first says where alerts go.
+    async fn make_destination(
+        &self,
+        asked: &Outgoing<'_>,
+        done: &mut Vec<String>,
+    ) -> Result<String, ChannelError> {
+        let made = match self.client.send(asked).await {
+            Err(error) if is_config_missing(&error) => {
+                self.set_alert_email().await?;
+                done.push("e-mail for alerts entered".to_owned());
+                self.client.send(asked).await?
+            }
+            answer => answer?,
+        };
+        done.push("address registered".to_owned());
+        made.made.ok_or_else(|| ChannelError::Corrupt {
+            in_doubt: true,
+            message: "createDestination: eBay does not name what it made; it is looked for next time"
+                .to_owned(),
+        })
+    }
+
+    async fn set_alert_email(&self) -> Result<(), ChannelError> {
+        let Some(email) = &self.client.config.alert_email else {
+            let message =
+                "eBay wants an e-mail address for its own alerts first: enter “E-mail for eBay's alerts” \
+                           in this connection, or an address in eBay's Alerts & Notifications"
+                    .to_owned();
+            return Err(ChannelError::Reject { kind: RejectKind::Other, message });
+        };
+        let asked = Outgoing {
+            grant: Grant::Application,
+            method: Method::PUT,
+            ..Outgoing::write("updateConfig", format!("{PATH}/config"), &json!({"alertEmail": email}))?
+        };
+        self.client.send(&asked).await.map(drop)
+    }
+
+    /// Sees to one topic; what was done, if anything was.
+    async fn see_to(
+        &self,
+        topic: &str,
+        held: &[wire::Subscription],
+        place: &Place<'_>,
+    ) -> Result<Option<&'static str>, ChannelError> {
+        let leads_here =
+            |one: &&wire::Subscription| one.destination_id.as_deref() == Some(place.own.as_str());
+        let mut own = held.iter().filter(|one| one.topic_id.as_deref() == Some(topic));
+        let Some(known) = own.clone().find(leads_here).or_else(|| own.next()) else {
+            let mut body = self.wanted(topic, &place.own).await?;
+            if let Some(fields) = body.as_object_mut() {
+                fields.insert("topicId".to_owned(), json!(topic));
+            }
+            let asked = Outgoing::write("createSubscription", format!("{PATH}/subscription"), &body)?;
+            self.client.send(&asked).await?;
+            return Ok(Some("subscribed"));
+        };
+        let id = segment(known.subscription_id.as_deref().unwrap_or_default());
+        let path = format!("{PATH}/subscription/{id}");
+        if !leads_here(&known) {
+            place.may_take_from(known.destination_id.as_deref()).map_err(|why| ChannelError::Reject {
+                kind: RejectKind::Other,
+                message: format!("{topic} {why}"),
+            })?;
+            let body = self.wanted(topic, &place.own).await?;
+            let asked =
+                Outgoing { method: Method::PUT, ..Outgoing::write("updateSubscription", path, &body)? };
+            self.client.send(&asked).await?;
+            return Ok(Some("moved here from an earlier address"));
+        }
+        if known.status.as_deref() == Some("ENABLED") {
+            return Ok(None);
+        }
+        let path = format!("{path}/enable");
+        let asked = Outgoing { body: None, ..Outgoing::write("enableSubscription", path, &())? };
+        self.client.send(&asked).await?;
+        Ok(Some("switched on again"))
+    }
+
+    /// A subscription of a topic as it is to be, in the newest form that eBay has.
+    async fn wanted(&self, topic: &str, destination: &str) -> Result<serde_json::Value, ChannelError> {
         let read = Outgoing {
             grant: Grant::Application,
             ..Outgoing::read("getTopic", format!("{PATH}/topic/{topic}"), Priority::Bulk)
@@ -265,14 +380,11 @@ impl Ebay {
         let found: wire::Topic = self.client.fetch(&read).await?;
         let newest = found.supported_payloads.iter().rfind(|one| one.deprecated != Some(true));
         let version = newest.and_then(|one| one.schema_version.clone()).unwrap_or_else(|| "1.0".to_owned());
-        let body = json!({
-            "topicId": topic,
+        Ok(json!({
             "status": "ENABLED",
             "destinationId": destination,
             "payload": {"format": "JSON", "schemaVersion": version, "deliveryProtocol": "HTTPS"},
-        });
-        let path = format!("{PATH}/subscription");
-        self.client.send(&Outgoing::write("createSubscription", path, &body)?).await.map(drop)
+        }))
     }
 }
 

@@ -9,7 +9,7 @@ use super::super::consent::{ConsentAnswer, ConsentRequest};
 use super::super::identity::Kinship;
 use super::super::registry::CredentialTexts;
 use super::super::script::{self, NOW, Script};
-use super::super::webhooks::{News, Push, PushError, Webhooks as _};
+use super::super::webhooks::{HookAddress, News, Push, PushError, Webhooks as _};
 use super::super::{CredentialSink, after_sale::RefundReason};
 use super::*;
 use crate::clock::ManualClock;
@@ -870,6 +870,78 @@ fn a_challenge_is_answered_with_the_hash_of_code_token_and_address() {
     assert_eq!(ebay.challenge("other=1", endpoint), None);
     let (derived, _, _) = plain();
     assert!(derived.challenge("challenge_code=a8628072", endpoint).is_some());
+}
+
+#[tokio::test]
+async fn one_topic_that_cannot_be_set_keeps_no_other_back() {
+    let (ebay, script, _) = plain();
+    let at = |host: &str| format!("https://{host}/hooks/{}", "a".repeat(43));
+    let endpoint = &at("shop.example");
+    let destination = |id: &str, name: &str, endpoint: &str| {
+        json!({
+            "destinationId": id, "name": name, "status": "ENABLED", "deliveryConfig": {"endpoint": endpoint},
+        })
+    };
+    let subscription = |id: &str, topic: &str, destination: &str| {
+        json!({
+            "subscriptionId": id, "topicId": topic, "status": "ENABLED", "destinationId": destination,
+        })
+    };
+    let destinations = [
+        destination("1", "Eider", endpoint),
+        destination("2", "Other", "https://other.example/ebay"),
+        destination("3", "Eider", &at("old.example")),
+    ];
+    let subscriptions =
+        [subscription("11", "ORDER_CONFIRMATION", "2"), subscription("12", "ITEM_AVAILABILITY", "3")];
+    let topic = r#"{"supportedPayloads":[{"schemaVersion":"1.1","deprecated":false}]}"#;
+    script.answer(200, r#"{"access_token":"app","expires_in":7200}"#);
+    script.answer(200, json!({"destinations": destinations}).to_string());
+    script.answer(200, TOKEN).answer(200, json!({"subscriptions": subscriptions}).to_string());
+    script.answer(200, topic).answer(204, "");
+    script.answer(200, topic);
+    script.answer(403, r#"{"errors":[{"errorId":195011,"message":"Not authorized for this topic."}]}"#);
+    let said = ebay.subscribe(HookAddress { endpoint, others: &[] }).await.unwrap().unwrap();
+    assert!(said.starts_with("ITEM_AVAILABILITY moved here"), "{said}");
+    assert!(said.contains("ORDER_CONFIRMATION goes to another program"), "{said}");
+    assert!(said.contains("195011"), "{said}");
+    let asked = script.asked();
+    let moved = asked.iter().find(|one| one.line.starts_with("PUT ")).unwrap();
+    assert_eq!(moved.line, "PUT /commerce/notification/v1/subscription/12");
+    assert_eq!(
+        moved.json(),
+        json!({
+            "status": "ENABLED",
+            "destinationId": "1",
+            "payload": {"format": "JSON", "schemaVersion": "1.1", "deliveryProtocol": "HTTPS"},
+        })
+    );
+    assert!(!asked.iter().any(|one| one.line.contains("subscription/11")));
+}
+
+#[tokio::test]
+async fn an_application_without_an_address_for_alerts_gets_one_or_says_so() {
+    let endpoint = &format!("https://shop.example/hooks/{}", "a".repeat(43));
+    let address = HookAddress { endpoint, others: &[] };
+    let begin = |script: &Script| {
+        script
+            .answer(200, r#"{"access_token":"app","expires_in":7200}"#)
+            .answer(200, r#"{"destinations":[]}"#);
+        script.answer(409, r#"{"errors":[{"errorId":195003,"message":"Refer to /config"}]}"#);
+    };
+    let (ebay, script, _) = plain();
+    begin(&script);
+    let refused = ebay.subscribe(address).await.unwrap_err();
+    assert!(refused.to_string().contains("E-mail for eBay's alerts"), "{refused}");
+    let (ebay, script, _) = ebay_with(&[("alert_email", "alerts@shop.example")]);
+    begin(&script);
+    // What comes after is not this test's.
+    script.answer(204, "").answer(500, "");
+    assert!(ebay.subscribe(address).await.is_err());
+    let asked = script.asked();
+    assert_eq!(asked[3].line, "PUT /commerce/notification/v1/config");
+    assert_eq!(asked[3].json(), json!({"alertEmail": "alerts@shop.example"}));
+    assert_eq!(asked[4].line, "POST /commerce/notification/v1/destination");
 }
 
 const CHALLENGE: &str = "a853c052edf78d7f383dd0dff08411430c5e9e4125e59882be364ac29cdfa733";

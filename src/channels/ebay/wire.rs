@@ -820,6 +820,9 @@ pub struct Destination {
     /// eBay's id.
     #[serde(deserialize_with = "loose::text")]
     pub destination_id: Option<String>,
+    /// What it is called.
+    #[serde(deserialize_with = "loose::text")]
+    pub name: Option<String>,
     /// ENABLED, DISABLED, MARKED_DOWN.
     #[serde(deserialize_with = "loose::text")]
     pub status: Option<String>,

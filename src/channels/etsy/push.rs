@@ -5,7 +5,7 @@ use async_trait::async_trait;
 
 use super::super::error::ChannelError;
 use super::super::standard_webhooks::{self, Key};
-use super::super::webhooks::{News, Push, PushError, Verified, Webhooks};
+use super::super::webhooks::{HookAddress, News, Push, PushError, Verified, Webhooks};
 use super::{Etsy, wire};
 
 /// Etsy has no call for it.
@@ -30,9 +30,9 @@ impl Webhooks for Etsy {
         Ok(Verified { id, news: vec![news(&message, &self.client.shop_id)] })
     }
 
-    async fn subscribe(&self, endpoint: &str) -> Result<Option<String>, ChannelError> {
+    async fn subscribe(&self, address: HookAddress<'_>) -> Result<Option<String>, ChannelError> {
         let is_set_up = self.client.webhook_secret.is_some();
-        Ok((!is_set_up).then(|| format!("{PORTAL_STEPS}: {endpoint}")))
+        Ok((!is_set_up).then(|| format!("{PORTAL_STEPS}: {}", address.endpoint)))
     }
 }
 

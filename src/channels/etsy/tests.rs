@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::CredentialSink;
 use super::super::consent::{ConsentAnswer, ConsentRequest};
 use super::super::script::{self, Asked, NOW, Script};
-use super::super::webhooks::{News, Push, PushError};
+use super::super::webhooks::{HookAddress, News, Push, PushError};
 use super::*;
 use crate::clock::ManualClock;
 use crate::domain::id::ConnectionId;
@@ -869,10 +869,11 @@ async fn a_message_names_the_receipt_and_nothing_else_is_believed() {
     let mut forged = pushed(&json!({"event_type": "order.paid"}));
     forged.body = Bytes::from_static(b"{}");
     assert!(matches!(webhooks.verify(&forged).await, Err(PushError::Refused(_))));
-    assert_eq!(webhooks.subscribe("https://e.example/x").await, Ok(None));
+    let address = HookAddress { endpoint: "https://e.example/x", others: &[] };
+    assert_eq!(webhooks.subscribe(address).await, Ok(None));
     let bare = bench_with(&CREDENTIALS[..4]);
     let webhooks = Connector::webhooks(&bare.etsy).unwrap();
     assert!(matches!(webhooks.verify(&pushed(&json!({}))).await, Err(PushError::Refused(_))));
-    let steps = webhooks.subscribe("https://e.example/x").await.unwrap().unwrap();
+    let steps = webhooks.subscribe(address).await.unwrap().unwrap();
     assert!(steps.contains("Webhook portal") && steps.ends_with("https://e.example/x"));
 }

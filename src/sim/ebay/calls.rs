@@ -66,11 +66,13 @@ pub fn operation_of(request: &Request<Bytes>) -> &'static str {
         ["post-order", "v2", "cancellation"] if *method == post => "createCancellation",
         ["post-order", "v2", "cancellation", _] if *method == get => "getCancellation",
         ["post-order", "v2", "cancellation", _, "approve"] if *method == post => "approveCancellation",
+        ["commerce", "notification", "v1", "config"] if *method == put => "updateConfig",
         ["commerce", "notification", "v1", "destination"] if *method == get => "getDestinations",
         ["commerce", "notification", "v1", "destination"] if *method == post => "createDestination",
         ["commerce", "notification", "v1", "destination", _] if *method == put => "updateDestination",
         ["commerce", "notification", "v1", "subscription"] if *method == get => "getSubscriptions",
         ["commerce", "notification", "v1", "subscription"] if *method == post => "createSubscription",
+        ["commerce", "notification", "v1", "subscription", _] if *method == put => "updateSubscription",
         ["commerce", "notification", "v1", "subscription", _, "enable"] if *method == post => {
             "enableSubscription"
         }
@@ -84,7 +86,12 @@ pub fn operation_of(request: &Request<Bytes>) -> &'static str {
 fn is_applications(operation: &str) -> bool {
     matches!(
         operation,
-        "getPublicKey" | "getTopic" | "getDestinations" | "createDestination" | "updateDestination"
+        "getPublicKey"
+            | "getTopic"
+            | "updateConfig"
+            | "getDestinations"
+            | "createDestination"
+            | "updateDestination"
     )
 }
 
@@ -470,6 +477,14 @@ impl Ebay {
         let body: Value = serde_json::from_slice(call.request.body()).unwrap_or_default();
         let id = segment(call.request, 4);
         match operation {
+            "updateConfig" => {
+                let email = body.get("alertEmail").and_then(Value::as_str);
+                let email = email.filter(|email| email.contains('@'));
+                let email = email.ok_or_else(|| Refusal::request(195_025, "Invalid or missing email."))?;
+                self.meta.alert_email = Some(email.to_owned());
+                self.changes.meta = true;
+                Ok(reply::empty(StatusCode::NO_CONTENT))
+            }
             "getDestinations" => {
                 let row = |one: &Destination| with_id(&one.body, "destinationId", &one.id);
                 let rows: Vec<Value> = self.meta.destinations.iter().map(row).collect();
@@ -477,20 +492,22 @@ impl Ebay {
                 Ok(reply::json(StatusCode::OK, &body))
             }
             "createDestination" => {
-                let endpoint = body.pointer("/deliveryConfig/endpoint").and_then(Value::as_str);
-                // The real eBay takes https only; here a test's own address will do.
-                let host = endpoint.and_then(|endpoint| endpoint.parse::<http::Uri>().ok());
-                let is_near = host.is_some_and(|uri| uri.host().is_some_and(control::is_loopback));
-                if !is_near && !endpoint.is_some_and(|endpoint| endpoint.starts_with("https://")) {
-                    return Err(Refusal::request(195_020, "Invalid endpoint. It must be an https address."));
+                if self.meta.alert_email.is_none() {
+                    return Err(conflict(
+                        195_003,
+                        "Please provide configurations required for notifications. Refer to /config",
+                    ));
                 }
+                self.admit_destination(&body, None)?;
                 let id = self.new_number(12);
                 self.meta.destinations.push(Destination { id: id.clone(), body });
                 Ok(made("destination", &id))
             }
             "updateDestination" => {
+                self.admit_destination(&body, Some(&id))?;
                 let known = self.meta.destinations.iter_mut().find(|one| one.id == id);
-                known.ok_or_else(|| Refusal::not_found(195_013, "Invalid destination id."))?.body = body;
+                let missing = || Refusal::not_found(195_022, "Invalid or missing destination id.");
+                known.ok_or_else(missing)?.body = body;
                 self.changes.meta = true;
                 Ok(reply::empty(StatusCode::NO_CONTENT))
             }
@@ -503,16 +520,29 @@ impl Ebay {
             "createSubscription" => {
                 let topic = body.get("topicId").cloned().unwrap_or_default();
                 if self.meta.subscriptions.iter().any(|one| one.body.get("topicId") == Some(&topic)) {
-                    let message = "The subscription already exists.".to_owned();
-                    return Err(Refusal(StatusCode::CONFLICT, 195_017, message));
+                    return Err(conflict(195_012, "Subscription already exists"));
                 }
+                self.admit_subscription(&body)?;
                 let id = self.new_number(12);
                 self.meta.subscriptions.push(Subscription { id: id.clone(), body });
                 Ok(made("subscription", &id))
             }
+            "updateSubscription" => {
+                self.admit_subscription(&body)?;
+                let known = self.meta.subscriptions.iter_mut().find(|one| one.id == id);
+                let known = known.ok_or_else(unknown_subscription)?;
+                // The topic stays what it is.
+                for name in ["status", "destinationId", "payload"] {
+                    if let (Some(fields), Some(value)) = (known.body.as_object_mut(), body.get(name)) {
+                        fields.insert(name.to_owned(), value.clone());
+                    }
+                }
+                self.changes.meta = true;
+                Ok(reply::empty(StatusCode::NO_CONTENT))
+            }
             "enableSubscription" => {
                 let known = self.meta.subscriptions.iter_mut().find(|one| one.id == id);
-                let known = known.ok_or_else(|| Refusal::not_found(195_019, "Invalid subscription id."))?;
+                let known = known.ok_or_else(unknown_subscription)?;
                 if let Some(fields) = known.body.as_object_mut() {
                     fields.insert("status".to_owned(), json!("ENABLED"));
                 }
@@ -534,6 +564,42 @@ impl Ebay {
                 None => Err(Refusal::not_found(195_002, "Invalid public key id.")),
             },
         }
+    }
+
+    /// Refuses an address that eBay would not send to. `own` is the one that changes, if one does.
+    fn admit_destination(&self, body: &Value, own: Option<&str>) -> Result<(), Refusal> {
+        let text = |body: &Value, path: &str| body.pointer(path).and_then(Value::as_str).map(str::to_owned);
+        let endpoint = text(body, "/deliveryConfig/endpoint");
+        // The real eBay takes https only; here a test's own address will do.
+        let host = endpoint.as_deref().and_then(|endpoint| endpoint.parse::<http::Uri>().ok());
+        let is_near = host.is_some_and(|uri| uri.host().is_some_and(control::is_loopback));
+        if !is_near && !endpoint.as_deref().is_some_and(|endpoint| endpoint.starts_with("https://")) {
+            return Err(Refusal::request(195_017, "Invalid or missing endpoint."));
+        }
+        let proof = text(body, "/deliveryConfig/verificationToken");
+        if !proof.is_some_and(|proof| (32..=80).contains(&proof.len())) {
+            return Err(Refusal::request(
+                195_019,
+                "Invalid or missing verification token for this endpoint.",
+            ));
+        }
+        let mut others = self.meta.destinations.iter().filter(|one| Some(one.id.as_str()) != own);
+        if others.any(|one| text(&one.body, "/deliveryConfig/endpoint") == endpoint) {
+            return Err(conflict(195_021, "Destination exists for this endpoint"));
+        }
+        Ok(())
+    }
+
+    /// Refuses a subscription that leads nowhere.
+    fn admit_subscription(&self, body: &Value) -> Result<(), Refusal> {
+        let id = body.get("destinationId").and_then(Value::as_str);
+        let known = self.meta.destinations.iter().find(|one| Some(one.id.as_str()) == id);
+        let known = known.ok_or_else(|| Refusal::request(195_007, "Invalid or missing destination id."))?;
+        if known.body.get("status").and_then(Value::as_str) != Some("ENABLED") {
+            let message = "The subscription cannot be enabled since the destination is not enabled.";
+            return Err(conflict(195_015, message));
+        }
+        Ok(())
     }
 }
 
@@ -568,6 +634,14 @@ fn unauthorized() -> Refusal {
 fn forbidden() -> Refusal {
     let message = "Insufficient permissions to fulfill the request.".to_owned();
     Refusal(StatusCode::FORBIDDEN, 1_100, message)
+}
+
+fn conflict(id: i64, message: &str) -> Refusal {
+    Refusal(StatusCode::CONFLICT, id, message.to_owned())
+}
+
+fn unknown_subscription() -> Refusal {
+    Refusal::not_found(195_013, "The subscription id does not exist.")
 }
 
 fn unknown_order(status: StatusCode) -> Refusal {

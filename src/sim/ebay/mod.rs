@@ -30,6 +30,8 @@ pub const CLIENT_ID: &str = "EiderSim-Eider-PRD-0e1de5000-eider001";
 pub const CLIENT_SECRET: &str = "PRD-0e1de5000-simulated-secret";
 /// What stands for the redirect address.
 pub const RU_NAME: &str = "Eider_Sim-EiderSim-Eider-eiders";
+/// Where alerts of undelivered notifications go.
+pub const ALERT_EMAIL: &str = "alerts@shop.example";
 /// The seller's immutable id.
 pub const USER_ID: &str = "eIdErS1mU01";
 /// The immutable id of another seller, of whom nothing but the name is known here.
@@ -334,6 +336,9 @@ pub struct Meta {
     /// Whether grants lack the scope that tells whose they are.
     #[serde(default)]
     is_seller_hidden: bool,
+    /// Where alerts go; without it there are no destinations.
+    #[serde(default)]
+    alert_email: Option<String>,
 }
 
 /// A record of the journal.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Ran;
 use crate::channels::error::ChannelError;
+use crate::channels::webhooks::HookAddress;
 use crate::domain::connection::Connection;
 use crate::sync::{Engine, EngineError};
 
@@ -13,7 +14,10 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
     let id = connection.id;
     let connector = engine.connector(id)?;
     let subscribed = match (connector.webhooks(), engine.hook_endpoint(id), connector.message_queue()) {
-        (Some(webhooks), Some(endpoint), _) => webhooks.subscribe(&endpoint).await,
+        (Some(webhooks), Some(endpoint), _) => {
+            let others = engine.hook_endpoints_beside(id);
+            webhooks.subscribe(HookAddress { endpoint: &endpoint, others: &others }).await
+        }
         (None, _, Some(queue)) => queue.subscribe().await,
         _ => return Ok(Ran::Idle(INTERVAL)),
     };

@@ -9,6 +9,7 @@ use super::{Shell, Visit, done};
 use crate::channels::registry::{self, ChannelInfo};
 use crate::domain::connection::Connection;
 use crate::domain::id::ConnectionId;
+use crate::secret::Secret;
 use crate::store::connections;
 use crate::web::auth::{CanManage, CanReadOrders, CanWorkOrders, IsOwner, Signed};
 use crate::web::engine::{ConnectionUpdate, HookText, TestReport};
@@ -33,6 +34,8 @@ struct ConnectionPage {
 struct HookView {
     path: String,
     endpoint: Option<String>,
+    /// What is entered beside it at the platform; for those only who may know the address.
+    verification_token: Option<Secret>,
     said: String,
     refusal: Option<String>,
     given_up: Option<String>,
@@ -258,7 +261,7 @@ fn page<A: crate::web::auth::Access>(
 }
 
 fn hook_view(hook: HookText, state: &AppState) -> HookView {
-    let HookText { path, endpoint, status } = hook;
+    let HookText { path, endpoint, verification_token, status } = hook;
     let said = match status.last_at {
         Some(at) => format!(
             "{} messages since the start, the last one at {}.",
@@ -279,5 +282,5 @@ fn hook_view(hook: HookText, state: &AppState) -> HookView {
             status.given_up
         )
     });
-    HookView { path, endpoint, said, refusal, given_up }
+    HookView { path, endpoint, verification_token, said, refusal, given_up }
 }

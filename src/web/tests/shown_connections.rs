@@ -288,6 +288,23 @@ async fn a_consent_of_another_account_says_what_to_do_and_changes_nothing() {
 }
 
 #[actix_web::test]
+async fn a_hooks_verification_token_is_shown_to_those_who_may_manage() {
+    let site = Site::new().await;
+    for (name, role, is_shown) in
+        [("mia", Role::Manager, true), ("sam", Role::Staff, false), ("wim", Role::Warehouse, false)]
+    {
+        let user = site.add_user(name, role);
+        let session = site.session(user).await;
+        let request = TestRequest::get().uri("/connections/1").cookie(session);
+        let page = site.send(request).await;
+        assert_eq!(page.status, StatusCode::OK, "{name}");
+        let shown = page.texts("#verification-token");
+        assert_eq!(shown == ["proof-that-the-address-is-ours-32"], is_shown, "{name}: {shown:?}");
+        assert_eq!(page.body.contains("proof-that"), is_shown, "{name}");
+    }
+}
+
+#[actix_web::test]
 async fn an_optional_credential_that_is_stored_can_be_taken_away() {
     let site = Site::new().await;
     let page = site.get("/connections/1").await;

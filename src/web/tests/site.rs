@@ -248,7 +248,11 @@ impl Engine for Recorder {
         (token == "known").then(|| ("application/json", format!("{{\"asked\":\"{query}\"}}")))
     }
     fn hook(&self, _: ConnectionId) -> Option<HookText> {
-        Some(HookText { path: "/hooks/known".to_owned(), ..HookText::default() })
+        Some(HookText {
+            path: "/hooks/known".to_owned(),
+            verification_token: Some(Secret::new("proof-that-the-address-is-ours-32")),
+            ..HookText::default()
+        })
     }
     fn connection_status(&self, _: ConnectionId) -> ConnectionStatus {
         ConnectionStatus {

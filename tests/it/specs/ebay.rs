@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use eider::channels::after_sale::{CancelReason, Progress, RefundDraft, RefundLine, RefundReason};
 use eider::channels::error::{ChannelError, RejectKind};
-use eider::channels::webhooks::Push;
+use eider::channels::webhooks::{HookAddress, Push};
 use eider::channels::{Connector, Cursor, FulfilmentOrder, PlacedWindow, PollStart, Received};
 use eider::clock::{Clock as _, ManualClock, SharedClock};
 use eider::http::Transport;
@@ -247,17 +247,26 @@ impl Rig {
 
     async fn notifications(&self, ebay: &dyn Connector) {
         let webhooks = ebay.webhooks().unwrap();
-        let endpoint = "https://shop.example/hooks/abc";
-        let done = webhooks.subscribe(endpoint).await.unwrap().unwrap();
+        let at = |host: &str| format!("https://{host}/hooks/{}", "a".repeat(43));
+        let (endpoint, moved_to) = (&at("shop.example"), &at("new.example"));
+        let address = HookAddress { endpoint, others: &[] };
+        let done = webhooks.subscribe(address).await.unwrap().unwrap();
         assert!(
-            done.contains("address registered") && done.contains("ORDER_CONFIRMATION subscribed"),
+            done.starts_with("e-mail for alerts entered, address registered")
+                && done.contains("ORDER_CONFIRMATION subscribed"),
             "{done}"
         );
-        assert_eq!(webhooks.subscribe(endpoint).await.unwrap(), None);
+        assert_eq!(webhooks.subscribe(address).await.unwrap(), None);
         // eBay switches off what does not answer.
         self.switch_off(endpoint).await;
-        let done = webhooks.subscribe(endpoint).await.unwrap().unwrap();
+        let done = webhooks.subscribe(address).await.unwrap().unwrap();
         assert!(done.contains("address switched on again") && done.contains("switched on again"), "{done}");
+        // There is one subscription for each topic: it goes along when the address changes.
+        let moved = HookAddress { endpoint: moved_to, others: &[] };
+        let done = webhooks.subscribe(moved).await.unwrap().unwrap();
+        assert!(done.starts_with("address registered, ORDER_CONFIRMATION moved here"), "{done}");
+        assert_eq!(webhooks.subscribe(moved).await.unwrap(), None);
+        assert_eq!(self.subscribed_destinations(), 1);
         let header = json!({
             "alg": "ecdsa",
             "kid": "9936261a-7d7b-4621-a0f1-96ccb428af49",
@@ -275,6 +284,21 @@ impl Rig {
         assert!(webhooks.verify(&forged).await.is_err());
     }
 
+    /// Addresses that topics lead to.
+    fn subscribed_destinations(&self) -> usize {
+        let bearer = format!("Bearer {}", self.token("refresh_token"));
+        let asked = request(
+            "GET",
+            "/commerce/notification/v1/subscription",
+            ("authorization", &bearer),
+            String::new(),
+        );
+        let response = self.recorder.world.handle(EBAY, &asked).response;
+        let held: Value = serde_json::from_slice(response.body()).unwrap();
+        let all = held["subscriptions"].as_array().unwrap();
+        all.iter().map(|one| text(&one["destinationId"])).collect::<std::collections::BTreeSet<_>>().len()
+    }
+
     /// Switches the address and its topics off, as eBay does.
     async fn switch_off(&self, endpoint: &str) {
         let application = self.token("client_credentials");
@@ -288,7 +312,8 @@ impl Rig {
         let base = "/commerce/notification/v1";
         let held = call("GET", &format!("{base}/destination"), &application, String::new());
         let id = text(&held["destinations"][0]["destinationId"]);
-        let body = json!({"name": "x", "status": "MARKED_DOWN", "deliveryConfig": {"endpoint": endpoint}});
+        let delivery = json!({"endpoint": endpoint, "verificationToken": "x".repeat(32)});
+        let body = json!({"name": "x", "status": "MARKED_DOWN", "deliveryConfig": delivery});
         call("PUT", &format!("{base}/destination/{id}"), &application, body.to_string());
         self.control("disable_subscriptions", &json!({}));
         let held = call("GET", &format!("{base}/subscription"), &seller, String::new());

@@ -9,9 +9,9 @@ use super::documents::Operation;
 use super::schema::Side;
 
 /// What a request must carry to do what we mean by it.
-const IN_REQUESTS: [(&str, &[&str]); 12] = [
+const IN_REQUESTS: [(&str, &[&str]); 14] = [
     ("createWebhooks", &["destination", "is_active", "scope"]),
-    ("updateWebhook", &["is_active"]),
+    ("updateWebhook", &["destination", "is_active"]),
     ("createReceiptShipment", &["carrier_name", "send_bcc", "tracking_code"]),
     (
         "createOrder",
@@ -69,6 +69,8 @@ const IN_REQUESTS: [(&str, &[&str]); 12] = [
     ),
     ("createDestination", &["deliveryConfig.endpoint", "deliveryConfig.verificationToken", "name", "status"]),
     ("createSubscription", &["destinationId", "payload.schemaVersion", "status", "topicId"]),
+    ("updateSubscription", &["destinationId", "payload.schemaVersion", "status"]),
+    ("updateConfig", &["alertEmail"]),
     ("createOrderShipments", &["items[].order_product_id", "items[].quantity", "order_address_id"]),
     (
         "put-absolute-adjustment",

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use eider::channels::after_sale::{CancelReason, Progress, RefundDraft, RefundLine, RefundReason};
 use eider::channels::registry::channel;
+use eider::channels::webhooks::HookAddress;
 use eider::channels::{
     Connector, ConnectorSetup, CredentialSink, Cursor, FulfilmentOrder, PlacedWindow, PollStart, Window,
 };
@@ -360,15 +361,34 @@ impl Rig {
         connector(channel, own, transport, Arc::clone(&self.clock) as SharedClock)
     }
 
-    /// Hooks that the shop has switched off are switched on again; and one is taken away, which no connector does.
+    /// Hooks at another connection's address stay; those that the shop has switched off are switched on again, and those
+    /// at an earlier address are moved, or go where there are others.
     async fn hooks_again(&self) {
         self.control("bigcommerce", "hooks_off", &json!({}));
         let shop = self.alone("bigcommerce");
         let hooks = shop.webhooks().unwrap();
-        assert!(hooks.subscribe("https://shop.test/hooks/other").await.unwrap().is_some());
+        let at = |first: &str| format!("https://shop.test/hooks/{first}{}", "a".repeat(42));
+        let known = self.engine.connections().into_iter().find(|one| one.channel.as_str() == "bigcommerce");
+        let own = self.engine.hook_endpoint(known.unwrap().id).unwrap();
+        let (first, second, third) = (at("A"), at("B"), at("C"));
+        let subscribe = async |endpoint: &str, others: &[String]| {
+            hooks.subscribe(HookAddress { endpoint, others }).await.unwrap().unwrap_or_default()
+        };
+        let beside = [own.clone()];
+        let said = subscribe(&first, &beside).await;
+        assert!(said.contains("14 hooks were added, 0 switched on again, 0 moved"), "{said}");
         self.control("bigcommerce", "hooks_off", &json!({}));
-        assert!(hooks.subscribe("https://shop.test/hooks/other").await.unwrap().is_some());
-        assert_eq!(hooks.subscribe("https://shop.test/hooks/other").await.unwrap(), None);
+        let said = subscribe(&first, &beside).await;
+        assert!(said.contains("0 hooks were added, 14 switched on again"), "{said}");
+        assert_eq!(subscribe(&first, &beside).await, "");
+        let said = subscribe(&second, &beside).await;
+        assert!(said.contains("0 hooks were added, 0 switched on again, 14 moved"), "{said}");
+        // A third connection comes and goes: its hooks are in the way.
+        let said = subscribe(&third, &[own, second.clone()]).await;
+        assert!(said.contains("14 hooks were added"), "{said}");
+        let said = subscribe(&second, &beside).await;
+        assert!(said.contains("0 moved from an earlier address, 14 removed"), "{said}");
+        assert_eq!(subscribe(&second, &beside).await, "");
     }
 
     /// A cancellation and a refund on Amazon, each done and each refused.
