@@ -1,10 +1,11 @@
-//! `eider bench`: measures this machine on scratch files: import, pages, start, and the way of an order into the
+//! `eider bench`: measures this machine on scratch files: import, pages, start, hooks, and the way of an order into the
 //! shop and back. It says what it measured beside the limits of the design; it never judges the result by failing.
 //!
 //! Orders are the wire JSON that a simulated Amazon gives; everything they pass is the real thing.
 
 mod figure;
 mod flow;
+mod hooks;
 mod import;
 mod keep;
 mod pages;
@@ -70,6 +71,7 @@ async fn measure(config: &Config, scratch: &Path, order_count: u64) -> Result<Ve
     filled.store.close().await;
     drop(filled);
     figures.extend(pages::from_server(&config.data.dir, &visitor).await?);
+    figures.extend(hooks::measure(config, scratch).await?);
     figures.extend(flow::single_orders(config, &scratch.join("single")).await?);
     figures.extend(flow::many_orders(config, &scratch.join("many")).await?);
     figures.extend(flow::waiting_orders(config, &scratch.join("waiting")).await?);

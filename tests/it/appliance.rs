@@ -106,7 +106,7 @@ fn command(dir: &Path, program: &str) -> Command {
 }
 
 /// A client for the simulators' truth and the appliance's API.
-fn client() -> HttpTransport {
+pub fn client() -> HttpTransport {
     HttpTransport::new(HttpSettings { allow_private: true, ..HttpSettings::default() }).unwrap()
 }
 
@@ -207,12 +207,25 @@ impl Appliance {
         Self::start_by(dir, &[])
     }
 
+    /// Starts it where platforms reach it, at a port that was free a moment ago.
+    pub fn start_reachable(dir: &Path) -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut serve = command(dir, EIDER);
+        serve.env("EIDER__PUBLIC_URL", format!("http://{free}/"));
+        serve.args(["serve", "--data", "data", "--listen"]).arg(free.to_string());
+        Self::run(dir, serve)
+    }
+
     /// Starts it by another program, which gets the whole command line as its last arguments.
     pub fn start_by(dir: &Path, wrapper: &[&str]) -> Self {
         let words: Vec<&str> = wrapper.iter().copied().chain([EIDER]).collect();
         let (program, before) = words.split_first().unwrap();
         let mut serve = command(dir, program);
         serve.args(before).args(["serve", "--listen", "127.0.0.1:0", "--data", "data"]);
+        Self::run(dir, serve)
+    }
+
+    fn run(dir: &Path, serve: Command) -> Self {
         let (running, ready) = Running::start(serve);
         // A name is given once, and one folder may see several starts.
         let name = format!("test {}", running.child.id());

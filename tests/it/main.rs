@@ -13,6 +13,8 @@ mod config;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod hooks;
+#[cfg(test)]
 mod keep;
 #[cfg(test)]
 mod merchant;
