@@ -1,5 +1,6 @@
 //! BigCommerce from recorded and made-up answers.
 
+use super::super::webhooks::HookAddress;
 use std::collections::HashMap;
 
 use jiff::Timestamp;
@@ -621,7 +622,12 @@ async fn hooks_that_need_another_scope_cost_no_authorisation() {
     let shop = BigCommerce { client: Client::new(&setup).unwrap() };
     let refusal = r#"{"status":403,"title":"You don't have a required scope"}"#;
     script.answer(403, refusal);
-    let error = shop.webhooks().unwrap().subscribe("https://shop.example/hooks/1").await.unwrap_err();
+    let error = shop
+        .webhooks()
+        .unwrap()
+        .subscribe(HookAddress { endpoint: "https://shop.example/hooks/1", others: &[] })
+        .await
+        .unwrap_err();
     assert!(matches!(&error, ChannelError::Reject { message, .. } if message.contains("scope")), "{error:?}");
     script.answer(403, refusal);
     assert!(matches!(shop.profile().await, Err(ChannelError::Reauth { .. })));

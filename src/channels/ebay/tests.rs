@@ -455,17 +455,17 @@ async fn a_403_to_what_stands_beside_orders_is_no_loss_of_the_authorisation() {
     let endpoint = "https://shop.example/hooks/1";
     let (ebay, script, _) = plain();
     script.answer(200, TOKEN).answer(403, FORBIDDEN);
-    let error = ebay.subscribe(endpoint).await.unwrap_err();
+    let error = ebay.subscribe(HookAddress { endpoint, others: &[] }).await.unwrap_err();
     assert!(matches!(&error, ChannelError::Reject { message, .. } if message.contains("1100")), "{error:?}");
     let ours = json!({"destinations": [
         {"destinationId": "d", "status": "ENABLED", "deliveryConfig": {"endpoint": endpoint}},
     ]});
     script.answer(200, ours.to_string()).answer(200, TOKEN_2).answer(403, FORBIDDEN);
-    let error = ebay.subscribe(endpoint).await.unwrap_err();
+    let error = ebay.subscribe(HookAddress { endpoint, others: &[] }).await.unwrap_err();
     assert!(matches!(error, ChannelError::Reject { .. }), "{error:?}");
     // A token that is refused twice is one that is gone, and so is the right to orders.
     script.answer(200, ours.to_string()).answer(401, "{}").answer(200, TOKEN).answer(401, "{}");
-    let error = ebay.subscribe(endpoint).await.unwrap_err();
+    let error = ebay.subscribe(HookAddress { endpoint, others: &[] }).await.unwrap_err();
     assert!(matches!(error, ChannelError::Reauth { .. }), "{error:?}");
     let (cursor, start) = a_later_poll();
     script.answer(403, FORBIDDEN);
