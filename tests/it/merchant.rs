@@ -366,7 +366,9 @@ async fn compares_a_day(merchant: &Merchant) {
     let day = yesterday.to_zoned(jiff::tz::TimeZone::UTC).date().to_string();
     let asked = merchant.submits(path, &[("from", &day), ("to", &day)]).await;
     assert_eq!(asked.location, path, "{}", asked.main());
-    let found = merchant.waits_for(path, "of them were not here, and 1 were fetched").await;
+    merchant.waits_for(path, "of them were not here, and 1 were fetched").await;
+    // What was fetched is compared once more.
+    let found = merchant.waits_for(path, "Gap closed").await;
     let row = found.texts("#reconciliation tbody tr").into_iter().find(|row| row.starts_with(&day)).unwrap();
     assert!(row.contains("Gap closed"), "{row}");
     let list = format!("/orders?all_time=true&q={id}");

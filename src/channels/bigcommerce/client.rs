@@ -173,8 +173,8 @@ pub fn parse<'a, T: Deserialize<'a>>(
         .map_err(|error| ChannelError::unreadable(NAME, outgoing.operation, outgoing.is_write(), &error))
 }
 
-/// Calls about hooks: a 403 to them says nothing of the token, since polls go on without hooks.
-const HOOK_CALLS: &[&str] = &["getWebhooks", "createWebhooks", "updateWebhook"];
+/// Where hooks are: a 403 to calls there says nothing of the token, since polls go on without hooks.
+const HOOKS_PATH: &str = "/v3/hooks";
 
 /// The platform's name, for people.
 pub const NAME: &str = "BigCommerce";
@@ -199,7 +199,7 @@ fn refusal(outgoing: &Outgoing<'_>, answer: &Answer) -> ChannelError {
             ),
         },
         // A hook may need a scope that orders do not.
-        StatusCode::FORBIDDEN if HOOK_CALLS.contains(&outgoing.operation) => {
+        StatusCode::FORBIDDEN if outgoing.path.starts_with(HOOKS_PATH) => {
             ChannelError::Reject { kind: RejectKind::Other, message }
         }
         StatusCode::FORBIDDEN => ChannelError::Reauth {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::schema::followed;
 
 /// The specifications of the operations that connectors use or simulators answer: platform and file.
-const FILES: [(&str, &str); 16] = [
+const FILES: [(&str, &str); 17] = [
     ("amazon", "amazon/orders_2026-01-01.json"),
     ("amazon", "amazon/ordersV0.json"),
     ("amazon", "amazon/listingsItems_2021-08-01.json"),
@@ -25,6 +25,7 @@ const FILES: [(&str, &str); 16] = [
     ("ebay", "ebay/2025-11_ebay-mcp/sell_fulfillment_v1_oas3.json"),
     ("ebay", "ebay/2025-11_ebay-mcp/sell_inventory_v1_oas3.json"),
     ("ebay", "ebay/2025-11_ebay-mcp/commerce_notification_v1_oas3.json"),
+    ("ebay", "ebay/2025-11_ebay-mcp/commerce_identity_v1_oas3.json"),
 ];
 
 /// How a form is sent.
