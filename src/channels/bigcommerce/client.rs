@@ -174,7 +174,7 @@ pub fn parse<'a, T: Deserialize<'a>>(
 }
 
 /// Where hooks are: a 403 to calls there says nothing of the token, since polls go on without hooks.
-const HOOKS_PATH: &str = "/v3/hooks";
+pub const HOOKS_PATH: &str = "/v3/hooks";
 
 /// The platform's name, for people.
 pub const NAME: &str = "BigCommerce";

@@ -12,7 +12,7 @@ use super::super::error::{ChannelError, RejectKind};
 use super::super::pace::Priority;
 use super::super::standard_webhooks::{self, Key};
 use super::super::webhooks::{HookAddress, News, Push, PushError, Verified, Webhooks};
-use super::client::{Outgoing, corrupt, parse};
+use super::client::{HOOKS_PATH, Outgoing, corrupt, parse};
 use super::{BigCommerce, wire};
 
 /// Events that concern orders, parcels, listings or the authorisation.
@@ -116,7 +116,7 @@ impl BigCommerce {
         let mut hooks = Vec::new();
         for number in 1..=HOOK_PAGES_MAX {
             let query = vec![("limit", PAGE_HOOKS.to_string()), ("page", number.to_string())];
-            let outgoing = Outgoing::get("getWebhooks", "/v3/hooks".to_owned(), query, Priority::Bulk);
+            let outgoing = Outgoing::get("getWebhooks", HOOKS_PATH.to_owned(), query, Priority::Bulk);
             let body = self.client.send(&outgoing).await?;
             let page: Option<wire::Hooks> = parse(&outgoing, &body)?;
             let page = page.ok_or_else(|| corrupt(&outgoing, "there is no list of hooks"))?;
@@ -131,17 +131,17 @@ impl BigCommerce {
 
     async fn add_hook(&self, scope: &str, endpoint: &str) -> Result<(), ChannelError> {
         let hook = wire::NewHook { scope, destination: endpoint, is_active: true };
-        self.write_hook("createWebhooks", Method::POST, "/v3/hooks".to_owned(), &hook).await
+        self.write_hook("createWebhooks", Method::POST, HOOKS_PATH.to_owned(), &hook).await
     }
 
     async fn put_hook(&self, id: i64, endpoint: &str) -> Result<(), ChannelError> {
         let change = wire::HookChange { destination: endpoint, is_active: true };
-        self.write_hook("updateWebhook", Method::PUT, format!("/v3/hooks/{id}"), &change).await
+        self.write_hook("updateWebhook", Method::PUT, format!("{HOOKS_PATH}/{id}"), &change).await
     }
 
     async fn remove_hook(&self, id: i64) -> Result<(), ChannelError> {
         let outgoing =
-            Outgoing::write("deleteWebhook", Method::DELETE, format!("/v3/hooks/{id}"), Vec::new());
+            Outgoing::write("deleteWebhook", Method::DELETE, format!("{HOOKS_PATH}/{id}"), Vec::new());
         match self.client.send(&Outgoing { body: None, ..outgoing }).await {
             // Somebody else was quicker.
             Ok(_) | Err(ChannelError::Reject { kind: RejectKind::NotFound, .. }) => Ok(()),

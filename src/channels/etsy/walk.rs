@@ -8,8 +8,9 @@
 //! Etsy lets its time of change stand still where an order is cancelled or money given back (etsy/open-api 604). So
 //! there are sweeps beside the poll: what was cancelled and what waits for shipment, every ten minutes, and everything
 //! of the last sixty days, once a day. What is open for longer, such as a thing that is made to order, is looked up
-//! receipt by receipt instead (`sync/jobs/read_open.rs`): a list cannot show what is no longer on it. The sweeps go on a few pages after each poll, and less often where a shop is so large
-//! that they would take more than a tenth of the day's calls each.
+//! receipt by receipt instead (`sync/jobs/read_open.rs`): a list cannot show what is no longer on it. The sweeps go on a
+//! few pages after each poll, and less often where a shop is so large that they would take more than a tenth of the
+//! day's calls each.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
