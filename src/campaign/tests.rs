@@ -1,7 +1,11 @@
 //! The campaign itself: it repeats itself exactly, its seeds pass, and planted mistakes are found.
 
+use super::rig::is_given_back;
 use super::*;
+use crate::domain::refund::{HeldRefund, RefundShare};
+use crate::store::refunds::RefundRow;
 use crate::sync::Planted;
+use jiff::Timestamp;
 
 fn campaign(planted: Option<Planted>) -> Campaign {
     Campaign::prepare(Marketplace::Amazon, 60, EngineSettings { planted, ..EngineSettings::default() })
@@ -104,4 +108,28 @@ fn an_epoch_that_is_ignored_is_found() {
 #[test]
 fn a_doubt_that_a_failed_look_ends_is_found() {
     assert_found(Planted::DoubtForgotten, 0, &[DOUBLED]);
+}
+
+/// Who looks at the marketplace's own page sees each refund by itself, not their sum alone.
+#[test]
+fn a_person_takes_no_refund_for_another_one_of_nearly_the_same_amount() {
+    let refund = |id: &str, sent_item_minor: i64, is_told: bool| RefundRow {
+        refund: HeldRefund {
+            shop_refund_id: id.to_owned(),
+            refunded_at: None,
+            total_minor: sent_item_minor,
+            shares: vec![RefundShare { sent_item_minor, ..RefundShare::default() }],
+        },
+        called_at: None,
+        listed_before: None,
+        marketplace_refund_id: None,
+        told_at: is_told.then_some(Timestamp::UNIX_EPOCH),
+        resend_at: None,
+    };
+    let open = [refund("1", 621, false), refund("2", 635, false), refund("3", 50, true)];
+    // What went back is the second, beside what is known.
+    assert!(!is_given_back(&open, "1", 50 + 635));
+    assert!(is_given_back(&open, "2", 50 + 635));
+    assert!(is_given_back(&open, "1", 50 + 621 + 635));
+    assert!(!is_given_back(&open, "2", 50));
 }

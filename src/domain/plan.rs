@@ -95,6 +95,8 @@ pub struct HeldOrder {
     pub status: OrderStatus,
     /// The platform's time of the facts that we hold.
     pub updated_at: Timestamp,
+    /// Counts the news of it that we took over, and addresses that people entered.
+    pub facts_version: i64,
     /// Whether it was paid.
     pub is_paid: bool,
     /// Whether it is history.

@@ -271,6 +271,31 @@ async fn steps_of_a_rolled_back_group_are_taken_again_and_what_does_not_exist_fa
 }
 
 #[tokio::test]
+async fn an_export_begins_only_with_the_facts_that_it_was_made_of() {
+    let bench = Bench::new().await;
+    let outcome = bench.import((0..3).map(|number| item(facts(&format!("O{number}"), 1))).collect()).await;
+    let orders = outcome.orders.clone();
+    // The middle one has news.
+    bench.import(vec![item(facts("O1", 2))]).await;
+    let begin = |order_no: OrderNo, version: i64| {
+        let write = move |tx: &mut Tx<'_>| orders::begin_export(tx, order_no, version);
+        bench.store.write(WriteLane::Interactive, write)
+    };
+    let results = futures_util::future::join_all(orders.iter().map(|order_no| begin(*order_no, 1))).await;
+    assert_eq!(results, [Ok(()), Err(StoreError::Changed), Ok(())]);
+    assert_eq!(bench.detail(orders[1]).await.row.export_state, ExportState::Waiting);
+    assert_eq!(begin(orders[1], 2).await, Ok(()));
+    assert_eq!(bench.detail(orders[1]).await.row.export_state, ExportState::Creating);
+
+    // A person's word on the same order, in the same commit, does not make it forget the version.
+    let twice = move |tx: &mut Tx<'_>| {
+        orders::begin_export(tx, orders[0], 7)?;
+        orders::set_export(tx, orders[0], ExportState::Waiting, None)
+    };
+    assert_eq!(bench.store.write(WriteLane::Interactive, twice).await, Err(StoreError::Changed));
+}
+
+#[tokio::test]
 async fn a_panic_in_a_write_is_an_error_of_that_write() {
     let bench = Bench::new().await;
     let result: Result<(), _> = bench.store.write(WriteLane::Bulk, |_| panic!("at the disco")).await;

@@ -61,6 +61,7 @@ fn held(plan: &ImportPlan, facts: &OrderFacts) -> HeldOrder {
         order_no: OrderNo(1),
         status: plan.status,
         updated_at: facts.updated_at,
+        facts_version: 1,
         is_paid: facts.is_paid,
         is_history: plan.is_history,
         export_state: plan.export_state,

@@ -109,7 +109,7 @@ const MORE_COLUMNS: &str = "o.shop_connection_id, o.shop_address_id, s.order_pag
     o.buyer_order_number, o.previous_order_no";
 const FACTS_SQL: &str = "SELECT external_id, placed_at, platform_updated_at, status, is_paid, fulfilled_by, currency,
         total_minor, shipping_method, payment_method, site, ship_by, deliver_by, platform_status, connection_id,
-        is_history, export_state, export_reason, is_picked, person_id, order_no
+        is_history, export_state, export_reason, is_picked, person_id, order_no, facts_version
     FROM main.orders
     WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
 const OPEN_SQL: &str = "SELECT order_no, external_id FROM main.orders
@@ -356,6 +356,7 @@ fn facts_row(row: &Row<'_>) -> Result<(HeldFacts, Option<i64>), StoreError> {
         order_no: OrderNo(get(row, 20)?),
         status: facts.status,
         updated_at: facts.updated_at,
+        facts_version: get(row, 21)?,
         is_paid: facts.is_paid,
         is_history: get(row, 15)?,
         export_state: get_word(row, 16)?,

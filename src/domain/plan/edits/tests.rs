@@ -64,6 +64,7 @@ fn held(export_state: ExportState) -> HeldOrder {
         order_no: OrderNo(1),
         status: OrderStatus::Open,
         updated_at: Timestamp::UNIX_EPOCH,
+        facts_version: 1,
         is_paid: true,
         is_history: false,
         export_state,
