@@ -347,6 +347,38 @@ async fn what_a_platform_takes_back_of_people_stays_unless_they_were_erased() {
 }
 
 #[tokio::test]
+async fn an_order_stays_with_its_buyer_whose_user_name_becomes_an_id() {
+    let bench = Bench::new().await;
+    let with = |id: &str, updated, buyer: &str, name: &str, email: Option<&str>| {
+        let mut facts = facts(id, updated);
+        let people = facts.people.as_mut().unwrap();
+        people.buyer.external_id = Some(buyer.to_owned());
+        people.buyer.name = Some(name.to_owned());
+        people.buyer.email = email.map(str::to_owned);
+        item(facts)
+    };
+    let keys = async || {
+        let sql = "SELECT buyer_key FROM main.orders ORDER BY order_no";
+        bench.store.read(move |read| read.rows(sql, [], |row| values::get::<u64>(row, 0))).await.unwrap()
+    };
+    let no = bench.import(vec![with("A", 10, "zelda_q", BUYER, Some("z@example.com"))]).await.orders[0];
+    let first = keys().await[0];
+    for (updated, email) in [(20, Some("z@example.com")), (30, None)] {
+        bench.import(vec![with("A", updated, "xk29fja8", BUYER, email)]).await;
+        assert_eq!(keys().await, [first], "{updated}");
+        let buyer = bench.detail(no).await.people.unwrap().buyer;
+        assert_eq!(buyer.email.as_deref(), Some("z@example.com"), "{updated}");
+    }
+    // What was bought under the name counts as the buyer's, what is bought under the id as another's.
+    bench.import(vec![with("B", 40, "zelda_q", BUYER, None), with("C", 40, "xk29fja8", BUYER, None)]).await;
+    let now = keys().await;
+    assert!(now[1] == first && now[2] != first, "{now:?}");
+    bench.import(vec![with("A", 50, "somebody", "Bob", None)]).await;
+    assert_ne!(keys().await[0], first, "another person");
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
 async fn an_order_twice_in_a_batch_is_one_order_with_the_newest_facts() {
     let bench = Bench::new().await;
     let mut shipped = facts("A", 20);

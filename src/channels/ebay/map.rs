@@ -281,6 +281,8 @@ fn people(order: &wire::Order, external_id: &str) -> Option<People> {
     let gifts = order.line_items.iter().filter_map(|line| line.gift_details.as_ref()?.message.as_deref());
     Some(People {
         buyer: Buyer {
+            // The only thing by which eBay tells a buyer, and no lasting one: for buyers in the US the field holds an id
+            // where it held a user name until September 2025. E-mails are of one order.
             external_id: order.buyer.as_ref().and_then(|buyer| buyer.username.clone()),
             name: text(|contact| &contact.full_name),
             email: text(|contact| &contact.email),

@@ -14,7 +14,7 @@ use super::detail;
 use super::item::{Columns, ImportItem, PeopleColumns, people_columns};
 use super::rows::{self, OrderMarks, RowContext};
 use crate::domain::connection::Connection;
-use crate::domain::customer::People;
+use crate::domain::customer::{Buyer, People};
 use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, NewEffect};
 use crate::domain::id::{EffectId, EventId, OrderNo, PayloadId};
 use crate::domain::order::{ExportState, OrderFacts, OrderStatus, READER};
@@ -816,16 +816,25 @@ impl<'b> Working<'b> {
             self.marks.country.clone_from(&address.country);
             self.marks.region.clone_from(&address.region);
         }
-        let buyer =
-            people.buyer.external_id.clone().or_else(|| people.buyer.email.as_deref().map(normalised_email));
-        self.marks.buyer_key = buyer
-            .and_then(|buyer| values::buyer_key(tx.shared.report_key.get()?, &buyer))
-            .or(self.marks.buyer_key);
+        if !self.keeps_buyer(&people.buyer) {
+            self.marks.buyer_key = buyer_key(tx, &people.buyer).or(self.marks.buyer_key);
+        }
+    }
+
+    /// Whether the order stays among the orders of the buyer that it came with: its buyer has another id at the most, or
+    /// is no longer known here. One who was known by an e-mail alone goes over to the id that comes later.
+    fn keeps_buyer(&self, buyer: &Buyer) -> bool {
+        let before = self.people.as_ref().map(|people| &people.buyer);
+        self.marks.buyer_key.is_some()
+            && before.is_none_or(|before| before.external_id.is_some() && buyer.is_same(before))
     }
 }
 
-fn normalised_email(email: &str) -> String {
-    email.trim().to_lowercase()
+/// By what reports know a buyer: the platform's id, else the e-mail.
+fn buyer_key(tx: &Tx<'_>, buyer: &Buyer) -> Option<u64> {
+    let email = || buyer.email.as_deref().map(|email| email.trim().to_lowercase());
+    let known_by = buyer.external_id.clone().or_else(email)?;
+    values::buyer_key(tx.shared.report_key.get()?, &known_by)
 }
 
 /// The batch's orders that we hold, with the platform's id of each.
@@ -906,8 +915,8 @@ fn held_row<'b>(row: &Row<'_>) -> Result<(Working<'b>, String), StoreError> {
     Ok((work, get(row, 1)?))
 }
 
-/// Reads the people of those known orders of which the batch tells less than everything: what a platform has taken back
-/// is kept. Who was erased is not among them.
+/// Reads the people of those known orders of which the batch tells less than everything, or another buyer: what a
+/// platform has taken back is kept. Who was erased is not among them.
 fn hold_people(
     tx: &Tx<'_>,
     batch: &ImportBatch,
@@ -915,10 +924,13 @@ fn hold_people(
     works: &mut [Working<'_>],
 ) -> Result<(), StoreError> {
     let facts = batch.orders.iter().filter_map(|item| item.facts.as_ref().ok());
-    let places: HashSet<usize> = facts
-        .filter(|facts| facts.people.as_ref().is_some_and(People::has_gaps))
-        .filter_map(|facts| by_id.get(&facts.external_id).copied())
-        .collect();
+    let place = |facts: &OrderFacts| {
+        let place = by_id.get(&facts.external_id).copied()?;
+        let (people, held) = (facts.people.as_ref()?, works.get(place)?.marks.buyer_key);
+        let is_other = || held.is_some() && buyer_key(tx, &people.buyer).is_some_and(|key| Some(key) != held);
+        (people.has_gaps() || is_other()).then_some(place)
+    };
+    let places: HashSet<usize> = facts.filter_map(place).collect();
     let numbers: Vec<i64> = places.iter().filter_map(|place| works.get(*place)?.marks.person_id).collect();
     if numbers.is_empty() {
         return Ok(());
