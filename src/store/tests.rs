@@ -13,7 +13,7 @@ use crate::domain::customer::{Address, Buyer, People};
 use crate::domain::effect::{EffectKind, EffectOutcome, EffectState};
 use crate::domain::id::{ConnectionId, EffectId, OrderNo, PayloadId};
 use crate::domain::order::{
-    Amount, AmountKind, ExportState, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin,
+    Amount, AmountKind, CancelRequest, ExportState, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin,
 };
 use crate::domain::plan::HeldParcel;
 use crate::domain::reason::{Reason, ReasonCode};
@@ -158,6 +158,7 @@ pub(super) fn facts(id: &str, updated: i64) -> OrderFacts {
         deliver_by: None,
         origin: Origin::default(),
         platform_status: "UNSHIPPED".to_owned(),
+        cancel_request: None,
         customised_lines: Vec::new(),
     }
 }
@@ -496,6 +497,37 @@ async fn an_edit_of_what_is_in_the_shop_needs_somebody_until_it_is_dealt_with_or
     bench.import(vec![item(shipped)]).await;
     assert_eq!((said().await.len(), open().await), (2, Vec::new()), "what has left needs nobody");
     assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
+async fn a_buyer_who_asks_to_cancel_is_heard_once_and_until_the_order_is_over() {
+    let bench = Bench::new().await;
+    let asked = |id: &str, updated, status| {
+        item(OrderFacts { status, cancel_request: Some(CancelRequest::default()), ..facts(id, updated) })
+    };
+    let open = async || {
+        let open = bench.store.read(incidents::open_incidents).await.unwrap().into_iter();
+        open.map(|incident| (incident.incident_id, incident.what.order_no.unwrap())).collect::<Vec<_>>()
+    };
+    let told = async |no| {
+        let events = bench.detail(no).await.events.into_iter();
+        events.filter(|event| event.kind.as_str() == "cancel_asked").count()
+    };
+    // One is known before its buyer asks, one comes with the wish.
+    bench.import(vec![item(facts("A", 10))]).await;
+    let orders =
+        bench.import(vec![asked("A", 20, OrderStatus::Open), asked("B", 20, OrderStatus::Open)]).await;
+    let [a, b] = orders.orders[..] else { panic!("{orders:?}") };
+    assert_eq!((told(a).await, told(b).await, open().await.len()), (1, 1, 2));
+    // Whoever closed it has dealt with it: further news of the order do not tell it again.
+    let (first, _) = *open().await.iter().find(|(_, no)| *no == a).unwrap();
+    let close = move |tx: &mut Tx<'_>| incidents::close(tx, first, "ada", at(101));
+    bench.store.write(WriteLane::Interactive, close).await.unwrap();
+    bench.import(vec![asked("A", 30, OrderStatus::PartShipped), asked("B", 30, OrderStatus::Open)]).await;
+    assert_eq!((told(a).await, told(b).await), (1, 1));
+    assert_eq!(open().await.iter().map(|(_, no)| *no).collect::<Vec<_>>(), [b]);
+    bench.import(vec![asked("B", 40, OrderStatus::Cancelled)]).await;
+    assert_eq!(open().await, [], "it is over");
 }
 
 #[tokio::test]

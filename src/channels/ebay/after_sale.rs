@@ -51,33 +51,7 @@ struct Cancellable {
     order_id: Option<String>,
     #[serde(deserialize_with = "super::super::loose::text")]
     legacy_order_id: Option<String>,
-    cancel_status: CancelRequests,
-}
-
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct CancelRequests {
-    #[serde(deserialize_with = "super::super::loose::text")]
-    cancel_state: Option<String>,
-    #[serde(deserialize_with = "super::super::loose::list")]
-    cancel_requests: Vec<CancelRequest>,
-}
-
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct CancelRequest {
-    #[serde(deserialize_with = "super::super::loose::text")]
-    cancel_request_id: Option<String>,
-    #[serde(deserialize_with = "super::super::loose::text")]
-    cancel_request_state: Option<String>,
-    #[serde(deserialize_with = "super::super::loose::text")]
-    cancel_initiator: Option<String>,
-}
-
-impl CancelRequest {
-    fn is_buyers(&self) -> bool {
-        self.cancel_initiator.as_deref().is_some_and(|word| word.eq_ignore_ascii_case("buyer"))
-    }
+    cancel_status: wire::CancelStatus,
 }
 
 #[async_trait]
@@ -89,8 +63,7 @@ impl Cancellation for Ebay {
             return Ok(Progress::Done);
         }
         // Asked for before, by us or by the buyer: a second request would be refused.
-        let open =
-            state.cancel_requests.iter().find(|one| one.cancel_request_state.as_deref() == Some("REQUESTED"));
+        let open = state.cancel_requests.iter().find(|one| one.is_open());
         if let Some((request, ticket)) = open.and_then(|one| Some((one, one.cancel_request_id.clone()?))) {
             return if request.is_buyers() {
                 self.approve(order, ticket).await
