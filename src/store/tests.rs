@@ -531,6 +531,51 @@ async fn a_buyer_who_asks_to_cancel_is_heard_once_and_until_the_order_is_over() 
 }
 
 #[tokio::test]
+async fn an_account_changes_only_while_nothing_is_held_of_it_and_what_was_under_way_is_dropped() {
+    let bench = Bench::new().await;
+    let (id, shop) = (bench.amazon.id, bench.shop.id);
+    let stream = StreamUpdate {
+        stream: "orders".to_owned(),
+        cursor_json: "{}".to_owned(),
+        complete_since: None,
+        complete_until: None,
+        remaining: None,
+        success_at: at(1),
+    };
+    let read = move |tx: &mut Tx<'_>| connections::save_stream(tx, id, &stream);
+    bench.store.write(WriteLane::Interactive, read).await.unwrap();
+    let go_over = |id: ConnectionId, account: &'static str| {
+        let store = bench.store.clone();
+        async move {
+            let write = move |tx: &mut Tx<'_>| connections::move_account(tx, id, account);
+            store.write(WriteLane::Interactive, write).await
+        }
+    };
+    go_over(id, "B2").await.unwrap();
+    let streams = bench.store.read(connections::streams).await.unwrap();
+    assert_eq!(streams, [], "the new account is read from the start");
+    // A page that was read of the old account comes too late.
+    let late = ImportBatch {
+        connection: bench.amazon.clone(),
+        orders: vec![item(facts("A", 10))],
+        stream: None,
+        is_bulk: false,
+        now: at(100),
+        actor: "poll".to_owned(),
+    };
+    let import = move |tx: &mut Tx<'_>| orders::import(tx, &late);
+    let refused = bench.store.write(WriteLane::Interactive, import).await.unwrap_err();
+    assert!(refused.to_string().contains("another account"), "{refused}");
+
+    go_over(id, "A1").await.unwrap();
+    bench.import(vec![item(facts("A", 10))]).await;
+    assert!(go_over(id, "B2").await.is_err(), "an order is held");
+    go_over(shop, "store2").await.unwrap();
+    assert_eq!(go_over(ConnectionId(99), "X").await, Err(StoreError::NotFound));
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
 async fn old_open_orders_are_looked_up_in_turn() {
     let bench = Bench::new().await;
     let placed =

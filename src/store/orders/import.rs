@@ -138,6 +138,7 @@ const DROP_CHANGES_SQL: &str =
 /// # Errors
 /// What the database says; nothing is written then.
 pub fn import(tx: &mut Tx<'_>, batch: &ImportBatch) -> Result<ImportOutcome, StoreError> {
+    connections::check_account(tx, &batch.connection)?;
     let mut run = Run::begin(tx, batch)?;
     for item in in_order(&batch.orders) {
         match &item.facts {
