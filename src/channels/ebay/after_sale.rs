@@ -178,7 +178,9 @@ impl Refunds for Ebay {
     }
 
     /// A refund of the whole order has a status there. One of positions has none, unless eBay lists it on the order as
-    /// well: it is through once it has a date.
+    /// well: it is through once it has a date. eBay's specification (v1.20.7) lists one of positions on them alone, with id,
+    /// date and amount (`LineItemRefund`), while it is under way and once it is through; what becomes of one that failed
+    /// it does not say, so that one that is missing is no failure.
     async fn refunded(&self, order: &FulfilmentOrder, ticket: &str) -> Result<Progress, ChannelError> {
         let found: wire::Order = self.client.fetch(&self.one_order(&order.external_id)).await?;
         let own: Vec<&wire::OrderRefund> = of_order(&found)
