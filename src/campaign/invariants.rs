@@ -13,6 +13,7 @@ use super::rig::{Rig, words};
 use crate::domain::connection::{ConnectionState, ExportFulfilment, History, UnmatchedSku};
 use crate::domain::effect::{Effect, EffectKind, EffectState};
 use crate::domain::order::{ExportState, OrderStatus};
+use crate::domain::plan::cancel_request;
 use crate::domain::reason::ReasonCode;
 use crate::sim::BIGCOMMERCE;
 use crate::store::standing::{Standing, standings};
@@ -23,6 +24,9 @@ const CANCELLED: i64 = 5;
 
 /// The shop's status of an order of which all went back.
 const REFUNDED: i64 = 4;
+
+/// The marketplaces' words for a cancellation that the buyer asked for.
+const BUYERS_REASONS: [&str; 2] = ["BuyerCanceled", "BUYER_ASKED_CANCEL"];
 
 /// What was seen so far: what may only ever grow.
 #[derive(Debug, Default)]
@@ -87,6 +91,7 @@ fn placed_at(order: &Value) -> Timestamp {
 pub fn check_truth(rig: &mut Rig) -> Result<(), String> {
     let truth = Truth::of(rig)?;
     check_copies(&truth)?;
+    check_reasons(&truth)?;
     check_refunds(rig, &truth)?;
     check_parcels(&truth, &mut rig.ledger)
 }
@@ -165,6 +170,18 @@ pub(super) fn given_back(order: &Value) -> i64 {
 fn is_told(rig: &Rig) -> bool {
     let (plan, settings) = (rig.plan(), &rig.plan().settings);
     plan.marketplace.takes_after_sale() && settings.send_refunds == Some(true)
+}
+
+/// Nobody says of a buyer who did not ask for it that the buyer wanted a cancellation.
+fn check_reasons(truth: &Truth) -> Result<(), String> {
+    let is_untrue = |order: &&Value| {
+        let mut reasons = order["cancel_reasons"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        order["buyer_asked"] == false && reasons.any(|word| BUYERS_REASONS.contains(&word))
+    };
+    match truth.marketplace.iter().filter(|order| !truth.is_history(order)).find(is_untrue) {
+        Some(order) => Err(format!("cancelled in the name of a buyer who did not ask for it: {order}")),
+        None => Ok(()),
+    }
 }
 
 /// No parcel is told twice, and none that was told disappears.
@@ -247,7 +264,14 @@ pub async fn open_points(rig: &mut Rig) -> Result<Vec<String>, String> {
         .await
         .map_err(words)?;
     let mut points: Vec<String> = Vec::new();
-    points.extend(incidents.iter().map(|incident| format!("an incident is open: {}", incident.what.text)));
+    let is_wish = |kind: &str| kind == cancel_request::INCIDENT;
+    let others = incidents.iter().filter(|incident| !is_wish(&incident.what.kind));
+    points.extend(others.map(|incident| format!("an incident is open: {}", incident.what.text)));
+    let unwanted: BTreeSet<i64> = incidents
+        .iter()
+        .filter(|incident| is_wish(&incident.what.kind))
+        .filter_map(|incident| Some(incident.what.order_no?.0))
+        .collect();
     points.extend(findings.iter().map(|finding| format!("verify, {}: {}", finding.check, finding.text)));
     points
         .extend(parked.iter().map(|parked| format!("a payload is parked: {} {}", parked.place, parked.what)));
@@ -264,6 +288,7 @@ pub async fn open_points(rig: &mut Rig) -> Result<Vec<String>, String> {
         let standing = by_id.get(&(rig.marketplace.0, id)).copied();
         let copy = copies.get(id).and_then(|found| found.first().copied());
         points.extend(held_point(rig, &truth, order, standing));
+        points.extend(wish_point(order, standing, &unwanted));
         points.extend(export_point(rig, &truth, order, standing, copy));
         points.extend(copy.and_then(|copy| parcel_point(rig, order, copy)));
     }
@@ -311,6 +336,18 @@ async fn after_sale_points(
         }
     }
     Ok(points)
+}
+
+/// A buyer's wish to cancel asks for somebody until the order is over, and nothing else does.
+fn wish_point(order: &Value, standing: Option<&Standing>, unwanted: &BTreeSet<i64>) -> Option<String> {
+    let is_told = standing.is_some_and(|standing| unwanted.contains(&standing.order_no.0));
+    let is_left = matches!(text(order, "status"), "open" | "part_shipped");
+    if is_told && !(is_left && order["buyer_asked"] == true) {
+        return Some(format!("an incident says that the buyer asks to cancel: {order}"));
+    }
+    let is_exported = standing.is_some_and(|standing| standing.export_state == ExportState::Created);
+    let is_missed = is_left && order["buyer_asked"] == true && is_exported && !is_told;
+    is_missed.then(|| format!("nobody hears that the buyer asks to cancel: {order}"))
 }
 
 /// Every order of the marketplace is held as it stands there.

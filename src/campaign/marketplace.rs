@@ -93,7 +93,7 @@ impl Marketplace {
     /// Whether its buyers ask the seller to cancel, who then grants it.
     #[must_use]
     pub const fn buyers_ask(self) -> bool {
-        matches!(self, Self::Ebay)
+        matches!(self, Self::Amazon | Self::Ebay)
     }
 
     /// Of a hundred lines, so many are made as the buyer designed them.

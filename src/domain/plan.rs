@@ -4,6 +4,7 @@
 //! hold, what we decided and what we now owe become durable together.
 
 pub mod after_sale;
+pub mod cancel_request;
 pub mod edits;
 
 use std::collections::HashSet;
@@ -58,6 +59,8 @@ words! {
         Unparked = "unparked",
         /// A day was compared with the platform and had a gap, or a replay ended.
         Reconciled = "reconciled",
+        /// The buyer asks to have it cancelled.
+        CancelAsked = "cancel_asked",
         /// It was cancelled in the shop.
         CancelledInShop = "cancelled_in_shop",
         /// Money was given back in the shop.

@@ -13,7 +13,7 @@ use crate::domain::customer::{Address, Buyer, People};
 use crate::domain::effect::{EffectKind, EffectOutcome, EffectState};
 use crate::domain::id::{ConnectionId, EffectId, OrderNo, PayloadId};
 use crate::domain::order::{
-    Amount, AmountKind, ExportState, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin,
+    Amount, AmountKind, CancelRequest, ExportState, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin,
 };
 use crate::domain::plan::HeldParcel;
 use crate::domain::reason::{Reason, ReasonCode};
@@ -158,6 +158,7 @@ pub(super) fn facts(id: &str, updated: i64) -> OrderFacts {
         deliver_by: None,
         origin: Origin::default(),
         platform_status: "UNSHIPPED".to_owned(),
+        cancel_request: None,
         customised_lines: Vec::new(),
     }
 }
@@ -372,6 +373,38 @@ async fn what_a_platform_takes_back_of_people_stays_unless_they_were_erased() {
 }
 
 #[tokio::test]
+async fn an_order_stays_with_its_buyer_whose_user_name_becomes_an_id() {
+    let bench = Bench::new().await;
+    let with = |id: &str, updated, buyer: &str, name: &str, email: Option<&str>| {
+        let mut facts = facts(id, updated);
+        let people = facts.people.as_mut().unwrap();
+        people.buyer.external_id = Some(buyer.to_owned());
+        people.buyer.name = Some(name.to_owned());
+        people.buyer.email = email.map(str::to_owned);
+        item(facts)
+    };
+    let keys = async || {
+        let sql = "SELECT buyer_key FROM main.orders ORDER BY order_no";
+        bench.store.read(move |read| read.rows(sql, [], |row| values::get::<u64>(row, 0))).await.unwrap()
+    };
+    let no = bench.import(vec![with("A", 10, "zelda_q", BUYER, Some("z@example.com"))]).await.orders[0];
+    let first = keys().await[0];
+    for (updated, email) in [(20, Some("z@example.com")), (30, None)] {
+        bench.import(vec![with("A", updated, "xk29fja8", BUYER, email)]).await;
+        assert_eq!(keys().await, [first], "{updated}");
+        let buyer = bench.detail(no).await.people.unwrap().buyer;
+        assert_eq!(buyer.email.as_deref(), Some("z@example.com"), "{updated}");
+    }
+    // What was bought under the name counts as the buyer's, what is bought under the id as another's.
+    bench.import(vec![with("B", 40, "zelda_q", BUYER, None), with("C", 40, "xk29fja8", BUYER, None)]).await;
+    let now = keys().await;
+    assert!(now[1] == first && now[2] != first, "{now:?}");
+    bench.import(vec![with("A", 50, "somebody", "Bob", None)]).await;
+    assert_ne!(keys().await[0], first, "another person");
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
 async fn an_order_twice_in_a_batch_is_one_order_with_the_newest_facts() {
     let bench = Bench::new().await;
     let mut shipped = facts("A", 20);
@@ -488,6 +521,82 @@ async fn an_edit_of_what_is_in_the_shop_needs_somebody_until_it_is_dealt_with_or
     assert!(second[0].incident_id > first[0].incident_id);
     bench.import(vec![item(shipped)]).await;
     assert_eq!((said().await.len(), open().await), (2, Vec::new()), "what has left needs nobody");
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
+async fn a_buyer_who_asks_to_cancel_is_heard_once_and_until_the_order_is_over() {
+    let bench = Bench::new().await;
+    let asked = |id: &str, updated, status| {
+        item(OrderFacts { status, cancel_request: Some(CancelRequest::default()), ..facts(id, updated) })
+    };
+    let open = async || {
+        let open = bench.store.read(incidents::open_incidents).await.unwrap().into_iter();
+        open.map(|incident| (incident.incident_id, incident.what.order_no.unwrap())).collect::<Vec<_>>()
+    };
+    let told = async |no| {
+        let events = bench.detail(no).await.events.into_iter();
+        events.filter(|event| event.kind.as_str() == "cancel_asked").count()
+    };
+    // One is known before its buyer asks, one comes with the wish.
+    bench.import(vec![item(facts("A", 10))]).await;
+    let orders =
+        bench.import(vec![asked("A", 20, OrderStatus::Open), asked("B", 20, OrderStatus::Open)]).await;
+    let [a, b] = orders.orders[..] else { panic!("{orders:?}") };
+    assert_eq!((told(a).await, told(b).await, open().await.len()), (1, 1, 2));
+    // Whoever closed it has dealt with it: further news of the order do not tell it again.
+    let (first, _) = *open().await.iter().find(|(_, no)| *no == a).unwrap();
+    let close = move |tx: &mut Tx<'_>| incidents::close(tx, first, "ada", at(101));
+    bench.store.write(WriteLane::Interactive, close).await.unwrap();
+    bench.import(vec![asked("A", 30, OrderStatus::PartShipped), asked("B", 30, OrderStatus::Open)]).await;
+    assert_eq!((told(a).await, told(b).await), (1, 1));
+    assert_eq!(open().await.iter().map(|(_, no)| *no).collect::<Vec<_>>(), [b]);
+    bench.import(vec![asked("B", 40, OrderStatus::Cancelled)]).await;
+    assert_eq!(open().await, [], "it is over");
+}
+
+#[tokio::test]
+async fn an_account_changes_only_while_nothing_is_held_of_it_and_what_was_under_way_is_dropped() {
+    let bench = Bench::new().await;
+    let (id, shop) = (bench.amazon.id, bench.shop.id);
+    let stream = StreamUpdate {
+        stream: "orders".to_owned(),
+        cursor_json: "{}".to_owned(),
+        complete_since: None,
+        complete_until: None,
+        remaining: None,
+        success_at: at(1),
+    };
+    let read = move |tx: &mut Tx<'_>| connections::save_stream(tx, id, &stream);
+    bench.store.write(WriteLane::Interactive, read).await.unwrap();
+    let go_over = |id: ConnectionId, account: &'static str| {
+        let store = bench.store.clone();
+        async move {
+            let write = move |tx: &mut Tx<'_>| connections::move_account(tx, id, account);
+            store.write(WriteLane::Interactive, write).await
+        }
+    };
+    go_over(id, "B2").await.unwrap();
+    let streams = bench.store.read(connections::streams).await.unwrap();
+    assert_eq!(streams, [], "the new account is read from the start");
+    // A page that was read of the old account comes too late.
+    let late = ImportBatch {
+        connection: bench.amazon.clone(),
+        orders: vec![item(facts("A", 10))],
+        stream: None,
+        is_bulk: false,
+        now: at(100),
+        actor: "poll".to_owned(),
+    };
+    let import = move |tx: &mut Tx<'_>| orders::import(tx, &late);
+    let refused = bench.store.write(WriteLane::Interactive, import).await.unwrap_err();
+    assert!(refused.to_string().contains("another account"), "{refused}");
+
+    go_over(id, "A1").await.unwrap();
+    bench.import(vec![item(facts("A", 10))]).await;
+    assert!(go_over(id, "B2").await.is_err(), "an order is held");
+    go_over(shop, "store2").await.unwrap();
+    assert_eq!(go_over(ConnectionId(99), "X").await, Err(StoreError::NotFound));
     assert_eq!(bench.findings().await, []);
 }
 

@@ -51,33 +51,7 @@ struct Cancellable {
     order_id: Option<String>,
     #[serde(deserialize_with = "super::super::loose::text")]
     legacy_order_id: Option<String>,
-    cancel_status: CancelRequests,
-}
-
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct CancelRequests {
-    #[serde(deserialize_with = "super::super::loose::text")]
-    cancel_state: Option<String>,
-    #[serde(deserialize_with = "super::super::loose::list")]
-    cancel_requests: Vec<CancelRequest>,
-}
-
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct CancelRequest {
-    #[serde(deserialize_with = "super::super::loose::text")]
-    cancel_request_id: Option<String>,
-    #[serde(deserialize_with = "super::super::loose::text")]
-    cancel_request_state: Option<String>,
-    #[serde(deserialize_with = "super::super::loose::text")]
-    cancel_initiator: Option<String>,
-}
-
-impl CancelRequest {
-    fn is_buyers(&self) -> bool {
-        self.cancel_initiator.as_deref().is_some_and(|word| word.eq_ignore_ascii_case("buyer"))
-    }
+    cancel_status: wire::CancelStatus,
 }
 
 #[async_trait]
@@ -89,8 +63,7 @@ impl Cancellation for Ebay {
             return Ok(Progress::Done);
         }
         // Asked for before, by us or by the buyer: a second request would be refused.
-        let open =
-            state.cancel_requests.iter().find(|one| one.cancel_request_state.as_deref() == Some("REQUESTED"));
+        let open = state.cancel_requests.iter().find(|one| one.is_open());
         if let Some((request, ticket)) = open.and_then(|one| Some((one, one.cancel_request_id.clone()?))) {
             return if request.is_buyers() {
                 self.approve(order, ticket).await
@@ -205,7 +178,9 @@ impl Refunds for Ebay {
     }
 
     /// A refund of the whole order has a status there. One of positions has none, unless eBay lists it on the order as
-    /// well: it is through once it has a date.
+    /// well: it is through once it has a date. eBay's specification (v1.20.7) lists one of positions on them alone, with id,
+    /// date and amount (`LineItemRefund`), while it is under way and once it is through; what becomes of one that failed
+    /// it does not say, so that one that is missing is no failure.
     async fn refunded(&self, order: &FulfilmentOrder, ticket: &str) -> Result<Progress, ChannelError> {
         let found: wire::Order = self.client.fetch(&self.one_order(&order.external_id)).await?;
         let own: Vec<&wire::OrderRefund> = of_order(&found)

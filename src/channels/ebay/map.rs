@@ -10,7 +10,7 @@ use super::wire;
 use crate::domain::customer::{self, Buyer, People};
 use crate::domain::listing::ListingFacts;
 use crate::domain::money::{Currency, minor_exact, parse_decimal};
-use crate::domain::order::{FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin};
+use crate::domain::order::{CancelRequest, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin};
 use crate::domain::shipment::{ShipmentDraft, ShipmentFacts, ShippedLine};
 
 mod amounts;
@@ -63,6 +63,7 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
         deliver_by: deliver_by(&order)?,
         origin: Origin::default(),
         platform_status: platform_status(&order, are_fulfillments_missing),
+        cancel_request: cancel_request(&order),
         customised_lines: Vec::new(),
         external_id,
     })
@@ -157,6 +158,16 @@ fn platform_status(order: &wire::Order, are_parcels_missing: bool) -> String {
         [order.order_payment_status.clone(), order.order_fulfillment_status.clone(), cancellation, parcels];
     let words: Vec<String> = words.into_iter().flatten().collect();
     if words.is_empty() { "unknown".to_owned() } else { words.join(", ") }
+}
+
+/// What the buyer asks to have cancelled while it is the seller's turn: on eBay always the whole order.
+fn cancel_request(order: &wire::Order) -> Option<CancelRequest> {
+    let requests = &order.cancel_status.as_ref()?.cancel_requests;
+    let request = requests.iter().find(|one| one.is_buyers() && one.is_open())?;
+    // That the buyer asked is no reason.
+    let code = request.cancel_reason.as_deref().filter(|code| *code != "BUYER_ASKED_CANCEL");
+    let reason = code.map(|code| code.replace('_', " ").to_lowercase());
+    Some(CancelRequest { lines: Vec::new(), reason })
 }
 
 fn fulfilled_by(order: &wire::Order) -> FulfilledBy {
@@ -281,6 +292,8 @@ fn people(order: &wire::Order, external_id: &str) -> Option<People> {
     let gifts = order.line_items.iter().filter_map(|line| line.gift_details.as_ref()?.message.as_deref());
     Some(People {
         buyer: Buyer {
+            // The only thing by which eBay tells a buyer, and no lasting one: for buyers in the US the field holds an id
+            // where it held a user name until September 2025. E-mails are of one order.
             external_id: order.buyer.as_ref().and_then(|buyer| buyer.username.clone()),
             name: text(|contact| &contact.full_name),
             email: text(|contact| &contact.email),

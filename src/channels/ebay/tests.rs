@@ -770,6 +770,56 @@ async fn every_refund_is_listed_once_with_what_goes_back() {
     }
 }
 
+fn cancel_request(initiator: &str, state: &str) -> Value {
+    json!({"cancelState": "IN_PROGRESS", "cancelRequests": [{
+        "cancelRequestId": "5001", "cancelInitiator": initiator, "cancelRequestState": state,
+        "cancelReason": "ORDER_PLACED_BY_MISTAKE", "cancelRequestedDate": "2026-11-20T09:00:00.000Z",
+    }]})
+}
+
+#[test]
+fn who_asks_for_a_cancellation_is_known_while_nobody_has_answered() {
+    let asked = |initiator: &str, state: &str| {
+        read(&order(|order| order["cancelStatus"] = cancel_request(initiator, state))).cancel_request
+    };
+    let buyers = asked("Buyer", "REQUESTED").unwrap();
+    assert_eq!((buyers.lines, buyers.reason.as_deref()), (vec![], Some("order placed by mistake")));
+    assert_eq!(asked("Seller", "REQUESTED"), None);
+    assert_eq!(asked("Buyer", "REJECTED"), None);
+    assert_eq!(read(&order(|_| ())).cancel_request, None);
+}
+
+#[tokio::test]
+async fn an_order_of_a_list_that_somebody_asks_to_cancel_is_read_alone() {
+    let listed = order(|order| order["cancelStatus"]["cancelState"] = json!("IN_PROGRESS"));
+    let alone = order(|order| order["cancelStatus"] = cancel_request("Buyer", "REQUESTED"));
+    let older = order(|order| {
+        order["cancelStatus"] = cancel_request("Buyer", "REQUESTED");
+        order["lastModifiedDate"] = json!("2026-11-20T08:59:59.000Z");
+    });
+    let page = json!({"total": 1, "orders": [listed]}).to_string();
+    for (status, body, calls, is_known) in [
+        (200, alone.to_string(), 1, true),
+        (200, older.to_string(), 1, false),
+        (404, r#"{"errors":[{"errorId":32100,"message":"Invalid order ID"}]}"#.to_owned(), 1, false),
+        (200, "no JSON".to_owned(), 3, false),
+    ] {
+        let (ebay, script, _) = plain();
+        script.answer(200, TOKEN).answer(200, page.clone());
+        for _ in 0..calls {
+            script.answer(status, body.clone());
+        }
+        let cursor = Cursor { updated_until: Some("2026-11-21T11:00:00Z".parse().unwrap()), window: None };
+        let start = PollStart { since: None, is_bulk: false };
+        let read = ebay.changed_orders(&cursor, start).await.unwrap();
+        let facts = read.orders[0].facts.clone().unwrap();
+        assert_eq!(facts.cancel_request.is_some(), is_known, "{body}");
+        let lines = script.lines();
+        assert_eq!(lines.len(), 2 + calls, "{lines:?}");
+        assert_eq!(lines[2], "GET /sell/fulfillment/v1/order/12-00001-00001?fieldGroups=TAX_BREAKDOWN");
+    }
+}
+
 #[tokio::test]
 async fn a_cancellation_looks_first_and_is_signed() {
     let (ebay, script, _) = ebay_with(SIGNING);

@@ -55,6 +55,7 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
         deliver_by: None,
         origin: Origin::default(),
         platform_status: platform_status(&receipt, currency),
+        cancel_request: None,
         customised_lines: Vec::new(),
     })
 }

@@ -350,6 +350,7 @@ fn facts_row(row: &Row<'_>) -> Result<(HeldFacts, Option<i64>), StoreError> {
         deliver_by: get_time_or_null(row, 12)?,
         origin: Origin::default(),
         platform_status: get(row, 13)?,
+        cancel_request: None,
         customised_lines: Vec::new(),
     };
     let held = HeldOrder {

@@ -14,11 +14,12 @@ use super::detail;
 use super::item::{Columns, ImportItem, PeopleColumns, people_columns};
 use super::rows::{self, OrderMarks, RowContext};
 use crate::domain::connection::Connection;
-use crate::domain::customer::People;
+use crate::domain::customer::{Buyer, People};
 use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, NewEffect};
 use crate::domain::id::{EffectId, EventId, OrderNo, PayloadId};
 use crate::domain::order::{ExportState, OrderFacts, OrderStatus, READER};
 use crate::domain::person;
+use crate::domain::plan::cancel_request::{self, plan_request};
 use crate::domain::plan::edits::{self, Before, is_over, is_watched, plan_edit};
 use crate::domain::plan::{
     Change, EventKind, HeldOrder, HeldParcel, ImportPlan, NewEvent, ParcelContext, ParcelOrigin, plan_import,
@@ -125,6 +126,8 @@ const DROP_LINES_SQL: &str = "DELETE FROM main.order_line AS l USING temp.order_
 const UPDATE_SEARCH_SQL: &str =
     "UPDATE main.order_search AS s SET search = c.search FROM temp.search_change AS c
     WHERE s.order_no = c.order_no AND s.search <> c.search AND s.order_no BETWEEN ? AND ?";
+const HEARD_SQL: &str = "SELECT DISTINCT order_no FROM main.event
+    WHERE kind = ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
 const ERASED_SQL: &str = "SELECT DISTINCT order_no FROM main.erasure_log
     WHERE order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
 const DROP_CHANGES_SQL: &str =
@@ -135,6 +138,7 @@ const DROP_CHANGES_SQL: &str =
 /// # Errors
 /// What the database says; nothing is written then.
 pub fn import(tx: &mut Tx<'_>, batch: &ImportBatch) -> Result<ImportOutcome, StoreError> {
+    connections::check_account(tx, &batch.connection)?;
     let mut run = Run::begin(tx, batch)?;
     for item in in_order(&batch.orders) {
         match &item.facts {
@@ -234,7 +238,11 @@ struct Run<'b> {
     new_parcels: Vec<(OrderNo, HeldParcel)>,
     /// Orders that changed after they went into the shop.
     edited: Vec<(OrderNo, NewIncident)>,
-    /// Orders in the shop that nobody has to mend there any more.
+    /// Orders that their buyers ask to have cancelled, told for the first time.
+    unwanted: Vec<(OrderNo, NewIncident)>,
+    /// Orders of which the timeline says already that their buyers ask to have them cancelled.
+    heard: HashSet<OrderNo>,
+    /// Orders that nobody has to mend in the shop or to cancel any more.
     over: Vec<OrderNo>,
     outcome: ImportOutcome,
 }
@@ -291,6 +299,8 @@ impl<'b> Run<'b> {
             parked_before: parked_before(tx, batch)?,
             new_parcels: Vec::new(),
             edited: Vec::new(),
+            unwanted: Vec::new(),
+            heard: heard_before(tx, batch, &known)?,
             over: Vec::new(),
             outcome: ImportOutcome::default(),
         })
@@ -348,6 +358,7 @@ impl<'b> Run<'b> {
             self.settle_cancelled(tx, OrderNo(order_no))?;
         }
         self.add_events(tx, order_no, &plan.events, payload_id);
+        self.take_request(tx, place, facts, &plan, payload_id);
         self.take_edit(tx, place, facts, payload_id);
         if let Some(work) = self.works.get_mut(place) {
             work.accept((facts, &item.columns), &plan, has_create, payload_id, hash);
@@ -466,7 +477,7 @@ impl<'b> Run<'b> {
     fn take_edit(&mut self, tx: &mut Tx<'_>, place: usize, facts: &OrderFacts, payload_id: i64) {
         let Some(work) = self.works.get_mut(place) else { return };
         let order_no = work.held.order_no;
-        let has_ended = is_watched(&work.held) && is_over(facts.status);
+        let has_ended = !is_over(work.held.status) && is_over(facts.status);
         let edit = work.before.as_mut().and_then(|before| {
             let edit = plan_edit(&self.batch.connection.alias, &work.held, before, facts);
             before.take(facts);
@@ -474,20 +485,43 @@ impl<'b> Run<'b> {
         });
         if has_ended {
             self.edited.retain(|(edited, _)| *edited != order_no);
+            self.unwanted.retain(|(unwanted, _)| *unwanted != order_no);
             self.over.push(order_no);
         }
         let Some(edit) = edit else { return };
         if let Some((text, next_step)) = edit.incident {
-            let incident = NewIncident {
-                connection: Some(self.batch.connection.id),
-                order_no: Some(order_no),
-                kind: edits::INCIDENT.to_owned(),
-                text,
-                next_step: next_step.to_owned(),
-            };
+            let incident = self.incident(order_no, edits::INCIDENT, text, next_step.to_owned());
             self.edited.push((order_no, incident));
         }
         self.add_events(tx, order_no.0, &[edit.event], payload_id);
+    }
+
+    /// The buyer's wish to cancel: said on the timeline once, and to people until the order is over. Whoever closed it has
+    /// dealt with it.
+    fn take_request(
+        &mut self,
+        tx: &mut Tx<'_>,
+        place: usize,
+        facts: &OrderFacts,
+        plan: &ImportPlan,
+        payload_id: i64,
+    ) {
+        let Some(order_no) = self.works.get(place).map(|work| work.held.order_no) else { return };
+        if self.heard.contains(&order_no) {
+            return;
+        }
+        let Some(request) = plan_request(&self.batch.connection.alias, plan, facts) else { return };
+        self.heard.insert(order_no);
+        if let Some((text, next_step)) = request.incident {
+            let incident = self.incident(order_no, cancel_request::INCIDENT, text, next_step);
+            self.unwanted.push((order_no, incident));
+        }
+        self.add_events(tx, order_no.0, &[request.event], payload_id);
+    }
+
+    fn incident(&self, order_no: OrderNo, kind: &str, text: String, next_step: String) -> NewIncident {
+        let connection = Some(self.batch.connection.id);
+        NewIncident { connection, order_no: Some(order_no), kind: kind.to_owned(), text, next_step }
     }
 
     /// The newest edit of an order takes the place of an earlier one that nobody has closed: it is told anew.
@@ -496,8 +530,9 @@ impl<'b> Run<'b> {
         let edited = self.edited.iter().map(|(order_no, _)| *order_no);
         let settled: Vec<OrderNo> = edited.chain(self.over.iter().copied()).collect();
         incidents::close_of_orders(tx, edits::INCIDENT, &settled, actor, now)?;
+        incidents::close_of_orders(tx, cancel_request::INCIDENT, &self.over, actor, now)?;
         // From the last: of several of one order only one is opened.
-        for (_, incident) in self.edited.iter().rev() {
+        for (_, incident) in self.edited.iter().rev().chain(&self.unwanted) {
             incidents::open(tx, incident, now)?;
         }
         Ok(())
@@ -817,16 +852,25 @@ impl<'b> Working<'b> {
             self.marks.country.clone_from(&address.country);
             self.marks.region.clone_from(&address.region);
         }
-        let buyer =
-            people.buyer.external_id.clone().or_else(|| people.buyer.email.as_deref().map(normalised_email));
-        self.marks.buyer_key = buyer
-            .and_then(|buyer| values::buyer_key(tx.shared.report_key.get()?, &buyer))
-            .or(self.marks.buyer_key);
+        if !self.keeps_buyer(&people.buyer) {
+            self.marks.buyer_key = buyer_key(tx, &people.buyer).or(self.marks.buyer_key);
+        }
+    }
+
+    /// Whether the order stays among the orders of the buyer that it came with: its buyer has another id at the most, or
+    /// is no longer known here. One who was known by an e-mail alone goes over to the id that comes later.
+    fn keeps_buyer(&self, buyer: &Buyer) -> bool {
+        let before = self.people.as_ref().map(|people| &people.buyer);
+        self.marks.buyer_key.is_some()
+            && before.is_none_or(|before| before.external_id.is_some() && buyer.is_same(before))
     }
 }
 
-fn normalised_email(email: &str) -> String {
-    email.trim().to_lowercase()
+/// By what reports know a buyer: the platform's id, else the e-mail.
+fn buyer_key(tx: &Tx<'_>, buyer: &Buyer) -> Option<u64> {
+    let email = || buyer.email.as_deref().map(|email| email.trim().to_lowercase());
+    let known_by = buyer.external_id.clone().or_else(email)?;
+    values::buyer_key(tx.shared.report_key.get()?, &known_by)
 }
 
 /// The batch's orders that we hold, with the platform's id of each.
@@ -908,8 +952,8 @@ fn held_row<'b>(row: &Row<'_>) -> Result<(Working<'b>, String), StoreError> {
     Ok((work, get(row, 1)?))
 }
 
-/// Reads the people of those known orders of which the batch tells less than everything: what a platform has taken back
-/// is kept. Who was erased is not among them.
+/// Reads the people of those known orders of which the batch tells less than everything, or another buyer: what a
+/// platform has taken back is kept. Who was erased is not among them.
 fn hold_people(
     tx: &Tx<'_>,
     batch: &ImportBatch,
@@ -917,10 +961,13 @@ fn hold_people(
     works: &mut [Working<'_>],
 ) -> Result<(), StoreError> {
     let facts = batch.orders.iter().filter_map(|item| item.facts.as_ref().ok());
-    let places: HashSet<usize> = facts
-        .filter(|facts| facts.people.as_ref().is_some_and(People::has_gaps))
-        .filter_map(|facts| by_id.get(&facts.external_id).copied())
-        .collect();
+    let place = |facts: &OrderFacts| {
+        let place = by_id.get(&facts.external_id).copied()?;
+        let (people, held) = (facts.people.as_ref()?, works.get(place)?.marks.buyer_key);
+        let is_other = || held.is_some() && buyer_key(tx, &people.buyer).is_some_and(|key| Some(key) != held);
+        (people.has_gaps() || is_other()).then_some(place)
+    };
+    let places: HashSet<usize> = facts.filter_map(place).collect();
     let numbers: Vec<i64> = places.iter().filter_map(|place| works.get(*place)?.marks.person_id).collect();
     if numbers.is_empty() {
         return Ok(());
@@ -988,6 +1035,18 @@ fn parked_before(tx: &Tx<'_>, batch: &ImportBatch) -> Result<HashSet<u64>, Store
     }
     let found = tx.rows(PARKED_SQL, params![batch.connection.id.0, key_list(hashes)], |row| get(row, 0))?;
     Ok(found.into_iter().collect())
+}
+
+/// Those of the known orders of which the timeline says that their buyers ask to have them cancelled; looked up where the
+/// batch says so of any.
+fn heard_before(tx: &Tx<'_>, batch: &ImportBatch, known: &[i64]) -> Result<HashSet<OrderNo>, StoreError> {
+    let asks = |item: &ImportItem| item.facts.as_ref().is_ok_and(|facts| facts.cancel_request.is_some());
+    if known.is_empty() || !batch.orders.iter().any(asks) {
+        return Ok(HashSet::new());
+    }
+    let parameters = params![EventKind::CancelAsked.as_str(), id_list(known.iter().copied())];
+    let found = tx.rows(HEARD_SQL, parameters, |row| get::<i64>(row, 0))?;
+    Ok(found.into_iter().map(OrderNo).collect())
 }
 
 /// What buyers designed and is not to be kept, since their data were erased: as if it were owed already.

@@ -630,6 +630,7 @@ async fn what_the_buyer_asked_ebay_to_cancel_is_granted_once() {
         sale.other.rig.control("ebay", "ask_cancel", &json!({"id": sale.id}));
         sale.pass(300).await;
         assert_eq!(sale.theirs()["status"], "open", "{kind}: eBay waits for the seller");
+        assert_eq!(wishes(sale.engine()).await, 1, "{kind}: somebody has to hear of it");
         if !kind.is_empty() {
             sale.other.rig.fault("ebay", "approveCancellation", kind, 1);
         }
@@ -641,5 +642,37 @@ async fn what_the_buyer_asked_ebay_to_cancel_is_granted_once() {
             "{kind}"
         );
         assert_eq!(sale.calls_of("ebay", "createCancellation"), 0, "{kind}");
+        assert_eq!(wishes(sale.engine()).await, 0, "{kind}: it is settled");
+        assert_eq!(sale.timeline().await.matches("cancel_asked").count(), 1, "{kind}");
+    }
+}
+
+/// Orders for which somebody is to hear that their buyers ask to cancel them.
+async fn wishes(engine: &Engine) -> usize {
+    let open = engine.store().read(incidents::open_incidents).await.unwrap();
+    open.iter().filter(|incident| incident.what.kind == "buyer_asks_to_cancel").count()
+}
+
+#[tokio::test]
+async fn only_what_the_buyer_asked_amazon_to_cancel_is_cancelled_in_the_buyers_name() {
+    for (is_asked, word) in [(true, "BuyerCanceled"), (false, "NoInventory")] {
+        let mut rig = Rig::new(quiet(), |_| ()).await;
+        let mut settings = rig.engine.connection(rig.amazon).unwrap().settings;
+        settings.send_cancellations = Some(true);
+        let update = ConnectionUpdate { settings: Some(settings), ..ConnectionUpdate::default() };
+        rig.engine.change_connection(rig.amazon, update, "test").await.unwrap();
+        let id = rig.sell(1);
+        rig.pass(120).await;
+        if is_asked {
+            rig.control("amazon", "ask_cancel", &json!({"id": id}));
+        }
+        rig.pass(600).await;
+        assert_eq!(wishes(&rig.engine).await, usize::from(is_asked));
+        let copy = rig.shop_orders_of(&id).remove(0);
+        rig.control("bigcommerce", "cancel", &json!({"id": copy["id"]}));
+        rig.pass(3_600).await;
+        let order = rig.truth("amazon", "orders").into_iter().find(|order| order["id"] == *id).unwrap();
+        assert_eq!((&order["status"], &order["cancel_reasons"]), (&json!("cancelled"), &json!([word])));
+        assert_eq!(wishes(&rig.engine).await, 0);
     }
 }

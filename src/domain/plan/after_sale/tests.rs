@@ -26,6 +26,7 @@ fn line(id: &str, quantity: i64) -> LineFacts {
 fn facts() -> OrderFacts {
     let amount = |line, kind, minor| Amount { line, kind, minor };
     OrderFacts {
+        cancel_request: None,
         customised_lines: Vec::new(),
         external_id: "E1".to_owned(),
         placed_at: at(0),

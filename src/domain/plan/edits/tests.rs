@@ -55,6 +55,7 @@ fn facts() -> OrderFacts {
         deliver_by: None,
         origin: Origin::default(),
         platform_status: "UNSHIPPED".to_owned(),
+        cancel_request: None,
         customised_lines: Vec::new(),
     }
 }
