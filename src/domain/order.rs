@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::customer::People;
 use super::money::{Currency, MoneyError, sum};
+use super::refund::GivenBack;
 use super::shipment::ShipmentFacts;
 
 /// What reads payloads in this build: its version, and a number that is raised where a reader learns something
@@ -228,6 +229,9 @@ pub struct OrderFacts {
     /// fetched lies among the order's files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub customised_lines: Vec<String>,
+    /// What the platform gave back so far. `None` where this payload does not tell of refunds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refunds: Option<GivenBack>,
 }
 
 impl OrderFacts {
@@ -249,6 +253,12 @@ impl OrderFacts {
     /// Where it does not fit.
     pub fn sum_paid(&self) -> Result<i64, MoneyError> {
         sum(self.amounts.iter().filter(|amount| amount.kind.is_paid_by_buyer()).map(|amount| amount.minor))
+    }
+
+    /// True where the platform says that something went back to the buyer.
+    #[must_use]
+    pub fn is_refunded(&self) -> bool {
+        self.refunds.as_ref().is_some_and(|given_back| !given_back.refunds.is_empty())
     }
 
     /// Units ordered, without cancelled ones.

@@ -78,6 +78,7 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
         origin: origin(&order),
         platform_status: order.status.or(status_id).unwrap_or_else(|| "unknown".to_owned()),
         customised_lines: Vec::new(),
+        refunds: None,
     })
 }
 

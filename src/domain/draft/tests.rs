@@ -67,6 +67,7 @@ fn order() -> OrderFacts {
         origin: Origin::default(),
         platform_status: "UNSHIPPED".to_owned(),
         customised_lines: Vec::new(),
+        refunds: None,
     }
 }
 

@@ -53,6 +53,7 @@ fn facts(status: OrderStatus, is_paid: bool, placed: i64, updated: i64) -> Order
         origin: Origin::default(),
         platform_status: "X".to_owned(),
         customised_lines: Vec::new(),
+        refunds: None,
     }
 }
 

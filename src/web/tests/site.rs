@@ -538,5 +538,6 @@ pub fn order(external_id: &str, minutes: i64) -> OrderFacts {
         origin: Origin::default(),
         platform_status: "Unshipped".to_owned(),
         customised_lines: Vec::new(),
+        refunds: None,
     }
 }
