@@ -15,9 +15,10 @@ use crate::domain::effect::{Effect, EffectKind, EffectState};
 use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::plan::cancel_request;
 use crate::domain::reason::ReasonCode;
+use crate::domain::refund::HeldMarketplaceRefund;
 use crate::sim::BIGCOMMERCE;
 use crate::store::standing::{Standing, standings};
-use crate::store::{effects, incidents, orders, refunds, verify};
+use crate::store::{effects, incidents, marketplace_refunds, orders, refunds, verify};
 
 /// The shop's status of a cancelled order.
 const CANCELLED: i64 = 5;
@@ -163,7 +164,9 @@ pub(super) fn given_back(order: &Value) -> i64 {
     let of = |list: &str, field: &str| -> i64 {
         order[list].as_array().into_iter().flatten().filter_map(|one| one[field].as_i64()).sum()
     };
-    of("refunds", "amount_minor") + of("lines", "refunded_minor")
+    of("refunds", "amount_minor")
+        + of("lines", "refunded_minor")
+        + order["refunded_minor"].as_i64().unwrap_or(0)
 }
 
 /// Whether the marketplace is told of what is cancelled and refunded in the shop.
@@ -251,10 +254,14 @@ pub async fn open_points(rig: &mut Rig) -> Result<Vec<String>, String> {
     check_held(rig).await?;
     let truth = Truth::of(rig)?;
     let store = rig.store()?;
-    let (held, open, incidents, findings, parked) = store
+    let (held, refunds, open, incidents, findings, parked) = store
         .read(|read| {
+            let held = standings(read)?;
+            let numbers: Vec<i64> = held.iter().map(|order| order.order_no.0).collect();
+            let refunds = marketplace_refunds::of_orders(read, &numbers)?;
             Ok((
-                standings(read)?,
+                held,
+                refunds,
                 effects::open_effects(read)?,
                 incidents::open_incidents(read)?,
                 verify::verify(read)?,
@@ -289,6 +296,8 @@ pub async fn open_points(rig: &mut Rig) -> Result<Vec<String>, String> {
         let copy = copies.get(id).and_then(|found| found.first().copied());
         points.extend(held_point(rig, &truth, order, standing));
         points.extend(wish_point(order, standing, &unwanted));
+        let refunds = standing.and_then(|standing| refunds.get(&standing.order_no.0));
+        points.extend(standing.and_then(|standing| given_back_point(rig, order, standing, refunds)));
         points.extend(export_point(rig, &truth, order, standing, copy));
         points.extend(copy.and_then(|copy| parcel_point(rig, order, copy)));
     }
@@ -373,6 +382,27 @@ fn held_point(rig: &Rig, truth: &Truth, order: &Value, standing: Option<&Standin
     }
     (standing.is_history != truth.is_history(order))
         .then(|| format!("history is held as none, or the other way: {order}"))
+}
+
+/// What went back is held to the minor unit, where the marketplace tells of it and is asked in time.
+fn given_back_point(
+    rig: &Rig,
+    order: &Value,
+    standing: &Standing,
+    refunds: Option<&Vec<HeldMarketplaceRefund>>,
+) -> Option<String> {
+    let marketplace = rig.plan().marketplace;
+    // Etsy's receipts that have shipped are looked at once a day.
+    let is_late = marketplace == Marketplace::Etsy && order["status"] == "shipped";
+    if !marketplace.tells_refunds() || is_late {
+        return None;
+    }
+    let told: i64 = refunds.into_iter().flatten().map(|held| held.refund.told_minor).sum();
+    let back = given_back(order);
+    let own = order["seller_minor"].as_i64().or(order["total_minor"].as_i64());
+    let is_short = back > 0 && Some(back) == own && standing.refund_minor != standing.total_minor;
+    (told != back || is_short || standing.refund_minor < told)
+        .then(|| format!("{back} went back, {told} are held and {} count: {order}", standing.refund_minor))
 }
 
 /// Every order that is owed is in the shop, and what was cancelled is cancelled there.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::customer::People;
 use super::money::{Currency, MoneyError, sum};
+use super::refund::GivenBack;
 use super::shipment::ShipmentFacts;
 
 /// What reads payloads in this build: its version, and a number that is raised where a reader learns something
@@ -241,6 +242,9 @@ pub struct OrderFacts {
     /// fetched lies among the order's files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub customised_lines: Vec<String>,
+    /// What the platform gave back so far. `None` where this payload does not tell of refunds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refunds: Option<GivenBack>,
 }
 
 impl OrderFacts {
@@ -276,6 +280,12 @@ impl OrderFacts {
     pub fn is_unwanted_whole(&self) -> bool {
         let mut left = self.lines.iter().filter(|line| line.quantity > line.quantity_cancelled);
         self.cancel_request.is_some() && left.all(|line| self.is_unwanted(line))
+    }
+
+    /// True where the platform says that something went back to the buyer.
+    #[must_use]
+    pub fn is_refunded(&self) -> bool {
+        self.refunds.as_ref().is_some_and(|given_back| !given_back.refunds.is_empty())
     }
 
     /// Units ordered, without cancelled ones.

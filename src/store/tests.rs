@@ -15,8 +15,9 @@ use crate::domain::id::{ConnectionId, EffectId, OrderNo, PayloadId};
 use crate::domain::order::{
     Amount, AmountKind, CancelRequest, ExportState, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin,
 };
-use crate::domain::plan::HeldParcel;
+use crate::domain::plan::{EventKind, HeldParcel};
 use crate::domain::reason::{Reason, ReasonCode};
+use crate::domain::refund::{GivenBack, HeldRefund, MarketplaceRefund, RefundShare, RefundedLine};
 use crate::domain::shipment::{ShipmentFacts, ShippedLine};
 
 const BUYER: &str = "Zelda Quartermain";
@@ -160,6 +161,7 @@ pub(super) fn facts(id: &str, updated: i64) -> OrderFacts {
         platform_status: "UNSHIPPED".to_owned(),
         cancel_request: None,
         customised_lines: Vec::new(),
+        refunds: None,
     }
 }
 
@@ -1138,7 +1140,6 @@ async fn a_parked_payload_of_the_same_second_does_not_overtake_what_arrived_late
 
 #[tokio::test]
 async fn a_lines_refund_stays_with_its_line_wherever_that_stands() {
-    use crate::domain::refund::{HeldRefund, RefundShare};
     let bench = Bench::new().await;
     let order_no = bench.import(vec![item(facts("A", 10))]).await.orders[0];
     let share = RefundShare { external_line_id: "A-1".to_owned(), item_minor: 500, ..RefundShare::default() };
@@ -1164,6 +1165,143 @@ async fn a_lines_refund_stays_with_its_line_wherever_that_stands() {
     bench.import(vec![item(turned)]).await;
     assert_eq!(refunded().await, [("A-1".to_owned(), 500), ("A-0".to_owned(), 0)]);
     assert_eq!(bench.findings().await, []);
+}
+
+/// What the marketplace gave back: (id, minor units, line where it names one).
+fn given_back(refunds: &[(&str, i64, Option<&str>)]) -> Option<GivenBack> {
+    let refund = |(id, minor, line): &(&str, i64, Option<&str>)| MarketplaceRefund {
+        refund_id: (*id).to_owned(),
+        refunded_at: Some(at(11)),
+        currency: "USD".parse().unwrap(),
+        told_minor: *minor,
+        total_minor: *minor,
+        lines: line
+            .iter()
+            .map(|line| RefundedLine { external_line_id: (*line).to_owned(), minor: *minor })
+            .collect(),
+    };
+    Some(GivenBack { refunds: refunds.iter().map(refund).collect(), is_more_under_way: false })
+}
+
+fn refunded(id: &str, updated: i64, refunds: &[(&str, i64, Option<&str>)]) -> ImportItem {
+    item(OrderFacts { refunds: given_back(refunds), ..facts(id, updated) })
+}
+
+impl Bench {
+    /// Refunded, net, and refunded by line.
+    async fn refund_sums(&self, order_no: OrderNo) -> (i64, i64, Vec<i64>) {
+        let read = move |read: &Read<'_>| {
+            let sql = "SELECT refund_minor, net_minor FROM main.orders WHERE order_no = ?";
+            let sums =
+                read.first(sql, [order_no.0], |row| Ok((values::get(row, 0)?, values::get(row, 1)?)))?;
+            let sql = "SELECT refund_minor FROM main.order_line WHERE order_no = ? ORDER BY line_no";
+            let lines = read.rows(sql, [order_no.0], |row| values::get(row, 0))?;
+            let (refund, net) = sums.unwrap();
+            Ok((refund, net, lines))
+        };
+        self.store.read(read).await.unwrap()
+    }
+
+    async fn add_shop_refund(&self, order_no: OrderNo, id: &str, line: &str, minor: i64) {
+        let share =
+            RefundShare { external_line_id: line.to_owned(), item_minor: minor, ..RefundShare::default() };
+        let refund = HeldRefund {
+            shop_refund_id: id.to_owned(),
+            refunded_at: Some(at(11)),
+            total_minor: minor,
+            shares: vec![share],
+        };
+        let add = move |tx: &mut Tx<'_>| refunds::add(tx, order_no, std::slice::from_ref(&refund), at(12));
+        self.store.write(WriteLane::Interactive, add).await.unwrap();
+    }
+
+    async fn said_of_refunds(&self, order_no: OrderNo) -> Vec<String> {
+        let events = self.detail(order_no).await.events.into_iter();
+        let is_said = |event: &events::EventRow| event.kind == EventKind::RefundedOnMarketplace;
+        events.filter(is_said).map(|event| event.text).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_the_marketplace_gave_back_counts_and_is_taken_back_out() {
+    let bench = Bench::new().await;
+    let order_no = bench.import(vec![refunded("A", 10, &[("1", 400, None)])]).await.orders[0];
+    // A total of 3300, of which 300 are tax.
+    assert_eq!(bench.refund_sums(order_no).await, (400, 2_600, vec![0, 0]), "an order that is new");
+    bench.import(vec![refunded("A", 20, &[("1", 400, None), ("2", 500, Some("A-1"))])]).await;
+    assert_eq!(bench.refund_sums(order_no).await, (900, 2_100, vec![0, 500]));
+    let held = bench.detail(order_no).await;
+    assert_eq!((held.row.refund_minor, held.marketplace_refunds.len()), (900, 2));
+    assert_eq!(bench.findings().await, []);
+    // A payload that does not tell of refunds leaves them; one that is older, too.
+    bench.import(vec![item(facts("A", 30))]).await;
+    bench.import(vec![refunded("A", 5, &[])]).await;
+    assert_eq!(bench.refund_sums(order_no).await, (900, 2_100, vec![0, 500]));
+    bench.import(vec![refunded("A", 40, &[("1", 400, None)])]).await;
+    assert_eq!(bench.refund_sums(order_no).await, (400, 2_600, vec![0, 0]));
+    bench.import(vec![refunded("A", 50, &[])]).await;
+    assert_eq!(bench.refund_sums(order_no).await, (0, 3_000, vec![0, 0]));
+    assert_eq!(bench.detail(order_no).await.marketplace_refunds, []);
+    let said = [
+        "My amazon gave 4.00 USD back.",
+        "My amazon gave 5.00 USD back.",
+        "My amazon no longer says that 5.00 USD went back.",
+        "My amazon no longer says that 4.00 USD went back.",
+    ];
+    assert_eq!(bench.said_of_refunds(order_no).await, said);
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
+async fn the_greater_of_what_both_sides_gave_back_counts_by_order_and_by_line() {
+    let bench = Bench::new().await;
+    let order_no = bench.import(vec![item(facts("A", 10))]).await.orders[0];
+    bench.add_shop_refund(order_no, "1", "A-0", 300).await;
+    assert_eq!(bench.refund_sums(order_no).await, (300, 2_700, vec![300, 0]));
+    bench.import(vec![refunded("A", 20, &[("M1", 300, Some("A-0"))])]).await;
+    assert_eq!(bench.refund_sums(order_no).await, (300, 2_700, vec![300, 0]), "passed on, it went back once");
+    bench.import(vec![refunded("A", 30, &[("M1", 300, Some("A-0")), ("M2", 200, Some("A-1"))])]).await;
+    assert_eq!(bench.refund_sums(order_no).await, (500, 2_500, vec![300, 200]));
+    bench.add_shop_refund(order_no, "2", "A-1", 900).await;
+    assert_eq!(bench.refund_sums(order_no).await, (1_200, 1_800, vec![300, 900]));
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
+async fn a_refund_in_another_currency_is_held_and_counts_nowhere() {
+    let bench = Bench::new().await;
+    let mut foreign = given_back(&[("1", 400, Some("A-0"))]);
+    foreign.as_mut().unwrap().refunds[0].currency = "GBP".parse().unwrap();
+    let order_no =
+        bench.import(vec![item(OrderFacts { refunds: foreign, ..facts("A", 10) })]).await.orders[0];
+    assert_eq!(bench.refund_sums(order_no).await, (0, 3_000, vec![0, 0]));
+    let held = bench.detail(order_no).await.marketplace_refunds;
+    assert_eq!((held.len(), held[0].refund.currency.code()), (1, "GBP"));
+    assert!(bench.said_of_refunds(order_no).await[0].contains("4.00 GBP back. It counts in none"));
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
+async fn a_payload_that_lay_parked_brings_its_refunds() {
+    let bench = Bench::new().await;
+    let order_no = bench.import(vec![item(facts("A", 10))]).await.orders[0];
+    let parked = refunded("A", 20, &[("1", 400, None)]).from_parked(PayloadId(1_000));
+    bench.import(vec![parked]).await;
+    assert_eq!(bench.refund_sums(order_no).await, (400, 2_600, vec![0, 0]));
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
+async fn a_refund_that_is_under_way_is_looked_at_again() {
+    let bench = Bench::new().await;
+    let under_way = Some(GivenBack { refunds: Vec::new(), is_more_under_way: true });
+    let news = |updated| OrderFacts { refunds: under_way.clone(), ..facts("A", updated) };
+    let refreshes = |outcome: &ImportOutcome| {
+        outcome.effects.iter().filter(|effect| effect.kind == EffectKind::RefreshOrder).count()
+    };
+    assert_eq!(refreshes(&bench.import(vec![item(news(10))]).await), 1);
+    assert_eq!(refreshes(&bench.import(vec![item(news(20))]).await), 0, "that is owed already");
+    assert_eq!(refreshes(&bench.import(vec![refunded("B", 10, &[("1", 400, None)])]).await), 0);
 }
 
 #[tokio::test]

@@ -76,6 +76,8 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
             .filter(|item| is_customised(item))
             .filter_map(|item| item.order_item_id.clone())
             .collect(),
+        // Amazon's orders do not tell what went back.
+        refunds: None,
     })
 }
 

@@ -14,6 +14,7 @@ use crate::domain::order::{CancelRequest, FulfilledBy, LineFacts, OrderFacts, Or
 use crate::domain::shipment::{ShipmentDraft, ShipmentFacts, ShippedLine};
 
 mod amounts;
+pub mod refunds;
 
 /// The id of a parcel without tracking number: every such parcel has it.
 const NO_TRACKING_ID: &str = "999";
@@ -37,6 +38,7 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
     let (total_minor, amounts) = if is_paid { amounts::read(&order, currency)? } else { (0, Vec::new()) };
     let instruction = order.fulfillment_start_instructions.first();
     let step = instruction.and_then(|instruction| instruction.shipping_step.as_ref());
+    let refunds = refunds::read(&order, currency, &lines, &amounts)?;
     Ok(OrderFacts {
         placed_at,
         updated_at,
@@ -65,17 +67,9 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
         platform_status: platform_status(&order, are_fulfillments_missing),
         cancel_request: cancel_request(&order),
         customised_lines: Vec::new(),
+        refunds: Some(refunds),
         external_id,
     })
-}
-
-/// An amount in minor units of the order's currency; nothing where there is none.
-///
-/// # Errors
-/// Where it is no money of that currency.
-pub fn amount(amount: Option<&wire::Amount>, currency: Currency) -> Result<i64, Unreadable> {
-    let Some(decimal) = amounts::decimal(amount, currency, "amount")? else { return Ok(0) };
-    minor_exact(decimal, currency).map_err(|error| unreadable("amount", error))
 }
 
 /// The id of an order that cannot be read, if it can be found.

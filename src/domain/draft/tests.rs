@@ -68,6 +68,7 @@ fn order() -> OrderFacts {
         platform_status: "UNSHIPPED".to_owned(),
         cancel_request: None,
         customised_lines: Vec::new(),
+        refunds: None,
     }
 }
 

@@ -54,6 +54,7 @@ fn facts(status: OrderStatus, is_paid: bool, placed: i64, updated: i64) -> Order
         platform_status: "X".to_owned(),
         cancel_request: None,
         customised_lines: Vec::new(),
+        refunds: None,
     }
 }
 

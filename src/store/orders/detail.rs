@@ -15,6 +15,7 @@ use crate::domain::money::Currency;
 use crate::domain::order::{Amount, LineFacts, OrderFacts, Origin};
 use crate::domain::person;
 use crate::domain::plan::HeldOrder;
+use crate::domain::refund::HeldMarketplaceRefund;
 use crate::store::connections;
 use crate::store::effects;
 use crate::store::entered_addresses;
@@ -22,6 +23,7 @@ use crate::store::error::StoreError;
 use crate::store::events::{self, EventRow};
 use crate::store::files::{self, FileRow};
 use crate::store::incidents::{self, Incident};
+use crate::store::marketplace_refunds;
 use crate::store::reader::Read;
 use crate::store::refunds::{self, RefundRow};
 use crate::store::shipments::{self, ShipmentRow};
@@ -61,6 +63,8 @@ pub struct OrderDetail {
     pub shipments: Vec<ShipmentRow>,
     /// Refunds that were made in the shop.
     pub refunds: Vec<RefundRow>,
+    /// Refunds that went through on the marketplace, where it tells of them.
+    pub marketplace_refunds: Vec<HeldMarketplaceRefund>,
     /// What happened, newest last.
     pub events: Vec<EventRow>,
     /// Work owed.
@@ -167,6 +171,8 @@ pub fn detail(read: &Read<'_>, order_no: OrderNo) -> Result<Option<OrderDetail>,
     detail.amounts = amounts(read, &[order_no.0])?.remove(&order_no).unwrap_or_default();
     detail.shipments = shipments::of_order(read, order_no)?;
     detail.refunds = refunds::of_order(read, order_no)?;
+    let given_back = marketplace_refunds::of_orders(read, &[order_no.0])?.remove(&order_no.0);
+    detail.marketplace_refunds = given_back.unwrap_or_default();
     detail.events = events::of_order(read, order_no)?;
     detail.effects = effects::of_orders(read, &[order_no.0])?;
     detail.incidents = incidents::of_order(read, order_no)?;
@@ -192,6 +198,8 @@ pub struct OrderParts {
     pub shipments: Vec<ShipmentRow>,
     /// Refunds that were made in the shop.
     pub refunds: Vec<RefundRow>,
+    /// Refunds that went through on the marketplace, where it tells of them.
+    pub marketplace_refunds: Vec<HeldMarketplaceRefund>,
 }
 
 /// The parts of some orders, in as many statements as of one.
@@ -212,6 +220,9 @@ pub fn parts(read: &Read<'_>, orders: &[OrderNo]) -> Result<HashMap<OrderNo, Ord
     }
     for (order_no, refund) in refunds::of_orders(read, &numbers)? {
         parts.entry(OrderNo(order_no)).or_default().refunds.push(refund);
+    }
+    for (order_no, given_back) in marketplace_refunds::of_orders(read, &numbers)? {
+        parts.entry(OrderNo(order_no)).or_default().marketplace_refunds = given_back;
     }
     Ok(parts)
 }
@@ -235,6 +246,7 @@ fn more_of(row: OrderRow, more: &Row<'_>) -> Result<OrderDetail, StoreError> {
         amounts: Vec::new(),
         shipments: Vec::new(),
         refunds: Vec::new(),
+        marketplace_refunds: Vec::new(),
         events: Vec::new(),
         effects: Vec::new(),
         incidents: Vec::new(),
@@ -352,6 +364,7 @@ fn facts_row(row: &Row<'_>) -> Result<(HeldFacts, Option<i64>), StoreError> {
         platform_status: get(row, 13)?,
         cancel_request: None,
         customised_lines: Vec::new(),
+        refunds: None,
     };
     let held = HeldOrder {
         order_no: OrderNo(get(row, 20)?),

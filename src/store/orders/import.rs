@@ -21,18 +21,21 @@ use crate::domain::order::{ExportState, OrderFacts, OrderStatus, READER};
 use crate::domain::person;
 use crate::domain::plan::cancel_request::{self, plan_request};
 use crate::domain::plan::edits::{self, Before, is_over, is_watched, plan_edit};
+use crate::domain::plan::refunds::{PassedOn, plan_given_back};
 use crate::domain::plan::{
     Change, EventKind, HeldOrder, HeldParcel, ImportPlan, NewEvent, ParcelContext, ParcelOrigin, plan_import,
     plan_parcels, plan_stale,
 };
 use crate::domain::reason::Reason;
+use crate::domain::refund::HeldMarketplaceRefund;
 use crate::store::connections::{self, StreamUpdate};
 use crate::store::effects;
 use crate::store::error::StoreError;
 use crate::store::events::{self, EventRow};
 use crate::store::files;
 use crate::store::incidents::{self, NewIncident};
-use crate::store::refunds;
+use crate::store::marketplace_refunds;
+use crate::store::refunds::{self, RefundRow};
 use crate::store::shipments::{self, ShipmentRow};
 use crate::store::values::{
     self, external_key, get, get_time, get_word, get_word_or_null, id_list, key_list, time, to_json,
@@ -187,6 +190,12 @@ struct Working<'b> {
     untold: HashSet<i64>,
     /// People as held, where the batch tells less of them.
     people: Option<People>,
+    /// What the shop gave back.
+    shop_refunds: Vec<RefundRow>,
+    /// What the marketplace gave back.
+    given_back: Vec<HeldMarketplaceRefund>,
+    /// The batch brings news of what the marketplace gave back.
+    has_given_back: bool,
     /// What the shop has of it, where it is there and the batch may tell of edits.
     before: Option<Before>,
     /// What the buyer paid, as held.
@@ -273,6 +282,7 @@ impl<'b> Run<'b> {
             }
         }
         hold_people(tx, batch, &by_id, &mut works)?;
+        hold_refunds(tx, &known, &mut works)?;
         hold_before(tx, batch, &by_id, &mut works)?;
         let mut owed: HashSet<(OrderNo, EffectKind, String)> =
             open.iter().map(|effect| (effect.order_no, effect.kind, effect.revision.clone())).collect();
@@ -360,6 +370,7 @@ impl<'b> Run<'b> {
         self.add_events(tx, order_no, &plan.events, payload_id);
         self.take_request(tx, place, facts, &plan, payload_id);
         self.take_edit(tx, place, facts, payload_id);
+        self.take_refunds(tx, place, facts, payload_id);
         if let Some(work) = self.works.get_mut(place) {
             work.accept((facts, &item.columns), &plan, has_create, payload_id, hash);
             work.arrived_as = item.parked_as.unwrap_or(payload_id);
@@ -413,6 +424,9 @@ impl<'b> Run<'b> {
             parcels: Vec::new(),
             untold: HashSet::new(),
             people: None,
+            shop_refunds: Vec::new(),
+            given_back: Vec::new(),
+            has_given_back: false,
             before: None,
             total_minor: facts.total_minor,
             is_new: true,
@@ -522,6 +536,19 @@ impl<'b> Run<'b> {
     fn incident(&self, order_no: OrderNo, kind: &str, text: String, next_step: String) -> NewIncident {
         let connection = Some(self.batch.connection.id);
         NewIncident { connection, order_no: Some(order_no), kind: kind.to_owned(), text, next_step }
+    }
+
+    /// What the marketplace says that went back, and what of that the timeline does not say yet.
+    fn take_refunds(&mut self, tx: &mut Tx<'_>, place: usize, facts: &OrderFacts, payload_id: i64) {
+        let (Some(told), Some(work)) = (&facts.refunds, self.works.get_mut(place)) else { return };
+        let whose = (self.batch.connection.alias.as_str(), facts.currency);
+        let passed_on: Vec<PassedOn> = work.shop_refunds.iter().filter_map(RefundRow::passed_on).collect();
+        let plan = plan_given_back(whose, &work.given_back, &told.refunds, &passed_on, self.batch.now);
+        let Some(plan) = plan else { return };
+        work.given_back = plan.held;
+        work.has_given_back = true;
+        let order_no = work.marks.order_no;
+        self.add_events(tx, order_no, &plan.events, payload_id);
     }
 
     /// The newest edit of an order takes the place of an earlier one that nobody has closed: it is told anew.
@@ -691,6 +718,7 @@ impl<'b> Run<'b> {
         let (new, changed): (Vec<_>, Vec<_>) = touched.partition(|(work, ..)| work.is_new);
         append_new(tx, &context, &new)?;
         update_changed(tx, &context, &changed)?;
+        stamp_refunds(tx, new.iter().chain(&changed).map(|(work, ..)| *work), self.batch.now)?;
         self.outcome.orders.extend(new.iter().chain(&changed).map(|(work, ..)| work.held.order_no));
         self.outcome.orders.sort_unstable();
         self.append_payloads(tx, &context)?;
@@ -944,6 +972,9 @@ fn held_row<'b>(row: &Row<'_>) -> Result<(Working<'b>, String), StoreError> {
         parcels: Vec::new(),
         untold: HashSet::new(),
         people: None,
+        shop_refunds: Vec::new(),
+        given_back: Vec::new(),
+        has_given_back: false,
         before: None,
         total_minor: get(row, 18)?,
         is_new: false,
@@ -980,8 +1011,22 @@ fn hold_people(
     Ok(())
 }
 
-/// Reads what the shop has of those known orders that the batch may change there: lines, people, and what was refunded
-/// in the shop.
+/// Reads what was given back of the known orders, in the shop and on the marketplace.
+fn hold_refunds(tx: &Tx<'_>, known: &[i64], works: &mut [Working<'_>]) -> Result<(), StoreError> {
+    let mut shops: HashMap<i64, Vec<RefundRow>> = HashMap::new();
+    for (order_no, row) in refunds::of_orders(tx, known)? {
+        shops.entry(order_no).or_default().push(row);
+    }
+    let mut given_back = marketplace_refunds::of_orders(tx, known)?;
+    for work in works {
+        work.shop_refunds = shops.remove(&work.marks.order_no).unwrap_or_default();
+        work.given_back = given_back.remove(&work.marks.order_no).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Reads what the shop has of those known orders that the batch may change there: lines, people, and, as held already,
+/// what was refunded.
 fn hold_before(
     tx: &Tx<'_>,
     batch: &ImportBatch,
@@ -1004,23 +1049,19 @@ fn hold_before(
     let mut lines = detail::lines(tx, &numbers)?;
     let people = places.values().filter_map(|place| works.get(*place)?.marks.person_id);
     let mut people = detail::people(tx, people)?;
-    let mut refunded: HashMap<i64, HashMap<String, i64>> = HashMap::new();
-    for (order_no, row) in refunds::of_orders(tx, &numbers)? {
-        let units = refunded.entry(order_no).or_default();
-        for share in row.refund.shares {
-            let unit = units.entry(share.external_line_id).or_default();
-            *unit = unit.saturating_add(share.quantity);
-        }
-    }
     for (order_no, place) in places {
         let Some(work) = works.get_mut(place) else { continue };
-        let refunds = refunded.remove(&order_no);
+        let mut refunded_units: HashMap<String, i64> = HashMap::new();
+        for share in work.shop_refunds.iter().flat_map(|row| &row.refund.shares) {
+            let units = refunded_units.entry(share.external_line_id.clone()).or_default();
+            *units = units.saturating_add(share.quantity);
+        }
         work.before = Some(Before {
             total_minor: work.total_minor,
             lines: lines.remove(&OrderNo(order_no)).unwrap_or_default(),
             people: work.marks.person_id.and_then(|person_id| people.remove(&person_id)),
-            is_refunded: refunds.is_some(),
-            refunded_units: refunds.unwrap_or_default(),
+            is_refunded: !work.shop_refunds.is_empty() || !work.given_back.is_empty(),
+            refunded_units,
         });
     }
     Ok(())
@@ -1124,8 +1165,23 @@ fn update_changed(
         tx.execute(sql, params![first, last])?;
     }
     update_amounts(tx, changed, first, last)?;
-    refunds::lay_again(tx, &numbers().collect::<Vec<_>>())?;
     Ok(connection.execute_batch(DROP_CHANGES_SQL)?)
+}
+
+/// Keeps what the marketplace gave back, and stamps what counts as refunded on the orders of which anything was.
+fn stamp_refunds<'w, 'b: 'w>(
+    tx: &Tx<'_>,
+    touched: impl Iterator<Item = &'w Working<'b>> + Clone,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let news = touched.clone().filter(|work| work.has_given_back);
+    let news: Vec<_> = news.map(|work| (work.held.order_no, work.given_back.as_slice())).collect();
+    marketplace_refunds::replace(tx, &news)?;
+    let is_stamped = |work: &&Working<'_>| {
+        work.has_given_back || !work.given_back.is_empty() || !work.shop_refunds.is_empty()
+    };
+    let stamped: Vec<i64> = touched.filter(is_stamped).map(|work| work.marks.order_no).collect();
+    refunds::stamp(tx, &stamped, now)
 }
 
 /// Rewrites the amounts of those orders whose amounts changed.

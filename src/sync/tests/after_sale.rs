@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::effect::{Effect, EffectKind, Verdict};
+use crate::domain::refund::HeldMarketplaceRefund;
 use crate::store::incidents;
 
 /// A marketplace's order in the shop, looked at from both sides.
@@ -675,4 +676,77 @@ async fn only_what_the_buyer_asked_amazon_to_cancel_is_cancelled_in_the_buyers_n
         assert_eq!((&order["status"], &order["cancel_reasons"]), (&json!("cancelled"), &json!([word])));
         assert_eq!(wishes(&rig.engine).await, 0);
     }
+}
+
+/// What counts as refunded, and the marketplace's refunds.
+async fn refunds_of(sale: &Sale) -> (i64, Vec<HeldMarketplaceRefund>) {
+    let order_no = sale.order_no;
+    let detail = sale.engine().store().read(move |read| crate::store::orders::detail(read, order_no)).await;
+    let detail = detail.unwrap().unwrap();
+    (detail.row.refund_minor, detail.marketplace_refunds)
+}
+
+#[tokio::test]
+async fn what_is_given_back_on_the_marketplaces_own_page_counts_and_is_said_once() {
+    for name in ["ebay", "etsy"] {
+        let mut sale = Sale::new(name).await;
+        sale.give_back_by_hand(250);
+        sale.pass(1_800).await;
+        let (counted, held) = refunds_of(&sale).await;
+        assert_eq!(held.iter().map(|one| one.refund.told_minor).collect::<Vec<_>>(), [250], "{name}");
+        assert_eq!(counted, held[0].refund.total_minor, "{name}");
+        assert!(counted >= 250, "{name}: with the tax that eBay gives back itself");
+        assert_eq!((held[0].shop_refund_id.as_deref(), sale.open()), (None, Vec::new()), "{name}");
+        let timeline = sale.timeline().await;
+        assert_eq!(timeline.matches("refunded_on_marketplace").count(), 1, "{name}: {timeline}");
+        assert!(timeline.contains("gave 2.50 USD back"), "{name}: {timeline}");
+        assert!(!timeline.contains("after it went into the shop"), "{name}: a refund is no edit: {timeline}");
+        sale.assert_sound().await;
+        // The rest makes the whole, to the minor unit.
+        let left = if name == "ebay" { sale.minor("seller_minor") } else { sale.minor("total_minor") } - 250;
+        sale.give_back_by_hand(left);
+        sale.pass(1_800).await;
+        assert_eq!(refunds_of(&sale).await.0, sale.minor("total_minor"), "{name}");
+        sale.assert_sound().await;
+    }
+}
+
+#[tokio::test]
+async fn a_refund_that_ebay_made_for_the_shop_is_said_and_counts_once() {
+    let mut sale = Sale::new("ebay").await;
+    for minor in [333, 101, 7] {
+        sale.in_shop("refund", json!({"amount_minor": minor}));
+        sale.pass(1_800).await;
+    }
+    let (counted, held) = refunds_of(&sale).await;
+    assert_eq!(counted, 441, "what the shop gave back, though eBay rounds");
+    assert_eq!(
+        held.iter().map(|one| one.refund.told_minor).sum::<i64>(),
+        sale.given_back().iter().sum::<i64>()
+    );
+    assert!(held.iter().all(|one| one.shop_refund_id.is_some()), "{held:?}");
+    let timeline = sale.timeline().await;
+    assert_eq!(timeline.matches("refunded_on_marketplace").count(), 0, "{timeline}");
+    assert_eq!(timeline.matches("refund_sent").count(), 3, "{timeline}");
+    assert_eq!(sale.open(), []);
+    sale.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_refund_that_somebody_made_by_hand_for_the_shops_is_not_said_again() {
+    let mut sale = Sale::new("ebay").await;
+    sale.other.rig.fault("ebay", "issueRefund", "timeout_before", 1);
+    sale.in_shop("refund", json!({"amount_minor": 250}));
+    sale.pass(3_600).await;
+    assert_eq!(sale.held_for(), [Some(ReasonCode::RefundInDoubt)]);
+    sale.settle(Verdict::Done).await.unwrap();
+    let order_no = sale.order_no;
+    let rows = sale.engine().store().read(move |read| crate::store::refunds::of_order(read, order_no)).await;
+    sale.give_back_by_hand(rows.unwrap()[0].refund.sent_minor());
+    sale.pass(1_800).await;
+    let (counted, held) = refunds_of(&sale).await;
+    assert_eq!((counted, held.len()), (250, 1));
+    assert!(held[0].shop_refund_id.is_some());
+    assert!(!sale.timeline().await.contains("refunded_on_marketplace"));
+    sale.assert_sound().await;
 }

@@ -539,5 +539,6 @@ pub fn order(external_id: &str, minutes: i64) -> OrderFacts {
         platform_status: "Unshipped".to_owned(),
         cancel_request: None,
         customised_lines: Vec::new(),
+        refunds: None,
     }
 }
