@@ -15,6 +15,7 @@ use crate::domain::id::{ConnectionId, EffectId, OrderNo, PayloadId};
 use crate::domain::order::{
     Amount, AmountKind, CancelRequest, ExportState, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin,
 };
+use crate::domain::plan::after_sale;
 use crate::domain::plan::{EventKind, HeldParcel};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::refund::{GivenBack, HeldRefund, MarketplaceRefund, RefundShare, RefundedLine};
@@ -555,6 +556,31 @@ async fn a_buyer_who_asks_to_cancel_is_heard_once_and_until_the_order_is_over() 
     assert_eq!(open().await.iter().map(|(_, no)| *no).collect::<Vec<_>>(), [b]);
     bench.import(vec![asked("B", 40, OrderStatus::Cancelled)]).await;
     assert_eq!(open().await, [], "it is over");
+}
+
+#[tokio::test]
+async fn what_the_shop_cancelled_too_late_needs_nobody_once_the_marketplace_cancels() {
+    let bench = Bench::new().await;
+    let orders = bench.import(vec![item(facts("A", 1)), item(facts("B", 1))]).await.orders;
+    let open = orders.clone();
+    let write = move |tx: &mut Tx<'_>| {
+        for order_no in &open {
+            let incident = incidents::NewIncident {
+                connection: None,
+                order_no: Some(*order_no),
+                kind: after_sale::INCIDENT.to_owned(),
+                text: "A parcel had left.".to_owned(),
+                next_step: "Stop it.".to_owned(),
+            };
+            incidents::open(tx, &incident, at(5))?;
+        }
+        Ok(())
+    };
+    bench.store.write(WriteLane::Interactive, write).await.unwrap();
+    let news = |id: &str, status: OrderStatus| item(OrderFacts { status, ..facts(id, 2) });
+    bench.import(vec![news("A", OrderStatus::Cancelled), news("B", OrderStatus::Shipped)]).await;
+    let left = bench.store.read(incidents::open_incidents).await.unwrap();
+    assert_eq!(left.iter().map(|one| one.what.order_no).collect::<Vec<_>>(), [Some(orders[1])]);
 }
 
 #[tokio::test]

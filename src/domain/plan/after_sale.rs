@@ -17,6 +17,10 @@ use crate::domain::refund::{
     HeldRefund, Paid, RefundShare, ShopRefund, ShopRefundItem, ShopRefundKind, paid,
 };
 
+/// The incident of an order that was cancelled in the shop after a parcel had left. It is over once the marketplace has
+/// cancelled the order, too: nothing is left to be refunded or set back.
+pub const INCIDENT: &str = "cancelled_while_shipped";
+
 /// Whether a marketplace is told of what was done in the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Telling {

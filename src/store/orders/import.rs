@@ -19,6 +19,7 @@ use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, NewE
 use crate::domain::id::{EffectId, EventId, OrderNo, PayloadId};
 use crate::domain::order::{ExportState, OrderFacts, OrderStatus, READER};
 use crate::domain::person;
+use crate::domain::plan::after_sale;
 use crate::domain::plan::cancel_request::{self, plan_request};
 use crate::domain::plan::edits::{self, Before, is_over, is_watched, plan_edit};
 use crate::domain::plan::refunds::{PassedOn, plan_given_back};
@@ -253,6 +254,8 @@ struct Run<'b> {
     heard: HashSet<OrderNo>,
     /// Orders that nobody has to mend in the shop or to cancel any more.
     over: Vec<OrderNo>,
+    /// Of these, the ones that the marketplace has cancelled.
+    cancelled: Vec<OrderNo>,
     outcome: ImportOutcome,
 }
 
@@ -312,6 +315,7 @@ impl<'b> Run<'b> {
             unwanted: Vec::new(),
             heard: heard_before(tx, batch, &known)?,
             over: Vec::new(),
+            cancelled: Vec::new(),
             outcome: ImportOutcome::default(),
         })
     }
@@ -501,6 +505,7 @@ impl<'b> Run<'b> {
             self.edited.retain(|(edited, _)| *edited != order_no);
             self.unwanted.retain(|(unwanted, _)| *unwanted != order_no);
             self.over.push(order_no);
+            self.cancelled.extend((facts.status == OrderStatus::Cancelled).then_some(order_no));
         }
         let Some(edit) = edit else { return };
         if let Some((text, next_step)) = edit.incident {
@@ -558,6 +563,7 @@ impl<'b> Run<'b> {
         let settled: Vec<OrderNo> = edited.chain(self.over.iter().copied()).collect();
         incidents::close_of_orders(tx, edits::INCIDENT, &settled, actor, now)?;
         incidents::close_of_orders(tx, cancel_request::INCIDENT, &self.over, actor, now)?;
+        incidents::close_of_orders(tx, after_sale::INCIDENT, &self.cancelled, actor, now)?;
         // From the last: of several of one order only one is opened.
         for (_, incident) in self.edited.iter().rev().chain(&self.unwanted) {
             incidents::open(tx, incident, now)?;
