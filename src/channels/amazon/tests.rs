@@ -588,6 +588,17 @@ async fn a_cancellation_is_a_feed_that_is_followed_to_its_report() {
     assert!(!asked[5].headers.contains_key("x-amz-access-token"));
 }
 
+/// Storage answers a file that it takes with nothing. A page of somebody on the way is no proof that it has arrived: a feed
+/// that names what is not there would be refused as if the refund had been.
+#[tokio::test]
+async fn a_file_is_taken_only_where_storage_itself_says_so() {
+    let (amazon, script, _) = amazon();
+    script.answer(200, TOKEN).answer(201, DOCUMENT).answer(200, "<html>Welcome</html>");
+    let lost = amazon.refund(&feed_order(), &refund_of("USD", refund_line(500, 0, 0))).await.unwrap_err();
+    assert!(matches!(&lost, ChannelError::Corrupt { in_doubt: false, .. }), "{lost:?}");
+    assert_eq!(script.lines().len(), 3, "no feed is made of it");
+}
+
 /// An order of two items, of which the buyer asks to have these cancelled.
 fn order_with_unwanted(unwanted: &[&str]) -> Value {
     let mut order = paid(json!([{"type": "ITEM", "subtotal": money("12.00")}]), Some("12.00"), Some("12.00"));
