@@ -288,6 +288,12 @@ impl OrderFacts {
         self.refunds.as_ref().is_some_and(|given_back| !given_back.refunds.is_empty())
     }
 
+    /// True where the platform says that it is still at a refund.
+    #[must_use]
+    pub fn is_refund_under_way(&self) -> bool {
+        self.refunds.as_ref().is_some_and(|given_back| given_back.is_more_under_way)
+    }
+
     /// Units ordered, without cancelled ones.
     #[must_use]
     pub fn unit_count(&self) -> i64 {

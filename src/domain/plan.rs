@@ -299,8 +299,7 @@ fn customisation_effects(
 
 /// A refund that the marketplace is still at is looked at again: nothing says that it tells when that is through.
 fn refund_effect(connection: &Connection, facts: &OrderFacts, now: Timestamp) -> Option<NewEffect> {
-    let is_under_way = facts.refunds.as_ref().is_some_and(|given_back| given_back.is_more_under_way);
-    is_under_way.then(|| NewEffect {
+    facts.is_refund_under_way().then(|| NewEffect {
         kind: EffectKind::RefreshOrder,
         revision: REFUND_REVISION.to_owned(),
         connection: connection.id,

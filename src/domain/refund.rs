@@ -125,6 +125,15 @@ pub struct MarketplaceRefund {
     pub lines: Vec<RefundedLine>,
 }
 
+impl MarketplaceRefund {
+    /// Puts refunds in their order: oldest first, and those of one moment by their ids.
+    pub fn sort(refunds: &mut [Self]) {
+        refunds.sort_by(|one, other| {
+            (one.refunded_at, &one.refund_id).cmp(&(other.refunded_at, &other.refund_id))
+        });
+    }
+}
+
 /// What went back for a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundedLine {

@@ -16,8 +16,7 @@ use crate::domain::refund::{HeldMarketplaceRefund, MarketplaceRefund};
 const OF_ORDERS_SQL: &str =
     "SELECT order_no, refund_id, refunded_at, currency, told_minor, total_minor, lines,
         shop_refund_id, seen_at
-    FROM main.marketplace_refund WHERE order_no IN (SELECT unnest(CAST(? AS BIGINT[])))
-    ORDER BY order_no, refunded_at NULLS FIRST, refund_id";
+    FROM main.marketplace_refund WHERE {order_no} ORDER BY order_no, refunded_at NULLS FIRST, refund_id";
 const DROP_SQL: &str =
     "DELETE FROM main.marketplace_refund WHERE order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
 
@@ -30,12 +29,7 @@ pub fn of_orders(
     orders: &[i64],
 ) -> Result<HashMap<i64, Vec<HeldMarketplaceRefund>>, StoreError> {
     let mut by_order: HashMap<i64, Vec<HeldMarketplaceRefund>> = HashMap::new();
-    if orders.is_empty() {
-        return Ok(by_order);
-    }
-    for (order_no, refund) in
-        read.rows(OF_ORDERS_SQL, params![id_list(orders.iter().copied())], refund_row)?
-    {
+    for (order_no, refund) in read.of_ids(("order_no", OF_ORDERS_SQL), orders.iter().copied(), refund_row)? {
         by_order.entry(order_no).or_default().push(refund);
     }
     Ok(by_order)

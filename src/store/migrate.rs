@@ -160,6 +160,21 @@ pub(super) fn self_test() -> Result<(), StoreError> {
 mod tests {
     use super::*;
 
+    /// An empty database of this version.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a database of an older version, which nothing else can open"
+    )]
+    fn of_version(version: usize) -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        for (position, (name, sql)) in MIGRATIONS[..version].iter().enumerate() {
+            connection.execute_batch(sql).unwrap();
+            let row = params![count(position) + 1, name, time(Timestamp::UNIX_EPOCH)];
+            connection.execute(RECORD_SQL, row).unwrap();
+        }
+        connection
+    }
+
     #[test]
     fn a_file_of_an_older_version_is_brought_up_to_date_and_kept_as_it_was() {
         let dir = tempfile::tempdir().unwrap();
@@ -187,24 +202,15 @@ mod tests {
     }
 
     #[test]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a database of an older version, which nothing else can open"
-    )]
     fn what_was_cancelled_or_refunded_before_the_upgrade_is_known_afterwards() {
-        let connection = Connection::open_in_memory().unwrap();
-        let now = Timestamp::UNIX_EPOCH;
-        for (position, (name, sql)) in MIGRATIONS[..4].iter().enumerate() {
-            connection.execute_batch(sql).unwrap();
-            connection.execute(RECORD_SQL, params![count(position) + 1, name, time(now)]).unwrap();
-        }
+        let connection = of_version(4);
         for status in [4, 5, 9, 14] {
             let row = "INSERT INTO main.shop_mirror SELECT 1, ?::VARCHAR, 1, NULL, NULL, NULL, ?, TIMESTAMP '2026-01-01', TIMESTAMP '2026-01-01',
                 1, 'USD', 0,
                 TIMESTAMP '2026-01-01'";
             connection.execute(row, params![status, status]).unwrap();
         }
-        apply(&connection, 4, now).unwrap();
+        apply(&connection, 4, Timestamp::UNIX_EPOCH).unwrap();
         let held = "SELECT string_agg(coalesce(after_sale, '-') || coalesce(cancelled_at::VARCHAR, ''), ' ' ORDER BY status_id)
             FROM main.shop_mirror";
         let held: String = connection.query_row(held, [], |row| row.get(0)).unwrap();
@@ -212,17 +218,8 @@ mod tests {
     }
 
     #[test]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a database of an older version, which nothing else can open"
-    )]
     fn what_was_refunded_on_a_marketplace_before_the_upgrade_is_news_when_it_is_read_again() {
-        let connection = Connection::open_in_memory().unwrap();
-        let now = Timestamp::UNIX_EPOCH;
-        for (position, (name, sql)) in MIGRATIONS[..7].iter().enumerate() {
-            connection.execute_batch(sql).unwrap();
-            connection.execute(RECORD_SQL, params![count(position) + 1, name, time(now)]).unwrap();
-        }
+        let connection = of_version(7);
         let values = "SELECT string_agg(CASE data_type WHEN 'VARCHAR' THEN '''x''' WHEN 'BOOLEAN' THEN 'false'
                 WHEN 'TIMESTAMP' THEN 'TIMESTAMP ''2026-01-01''' WHEN 'DATE' THEN 'DATE ''2026-01-01''' ELSE '7' END,
                 ', ' ORDER BY column_index)
@@ -239,7 +236,7 @@ mod tests {
             let name = "UPDATE main.orders SET channel = ?, platform_status = ? WHERE channel = 'x'";
             connection.execute(name, [channel, status]).unwrap();
         }
-        apply(&connection, 7, now).unwrap();
+        apply(&connection, 7, Timestamp::UNIX_EPOCH).unwrap();
         let read =
             "SELECT string_agg(channel || payload_hash, ' ' ORDER BY platform_status) FROM main.orders";
         let read: String = connection.query_row(read, [], |row| row.get(0)).unwrap();

@@ -106,8 +106,17 @@ pub struct Installation {
     pub id: String,
     /// 1, and one more after every restore.
     pub epoch: i64,
-    /// Since when: what was placed before is probed before it is created.
+    /// Since when.
     pub epoch_since: Timestamp,
+}
+
+impl Installation {
+    /// True of what may have been dealt with in a time that a restore has forgotten: it is from before the last one, if
+    /// there was any.
+    #[must_use]
+    pub fn may_have_forgotten(&self, at: Timestamp) -> bool {
+        self.epoch > 1 && at <= self.epoch_since
+    }
 }
 
 /// The store. Cheap to clone.

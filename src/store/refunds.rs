@@ -52,13 +52,13 @@ impl RefundRow {
     }
 }
 
-const COLUMNS: &str =
+const OF_ORDERS_SQL: &str =
     "SELECT order_no, shop_refund_id, refunded_at, total_minor, shares, called_at, listed_before,
-    marketplace_refund_id, told_at, resend_at FROM main.shop_refund";
-const CURRENCIES_SQL: &str = "SELECT order_no, currency FROM main.orders
-    WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
-const LINES_SQL: &str = "SELECT order_no, line_no, external_id FROM main.order_line
-    WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[]))) ORDER BY order_no, line_no";
+        marketplace_refund_id, told_at, resend_at
+    FROM main.shop_refund WHERE {order_no} ORDER BY order_no, seen_at, try_cast(shop_refund_id AS BIGINT)";
+const CURRENCIES_SQL: &str = "SELECT order_no, currency FROM main.orders WHERE {order_no}";
+const LINES_SQL: &str =
+    "SELECT order_no, line_no, external_id FROM main.order_line WHERE {order_no} ORDER BY order_no, line_no";
 const STAMP_SQL: &str = "UPDATE main.orders AS o
     SET net_minor = o.net_minor + o.refund_minor - c.minor, refund_minor = c.minor, changed_at = ?
     FROM (SELECT unnest(CAST(? AS BIGINT[])) AS order_no, unnest(CAST(? AS BIGINT[])) AS minor) AS c
@@ -75,8 +75,7 @@ const SINCE_SQL: &str = "SELECT applied_at FROM main.schema_version WHERE name =
 /// # Errors
 /// What the database says.
 pub fn of_order(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<RefundRow>, StoreError> {
-    let sql = format!("{COLUMNS} WHERE order_no = ? ORDER BY seen_at, try_cast(shop_refund_id AS BIGINT)");
-    Ok(read.rows(&sql, params![order_no.0], refund_row)?.into_iter().map(|(_, row)| row).collect())
+    Ok(of_orders(read, &[order_no.0])?.into_iter().map(|(_, row)| row).collect())
 }
 
 /// The refunds of some orders.
@@ -84,14 +83,7 @@ pub fn of_order(read: &Read<'_>, order_no: OrderNo) -> Result<Vec<RefundRow>, St
 /// # Errors
 /// What the database says.
 pub(super) fn of_orders(read: &Read<'_>, orders: &[i64]) -> Result<Vec<(i64, RefundRow)>, StoreError> {
-    if orders.is_empty() {
-        return Ok(Vec::new());
-    }
-    let sql = format!(
-        "{COLUMNS} WHERE order_no IN (SELECT unnest(CAST(? AS BIGINT[])))
-        ORDER BY order_no, seen_at, try_cast(shop_refund_id AS BIGINT)"
-    );
-    read.rows(&sql, params![id_list(orders.iter().copied())], refund_row)
+    read.of_ids(("order_no", OF_ORDERS_SQL), orders.iter().copied(), refund_row)
 }
 
 /// Since when refunds are passed on: what was refunded before was dealt with by people.
@@ -172,12 +164,11 @@ pub(super) fn stamp(tx: &Tx<'_>, orders: &[i64], now: Timestamp) -> Result<(), S
     let (Some(first), Some(last)) = (orders.iter().min().copied(), orders.iter().max().copied()) else {
         return Ok(());
     };
-    let numbers = || id_list(orders.iter().copied());
-    let mut refunded = refunded(tx, (first, last), orders)?;
+    let mut refunded = refunded(tx, orders)?;
     let whole = |(order_no, refunded): (&i64, &Refunded)| (*order_no, refunded.whole.counted());
     let (stamped, minors): (Vec<i64>, Vec<i64>) = refunded.iter().map(whole).unzip();
     tx.execute(STAMP_SQL, params![time(now), id_list(stamped), id_list(minors), first, last])?;
-    let found = tx.rows(LINES_SQL, params![first, last, numbers()], |row| {
+    let found = tx.of_ids(("order_no", LINES_SQL), orders.iter().copied(), |row| {
         Ok((get::<i64>(row, 0)?, get::<i32>(row, 1)?, get::<String>(row, 2)?))
     })?;
     let (mut of_order, mut places, mut minors) = (Vec::new(), Vec::new(), Vec::new());
@@ -196,16 +187,10 @@ pub(super) fn stamp(tx: &Tx<'_>, orders: &[i64], now: Timestamp) -> Result<(), S
 
 /// What went back of each of these orders, on both sides. What the marketplace gave back in another currency than the
 /// order's is no part of its sums.
-fn refunded(
-    tx: &Tx<'_>,
-    (first, last): (i64, i64),
-    orders: &[i64],
-) -> Result<BTreeMap<i64, Refunded>, StoreError> {
-    let numbers = id_list(orders.iter().copied());
-    let currencies: HashMap<i64, Currency> = tx
-        .rows(CURRENCIES_SQL, params![first, last, numbers], |row| Ok((get(row, 0)?, get_word(row, 1)?)))?
-        .into_iter()
-        .collect();
+fn refunded(tx: &Tx<'_>, orders: &[i64]) -> Result<BTreeMap<i64, Refunded>, StoreError> {
+    let currency = |row: &Row<'_>| Ok((get(row, 0)?, get_word(row, 1)?));
+    let found = tx.of_ids(("order_no", CURRENCIES_SQL), orders.iter().copied(), currency)?;
+    let currencies: HashMap<i64, Currency> = found.into_iter().collect();
     let mut refunded: BTreeMap<i64, Refunded> =
         orders.iter().map(|order_no| (*order_no, Refunded::default())).collect();
     for (order_no, row) in of_orders(tx, orders)? {

@@ -1656,6 +1656,17 @@ async fn what_is_sold_in_the_second_of_go_live_goes_into_the_shop() {
     }
 }
 
+/// Nothing can be on its way from before a restore where there was none.
+#[tokio::test]
+async fn what_was_sold_before_the_installation_is_not_waited_for() {
+    let options = SimOptions { orders: 20, ..quiet() };
+    let mut rig = Rig::new(options, |settings| settings.history = History::Everything).await;
+    rig.pass(40).await;
+    let installed_at = rig.engine.store().installation().epoch_since;
+    let created = rig.truth("bigcommerce", "shop_orders").len();
+    assert!(created > 0 && rig.clock.now() < installed_at + SignedDuration::from_secs(120), "{created}");
+}
+
 /// Etsy's time of change stands still where it cancels, and its sweeps reach sixty days back.
 #[tokio::test]
 async fn what_etsy_cancels_after_seventy_days_is_cancelled_in_the_shop() {

@@ -227,7 +227,7 @@ pub fn unlisted_refund(
 
 /// An amount for people.
 fn shown(minor: i64, currency: Currency) -> String {
-    format!("{} {}", Money { minor, currency }.decimal(), currency.code())
+    Money { minor, currency }.to_string()
 }
 
 /// A line while a refund is laid to it.

@@ -28,8 +28,7 @@ use crate::store::reader::Read;
 use crate::store::refunds::{self, RefundRow};
 use crate::store::shipments::{self, ShipmentRow};
 use crate::store::values::{
-    external_key, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, id_list, key_list,
-    time,
+    external_key, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, key_list, time,
 };
 
 /// Payloads of one order that are shown.
@@ -319,7 +318,7 @@ pub fn facts(read: &Read<'_>, order_no: OrderNo) -> Result<Option<HeldFacts>, St
 /// # Errors
 /// What the database says.
 pub fn facts_of(read: &Read<'_>, orders: &[OrderNo]) -> Result<HashMap<OrderNo, HeldFacts>, StoreError> {
-    let found = of_ids(read, ("order_no", FACTS_SQL), orders.iter().map(|order| order.0), facts_row)?;
+    let found = read.of_ids(("order_no", FACTS_SQL), orders.iter().map(|order| order.0), facts_row)?;
     let people = people(read, found.iter().filter_map(|(_, person_id)| *person_id))?;
     let numbers: Vec<i64> = found.iter().map(|((_, held, _), _)| held.order_no.0).collect();
     let mut lines = lines(read, &numbers)?;
@@ -470,32 +469,12 @@ pub fn shop_lines(read: &Read<'_>, order_no: OrderNo) -> Result<ShopLines, Store
     Ok(ShopLines { lines, address_id })
 }
 
-/// Rows of the orders or people with these numbers: `sql` has the column's name in braces where it asks for them. One
-/// alone, which is what an effect asks for, is planned in half the time.
-fn of_ids<T>(
-    read: &Read<'_>,
-    (column, sql): (&str, &str),
-    ids: impl Iterator<Item = i64>,
-    map: impl FnMut(&Row<'_>) -> Result<T, StoreError>,
-) -> Result<Vec<T>, StoreError> {
-    let ids: Vec<i64> = ids.collect();
-    let (Some(first), Some(last)) = (ids.iter().min().copied(), ids.iter().max().copied()) else {
-        return Ok(Vec::new());
-    };
-    let place = format!("{{{column}}}");
-    if first == last {
-        return read.rows(&sql.replace(&place, &format!("{column} = ?")), params![first], map);
-    }
-    let these = format!("{column} BETWEEN ? AND ? AND {column} IN (SELECT unnest(CAST(? AS BIGINT[])))");
-    read.rows(&sql.replace(&place, &these), params![first, last, id_list(ids)], map)
-}
-
 /// People by the number of their row, where they are still kept.
 pub(super) fn people(
     read: &Read<'_>,
     people: impl Iterator<Item = i64>,
 ) -> Result<HashMap<i64, People>, StoreError> {
-    let found = of_ids(read, ("person_id", PEOPLE_SQL), people, |row| {
+    let found = read.of_ids(("person_id", PEOPLE_SQL), people, |row| {
         Ok((get::<i64>(row, 1)?, from_json::<People>(&get::<String>(row, 0)?)?))
     })?;
     Ok(found.into_iter().collect())
@@ -503,7 +482,7 @@ pub(super) fn people(
 
 /// Positions by order.
 pub(super) fn lines(read: &Read<'_>, orders: &[i64]) -> Result<HashMap<OrderNo, Vec<LineFacts>>, StoreError> {
-    let found = of_ids(read, ("order_no", LINES_SQL), orders.iter().copied(), |row| {
+    let found = read.of_ids(("order_no", LINES_SQL), orders.iter().copied(), |row| {
         let line = LineFacts {
             external_id: get(row, 0)?,
             sku: get(row, 1)?,
@@ -540,7 +519,7 @@ fn price(row: &Row<'_>, column: usize) -> Result<Option<Decimal>, StoreError> {
 }
 
 fn amounts(read: &Read<'_>, orders: &[i64]) -> Result<HashMap<OrderNo, Vec<Amount>>, StoreError> {
-    let found = of_ids(read, ("order_no", AMOUNTS_SQL), orders.iter().copied(), |row| {
+    let found = read.of_ids(("order_no", AMOUNTS_SQL), orders.iter().copied(), |row| {
         let line = get::<Option<i32>>(row, 0)?.and_then(|line| usize::try_from(line).ok());
         Ok((OrderNo(get(row, 3)?), Amount { line, kind: get_word(row, 1)?, minor: get(row, 2)? }))
     })?;

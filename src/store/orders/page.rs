@@ -17,7 +17,7 @@ use crate::domain::reason::{Reason, ReasonCode};
 use crate::store::error::StoreError;
 use crate::store::reader::Read;
 use crate::store::values::{
-    count, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, id_list, time,
+    count, from_json, get, get_time, get_time_or_null, get_word, get_word_or_null, time,
 };
 
 /// A text is looked for in so many days, unless it is looked for in everything.
@@ -157,7 +157,7 @@ pub(super) const ROW_COLUMN_COUNT: usize = 25;
 const NEWEST_SQL: &str = "SELECT max(placed_at) FROM main.orders";
 const WINDOW_START_SQL: &str = "SELECT min(order_no) FROM main.orders WHERE placed_at >= ?";
 const NAMES_SQL: &str = "SELECT person_id, people FROM main.person
-    WHERE person_id BETWEEN ? AND ? AND person_id IN (SELECT unnest(CAST(? AS BIGINT[]))) AND people IS NOT NULL";
+    WHERE {person_id} AND people IS NOT NULL";
 
 /// A page of orders: the newest, or what `at` names.
 ///
@@ -303,14 +303,11 @@ fn search(
 
 /// These orders' rows, in the order of `numbers`.
 pub(super) fn rows_of(read: &Read<'_>, numbers: &[i64]) -> Result<Vec<OrderRow>, StoreError> {
-    let (Some(first), Some(last)) = (numbers.iter().min(), numbers.iter().max()) else {
-        return Ok(Vec::new());
-    };
     let sql = format!(
         "SELECT {ROW_COLUMNS} FROM main.orders AS o LEFT JOIN main.connection AS c ON c.connection_id = o.connection_id
-        WHERE o.order_no BETWEEN ? AND ? AND o.order_no IN (SELECT unnest(CAST(? AS BIGINT[])))"
+        WHERE {{o.order_no}}"
     );
-    let found = read.rows(&sql, params![first, last, id_list(numbers.iter().copied())], order_row)?;
+    let found = read.of_ids(("o.order_no", &sql), numbers.iter().copied(), order_row)?;
     let names = buyer_names(read, found.iter().filter_map(|(_, person)| *person))?;
     let mut by_number: HashMap<i64, OrderRow> = HashMap::with_capacity(found.len());
     for (mut row, person) in found {
@@ -324,11 +321,7 @@ fn buyer_names(
     read: &Read<'_>,
     people: impl Iterator<Item = i64>,
 ) -> Result<HashMap<i64, String>, StoreError> {
-    let people: Vec<i64> = people.collect();
-    let (Some(first), Some(last)) = (people.iter().min().copied(), people.iter().max().copied()) else {
-        return Ok(HashMap::new());
-    };
-    let found = read.rows(NAMES_SQL, params![first, last, id_list(people)], |row| {
+    let found = read.of_ids(("person_id", NAMES_SQL), people, |row| {
         let people: People = from_json(&get::<String>(row, 1)?)?;
         Ok((get::<i64>(row, 0)?, buyer_name(people)))
     })?;

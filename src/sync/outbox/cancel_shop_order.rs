@@ -51,7 +51,6 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
 /// Whether the order may be in the shop although we know nothing of that: a restore has forgotten what was created
 /// after its backup.
 fn is_forgotten(engine: &Engine, work: &Work) -> bool {
-    let installation = engine.store().installation();
     let is_settled = matches!(work.held.export_state, ExportState::None | ExportState::Failed);
-    is_settled && installation.epoch > 1 && work.facts.placed_at <= installation.epoch_since
+    is_settled && engine.store().installation().may_have_forgotten(work.facts.placed_at)
 }

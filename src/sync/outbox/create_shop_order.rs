@@ -95,7 +95,7 @@ async fn look_first(
 }
 
 /// Whether the mirror would know if the shop had the order: it must be complete from before the order was placed to
-/// less than one poll ago, and the order must be of this epoch.
+/// less than one poll ago, and no restore may have forgotten a create.
 fn is_mirror_complete(engine: &Engine, work: &Work) -> bool {
     let placed_at = work.facts.placed_at;
     let interval = work
@@ -105,9 +105,9 @@ fn is_mirror_complete(engine: &Engine, work: &Work) -> bool {
         .map_or(engine.settings().shop_poll_interval, |seconds| Duration::from_secs(u64::from(seconds)));
     let is_recent =
         |until: Timestamp| retry::later(until, interval + interval / 10 + MIRROR_GRACE) >= engine.now();
-    let is_of_this_epoch =
-        placed_at > engine.store().installation().epoch_since || engine.has_planted(Planted::EpochIgnored);
-    is_of_this_epoch
+    let is_forgotten = engine.store().installation().may_have_forgotten(placed_at)
+        && !engine.has_planted(Planted::EpochIgnored);
+    !is_forgotten
         && work.mirrored.stream.as_ref().is_some_and(|state| {
             let reaches_back = state.complete_since.is_none_or(|since| since < placed_at);
             reaches_back && state.complete_until.is_some_and(is_recent)

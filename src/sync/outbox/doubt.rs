@@ -84,10 +84,10 @@ pub(super) async fn look_again(
 /// After a restore nobody knows which calls were on their way, and a look that finds nothing proves nothing while one
 /// may still arrive. Of orders from before, none is believed until then.
 fn settles_at(engine: &Engine, placed_at: Timestamp) -> Option<Timestamp> {
-    let since = engine.store().installation().epoch_since;
-    let until = later(since, AFTER_CALL);
-    (placed_at <= since && engine.now() < until && !engine.has_planted(Planted::EpochIgnored))
-        .then_some(until)
+    let installation = engine.store().installation();
+    let until = later(installation.epoch_since, AFTER_CALL);
+    let may_arrive = installation.may_have_forgotten(placed_at) && engine.now() < until;
+    (may_arrive && !engine.has_planted(Planted::EpochIgnored)).then_some(until)
 }
 
 #[cfg(test)]

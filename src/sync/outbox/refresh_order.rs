@@ -17,10 +17,10 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         return Ok(Outcome::Finished(EffectOutcome::Refused, text));
     };
     // A copy that lags behind what is held says nothing of what is under way.
-    let is_undecided = received.facts.as_ref().is_ok_and(|facts| {
-        let is_under_way = facts.refunds.as_ref().is_some_and(|given_back| given_back.is_more_under_way);
-        is_under_way || facts.updated_at < work.facts.updated_at
-    });
+    let is_undecided = received
+        .facts
+        .as_ref()
+        .is_ok_and(|facts| facts.is_refund_under_way() || facts.updated_at < work.facts.updated_at);
     engine.import(&work.target, source, vec![received], None, "eider").await?;
     // Only what waits for a refund waits on; a person who asked for the order has it.
     let waits_on = is_undecided && work.effect.revision == REFUND_REVISION;

@@ -357,6 +357,5 @@ async fn told(
 }
 
 fn shown(work: &Work, minor: i64) -> String {
-    let currency = work.facts.currency;
-    format!("{} {}", Money { minor, currency }.decimal(), currency.code())
+    Money { minor, currency: work.facts.currency }.to_string()
 }

@@ -123,8 +123,7 @@ pub fn read(
     let through = standing.iter().enumerate().filter(|(_, one)| one.is_through() && one.minor > 0);
     let mut refunds: Vec<MarketplaceRefund> =
         through.map(|(place, one)| one.facts(place)).collect::<Result<_, _>>()?;
-    refunds
-        .sort_by(|one, other| (one.refunded_at, &one.refund_id).cmp(&(other.refunded_at, &other.refund_id)));
+    MarketplaceRefund::sort(&mut refunds);
     if let [line] = lines {
         let names_none = |refund: &&mut MarketplaceRefund| refund.lines.is_empty();
         for refund in refunds.iter_mut().filter(names_none) {

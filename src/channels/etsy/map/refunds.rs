@@ -59,9 +59,7 @@ pub fn read(
             lines: if let [only] = lines { vec![line(only)] } else { Vec::new() },
         });
     }
-    given_back
-        .refunds
-        .sort_by(|one, other| (one.refunded_at, &one.refund_id).cmp(&(other.refunded_at, &other.refund_id)));
+    MarketplaceRefund::sort(&mut given_back.refunds);
     Ok(given_back)
 }
 
