@@ -14,10 +14,12 @@ use super::rig::{Rig, words};
 use crate::domain::connection::{ConnectionState, ExportFulfilment, History, UnmatchedSku};
 use crate::domain::effect::{Effect, EffectKind, EffectState};
 use crate::domain::order::{ExportState, OrderStatus};
+use crate::domain::plan::cancel_request;
 use crate::domain::reason::ReasonCode;
+use crate::domain::refund::HeldMarketplaceRefund;
 use crate::sim::BIGCOMMERCE;
 use crate::store::standing::{Standing, standings};
-use crate::store::{effects, incidents, orders, refunds, verify};
+use crate::store::{effects, incidents, marketplace_refunds, orders, refunds, verify};
 
 /// What is said of an order that a message told of and that is not known as it was then.
 pub(super) const UNKNOWN: &str = "not known";
@@ -27,6 +29,9 @@ const CANCELLED: i64 = 5;
 
 /// The shop's status of an order of which all went back.
 const REFUNDED: i64 = 4;
+
+/// The marketplaces' words for a cancellation that the buyer asked for.
+const BUYERS_REASONS: [&str; 2] = ["BuyerCanceled", "BUYER_ASKED_CANCEL"];
 
 /// What was seen so far: what may only ever grow.
 #[derive(Debug, Default)]
@@ -91,6 +96,7 @@ fn placed_at(order: &Value) -> Timestamp {
 pub fn check_truth(rig: &mut Rig) -> Result<(), String> {
     let truth = Truth::of(rig)?;
     check_copies(&truth)?;
+    check_reasons(&truth)?;
     check_refunds(rig, &truth)?;
     check_parcels(&truth, &mut rig.ledger)
 }
@@ -220,13 +226,27 @@ pub(super) fn given_back(order: &Value) -> i64 {
     let of = |list: &str, field: &str| -> i64 {
         order[list].as_array().into_iter().flatten().filter_map(|one| one[field].as_i64()).sum()
     };
-    of("refunds", "amount_minor") + of("lines", "refunded_minor")
+    of("refunds", "amount_minor")
+        + of("lines", "refunded_minor")
+        + order["refunded_minor"].as_i64().unwrap_or(0)
 }
 
 /// Whether the marketplace is told of what is cancelled and refunded in the shop.
 fn is_told(rig: &Rig) -> bool {
     let (plan, settings) = (rig.plan(), &rig.plan().settings);
     plan.marketplace.takes_after_sale() && settings.send_refunds == Some(true)
+}
+
+/// Nobody says of a buyer who did not ask for it that the buyer wanted a cancellation.
+fn check_reasons(truth: &Truth) -> Result<(), String> {
+    let is_untrue = |order: &&Value| {
+        let mut reasons = order["cancel_reasons"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        order["buyer_asked"] == false && reasons.any(|word| BUYERS_REASONS.contains(&word))
+    };
+    match truth.marketplace.iter().filter(|order| !truth.is_history(order)).find(is_untrue) {
+        Some(order) => Err(format!("cancelled in the name of a buyer who did not ask for it: {order}")),
+        None => Ok(()),
+    }
 }
 
 /// No parcel is told twice, and none that was told disappears.
@@ -296,10 +316,14 @@ pub async fn open_points(rig: &mut Rig) -> Result<Vec<String>, String> {
     check_held(rig).await?;
     let truth = Truth::of(rig)?;
     let store = rig.store()?;
-    let (held, open, incidents, findings, parked) = store
+    let (held, refunds, open, incidents, findings, parked) = store
         .read(|read| {
+            let held = standings(read)?;
+            let numbers: Vec<i64> = held.iter().map(|order| order.order_no.0).collect();
+            let refunds = marketplace_refunds::of_orders(read, &numbers)?;
             Ok((
-                standings(read)?,
+                held,
+                refunds,
                 effects::open_effects(read)?,
                 incidents::open_incidents(read)?,
                 verify::verify(read)?,
@@ -309,7 +333,14 @@ pub async fn open_points(rig: &mut Rig) -> Result<Vec<String>, String> {
         .await
         .map_err(words)?;
     let mut points: Vec<String> = Vec::new();
-    points.extend(incidents.iter().map(|incident| format!("an incident is open: {}", incident.what.text)));
+    let is_wish = |kind: &str| kind == cancel_request::INCIDENT;
+    let others = incidents.iter().filter(|incident| !is_wish(&incident.what.kind));
+    points.extend(others.map(|incident| format!("an incident is open: {}", incident.what.text)));
+    let unwanted: BTreeSet<i64> = incidents
+        .iter()
+        .filter(|incident| is_wish(&incident.what.kind))
+        .filter_map(|incident| Some(incident.what.order_no?.0))
+        .collect();
     points.extend(findings.iter().map(|finding| format!("verify, {}: {}", finding.check, finding.text)));
     points
         .extend(parked.iter().map(|parked| format!("a payload is parked: {} {}", parked.place, parked.what)));
@@ -326,6 +357,9 @@ pub async fn open_points(rig: &mut Rig) -> Result<Vec<String>, String> {
         let standing = by_id.get(&(rig.marketplace.0, id)).copied();
         let copy = copies.get(id).and_then(|found| found.first().copied());
         points.extend(held_point(rig, &truth, order, standing));
+        points.extend(wish_point(order, standing, &unwanted));
+        let refunds = standing.and_then(|standing| refunds.get(&standing.order_no.0));
+        points.extend(standing.and_then(|standing| given_back_point(rig, order, standing, refunds)));
         points.extend(export_point(rig, &truth, order, standing, copy));
         points.extend(copy.and_then(|copy| parcel_point(rig, order, copy)));
     }
@@ -375,6 +409,18 @@ async fn after_sale_points(
     Ok(points)
 }
 
+/// A buyer's wish to cancel asks for somebody until the order is over, and nothing else does.
+fn wish_point(order: &Value, standing: Option<&Standing>, unwanted: &BTreeSet<i64>) -> Option<String> {
+    let is_told = standing.is_some_and(|standing| unwanted.contains(&standing.order_no.0));
+    let is_left = matches!(text(order, "status"), "open" | "part_shipped");
+    if is_told && !(is_left && order["buyer_asked"] == true) {
+        return Some(format!("an incident says that the buyer asks to cancel: {order}"));
+    }
+    let is_exported = standing.is_some_and(|standing| standing.export_state == ExportState::Created);
+    let is_missed = is_left && order["buyer_asked"] == true && is_exported && !is_told;
+    is_missed.then(|| format!("nobody hears that the buyer asks to cancel: {order}"))
+}
+
 /// Every order of the marketplace is held as it stands there.
 fn held_point(rig: &Rig, truth: &Truth, order: &Value, standing: Option<&Standing>) -> Option<String> {
     let status = text(order, "status");
@@ -398,6 +444,27 @@ fn held_point(rig: &Rig, truth: &Truth, order: &Value, standing: Option<&Standin
     }
     (standing.is_history != truth.is_history(order))
         .then(|| format!("history is held as none, or the other way: {order}"))
+}
+
+/// What went back is held to the minor unit, where the marketplace tells of it and is asked in time.
+fn given_back_point(
+    rig: &Rig,
+    order: &Value,
+    standing: &Standing,
+    refunds: Option<&Vec<HeldMarketplaceRefund>>,
+) -> Option<String> {
+    let marketplace = rig.plan().marketplace;
+    // Etsy's receipts that have shipped are looked at once a day.
+    let is_late = marketplace == Marketplace::Etsy && order["status"] == "shipped";
+    if !marketplace.tells_refunds() || is_late {
+        return None;
+    }
+    let told: i64 = refunds.into_iter().flatten().map(|held| held.refund.told_minor).sum();
+    let back = given_back(order);
+    let own = order["seller_minor"].as_i64().or(order["total_minor"].as_i64());
+    let is_short = back > 0 && Some(back) == own && standing.refund_minor != standing.total_minor;
+    (told != back || is_short || standing.refund_minor < told)
+        .then(|| format!("{back} went back, {told} are held and {} count: {order}", standing.refund_minor))
 }
 
 /// Every order that is owed is in the shop, and what was cancelled is cancelled there.

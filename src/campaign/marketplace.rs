@@ -99,10 +99,16 @@ impl Marketplace {
         matches!(self, Self::Amazon | Self::Ebay)
     }
 
+    /// Whether its orders tell what went back.
+    #[must_use]
+    pub const fn tells_refunds(self) -> bool {
+        matches!(self, Self::Ebay | Self::Etsy)
+    }
+
     /// Whether its buyers ask the seller to cancel, who then grants it.
     #[must_use]
     pub const fn buyers_ask(self) -> bool {
-        matches!(self, Self::Ebay)
+        matches!(self, Self::Amazon | Self::Ebay)
     }
 
     /// Of a hundred lines, so many are made as the buyer designed them.

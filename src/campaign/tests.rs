@@ -1,8 +1,12 @@
 //! The campaign itself: it repeats itself exactly, its seeds pass, and planted mistakes are found.
 
 use clap::ValueEnum as _;
+use jiff::Timestamp;
 
+use super::rig::is_given_back;
 use super::*;
+use crate::domain::refund::{HeldRefund, RefundShare};
+use crate::store::refunds::RefundRow;
 use crate::sync::Planted;
 
 fn campaign(marketplace: Marketplace, planted: Option<Planted>) -> Campaign {
@@ -37,7 +41,7 @@ fn a_seed_is_the_same_run_every_time() {
             assert_eq!(first.elapsed, second.elapsed, "{marketplace:?}, seed {seed}");
             for platform in [marketplace.name(), crate::sim::BIGCOMMERCE] {
                 let count = first.matrix.calls(matrix::place_of(platform, matrix::MESSAGE).unwrap());
-                assert_eq!(count > 3, seed % 2 == 0, "{platform}, seed {seed}: {count} messages");
+                assert_eq!(count > 0, seed % 2 == 0, "{platform}, seed {seed}: {count} messages");
             }
         }
     }
@@ -144,4 +148,28 @@ fn a_doubt_that_a_failed_look_ends_is_found() {
 #[test]
 fn a_message_that_is_forgotten_early_is_found() {
     assert_found(Planted::MessageForgottenEarly, 0, &[invariants::UNKNOWN]);
+}
+
+/// Who looks at the marketplace's own page sees each refund by itself, not their sum alone.
+#[test]
+fn a_person_takes_no_refund_for_another_one_of_nearly_the_same_amount() {
+    let refund = |id: &str, sent_item_minor: i64, is_told: bool| RefundRow {
+        refund: HeldRefund {
+            shop_refund_id: id.to_owned(),
+            refunded_at: None,
+            total_minor: sent_item_minor,
+            shares: vec![RefundShare { sent_item_minor, ..RefundShare::default() }],
+        },
+        called_at: None,
+        listed_before: None,
+        marketplace_refund_id: None,
+        told_at: is_told.then_some(Timestamp::UNIX_EPOCH),
+        resend_at: None,
+    };
+    let open = [refund("1", 621, false), refund("2", 635, false), refund("3", 50, true)];
+    // What went back is the second, beside what is known.
+    assert!(!is_given_back(&open, "1", 50 + 635));
+    assert!(is_given_back(&open, "2", 50 + 635));
+    assert!(is_given_back(&open, "1", 50 + 621 + 635));
+    assert!(!is_given_back(&open, "2", 50));
 }

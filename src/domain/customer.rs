@@ -87,7 +87,7 @@ impl Address {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Buyer {
-    /// The platform's id of the buyer, where it gives one.
+    /// The platform's id of the buyer, where it gives one. It may be a name that the platform changes later.
     pub external_id: Option<String>,
     /// Whole name.
     pub name: Option<String>,
@@ -97,6 +97,23 @@ pub struct Buyer {
     pub company: Option<String>,
     /// The buyer's own purchase order number.
     pub purchase_order_number: Option<String>,
+}
+
+impl Buyer {
+    /// Whether the buyer of an order is still who bought it `before`. Another id alone makes nobody another: eBay replaces
+    /// user names by ids in orders that it has told of. It takes the same name or e-mail to know that.
+    #[must_use]
+    pub fn is_same(&self, before: &Self) -> bool {
+        let is_shared = |now: &Option<String>, then: &Option<String>| match (now, then) {
+            (Some(now), Some(then)) => now.trim().to_lowercase() == then.trim().to_lowercase(),
+            (None, _) | (_, None) => false,
+        };
+        let is_same_id = match (&self.external_id, &before.external_id) {
+            (Some(now), Some(then)) => now == then,
+            (None, _) | (_, None) => true,
+        };
+        is_same_id || is_shared(&self.name, &before.name) || is_shared(&self.email, &before.email)
+    }
 }
 
 /// Everything about people on one order: this and nothing else is kept in `main.person`.
@@ -136,11 +153,7 @@ impl People {
             (Some(now), Some(then)) => Some(now.completed(then)),
             (now, then) => now.or_else(|| then.clone()),
         };
-        let is_same_buyer = match (&self.buyer.external_id, &before.buyer.external_id) {
-            (Some(now), Some(then)) => now == then,
-            (None, _) | (_, None) => true,
-        };
-        let known = if is_same_buyer { before.buyer.clone() } else { Buyer::default() };
+        let known = if self.buyer.is_same(&before.buyer) { before.buyer.clone() } else { Buyer::default() };
         Self {
             buyer: Buyer {
                 external_id: self.buyer.external_id.or(known.external_id),
@@ -232,5 +245,21 @@ mod tests {
         let mut before = people();
         before.buyer.external_id = Some("1".to_owned());
         assert_eq!(other.completed(&before).buyer.email, None, "another buyer");
+    }
+
+    #[test]
+    fn a_buyer_whose_user_name_became_an_id_is_the_same() {
+        let named = |id: &str, name: Option<&str>, email: Option<&str>| {
+            let text = |text: Option<&str>| text.map(str::to_owned);
+            Buyer { external_id: text(Some(id)), name: text(name), email: text(email), ..Buyer::default() }
+        };
+        let before = named("ada_1815", Some("Ada"), Some("a@b.c"));
+        let later = named("xk29fja8", Some("ADA "), None);
+        assert!(later.is_same(&before));
+        assert!(named("xk29fja8", None, Some("A@b.c")).is_same(&before));
+        assert!(!named("xk29fja8", Some("Bob"), None).is_same(&before));
+        assert!(!named("xk29fja8", None, None).is_same(&before), "nothing tells");
+        let merged = People { buyer: later, ..people() }.completed(&People { buyer: before, ..people() });
+        assert_eq!(merged.buyer.email.as_deref(), Some("a@b.c"), "what eBay took back stays");
     }
 }

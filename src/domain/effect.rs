@@ -28,7 +28,8 @@ words! {
         CancelOrder = "cancel_order",
         /// Ask the marketplace to give back what the shop refunded. The revision is the shop's refund.
         RefundOrder = "refund_order",
-        /// Fetch the order from the marketplace again. The revision is the moment it was asked for.
+        /// Fetch the order from the marketplace again. The revision is the moment it was asked for, or `refund` until a
+        /// refund of the marketplace is through.
         RefreshOrder = "refresh_order",
         /// Fetch what the buyer designed before its link dies. The revision is the marketplace's id of the line.
         KeepCustomisation = "keep_customisation",

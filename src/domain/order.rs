@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::customer::People;
 use super::money::{Currency, MoneyError, sum};
+use super::refund::GivenBack;
 use super::shipment::ShipmentFacts;
 
 /// What reads payloads in this build: its version, and a number that is raised where a reader learns something
@@ -183,6 +184,15 @@ pub struct Origin {
     pub external_source: Option<String>,
 }
 
+/// A buyer's wish to have an order cancelled, which is the seller's to grant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelRequest {
+    /// The platform's ids of the lines that the buyer no longer wants; empty for the whole order.
+    pub lines: Vec<String>,
+    /// Why, where the platform has buyers choose from its own list: never what they wrote.
+    pub reason: Option<String>,
+}
+
 /// An order as a platform tells of it at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderFacts {
@@ -224,10 +234,17 @@ pub struct OrderFacts {
     pub origin: Origin,
     /// The platform's own word or number for the status, for the timeline.
     pub platform_status: String,
+    /// What the buyer asks to have cancelled, while nothing has come of it. Only in what has just arrived: of what is held
+    /// the timeline tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_request: Option<CancelRequest>,
     /// The ids of lines whose design the platform hands out as an archive. Only in what has just arrived: what was
     /// fetched lies among the order's files.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub customised_lines: Vec<String>,
+    /// What the platform gave back so far. `None` where this payload does not tell of refunds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refunds: Option<GivenBack>,
 }
 
 impl OrderFacts {
@@ -249,6 +266,26 @@ impl OrderFacts {
     /// Where it does not fit.
     pub fn sum_paid(&self) -> Result<i64, MoneyError> {
         sum(self.amounts.iter().filter(|amount| amount.kind.is_paid_by_buyer()).map(|amount| amount.minor))
+    }
+
+    /// Whether the buyer asks to have this line cancelled.
+    #[must_use]
+    pub fn is_unwanted(&self, line: &LineFacts) -> bool {
+        let request = self.cancel_request.as_ref();
+        request.is_some_and(|request| request.lines.is_empty() || request.lines.contains(&line.external_id))
+    }
+
+    /// Whether the buyer asks to have everything cancelled that is left of the order.
+    #[must_use]
+    pub fn is_unwanted_whole(&self) -> bool {
+        let mut left = self.lines.iter().filter(|line| line.quantity > line.quantity_cancelled);
+        self.cancel_request.is_some() && left.all(|line| self.is_unwanted(line))
+    }
+
+    /// True where the platform says that something went back to the buyer.
+    #[must_use]
+    pub fn is_refunded(&self) -> bool {
+        self.refunds.as_ref().is_some_and(|given_back| !given_back.refunds.is_empty())
     }
 
     /// Units ordered, without cancelled ones.

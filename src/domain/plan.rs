@@ -4,11 +4,13 @@
 //! hold, what we decided and what we now owe become durable together.
 
 pub mod after_sale;
+pub mod cancel_request;
 pub mod edits;
+pub mod refunds;
 
 use std::collections::HashSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::connection::{Connection, ExportFulfilment};
 use super::effect::{EffectKind, Lane, NewEffect};
@@ -58,6 +60,8 @@ words! {
         Unparked = "unparked",
         /// A day was compared with the platform and had a gap, or a replay ended.
         Reconciled = "reconciled",
+        /// The buyer asks to have it cancelled.
+        CancelAsked = "cancel_asked",
         /// It was cancelled in the shop.
         CancelledInShop = "cancelled_in_shop",
         /// Money was given back in the shop.
@@ -66,6 +70,8 @@ words! {
         CancellationSent = "cancellation_sent",
         /// The marketplace gave money back, since we asked.
         RefundSent = "refund_sent",
+        /// Money was given back on the marketplace, and not since we asked; or that changed.
+        RefundedOnMarketplace = "refunded_on_marketplace",
     }
 }
 
@@ -95,6 +101,8 @@ pub struct HeldOrder {
     pub status: OrderStatus,
     /// The platform's time of the facts that we hold.
     pub updated_at: Timestamp,
+    /// Counts the news of it that we took over, and addresses that people entered.
+    pub facts_version: i64,
     /// Whether it was paid.
     pub is_paid: bool,
     /// Whether it is history.
@@ -171,6 +179,7 @@ fn plan_new(connection: &Connection, facts: &OrderFacts, now: Timestamp) -> Impo
     if is_cancelled_early(export_reason.as_ref()) && !is_history {
         effects.extend(cancel_effect(connection, facts.status, now));
     }
+    effects.extend(refund_effect(connection, facts, now));
     events.extend(export_event(export_state, export_reason.as_ref()));
     ImportPlan {
         change: Change::New,
@@ -226,6 +235,7 @@ fn plan_update(connection: &Connection, held: &HeldOrder, facts: &OrderFacts, no
     if !held.is_history || held.is_picked {
         plan.effects.extend(customisation_effects(connection, facts, now));
     }
+    plan.effects.extend(refund_effect(connection, facts, now));
     match held.export_state {
         ExportState::None | ExportState::Waiting => redecide_export(connection, held, facts, now, &mut plan),
         // One that is being created may be in the shop already: its cancellation waits for the answer.
@@ -286,6 +296,25 @@ fn customisation_effects(
         held: None,
     })
 }
+
+/// A refund that the marketplace is still at is looked at again: nothing says that it tells when that is through.
+fn refund_effect(connection: &Connection, facts: &OrderFacts, now: Timestamp) -> Option<NewEffect> {
+    let is_under_way = facts.refunds.as_ref().is_some_and(|given_back| given_back.is_more_under_way);
+    is_under_way.then(|| NewEffect {
+        kind: EffectKind::RefreshOrder,
+        revision: REFUND_REVISION.to_owned(),
+        connection: connection.id,
+        lane: Lane::Bulk,
+        due_at: now.checked_add(REFUND_LOOK_AFTER).unwrap_or(now),
+        held: None,
+    })
+}
+
+/// The revision of a [`EffectKind::RefreshOrder`] that waits for a refund of the marketplace to go through.
+pub const REFUND_REVISION: &str = "refund";
+
+/// A refund that the marketplace is still at is looked at after so long.
+const REFUND_LOOK_AFTER: SignedDuration = SignedDuration::from_secs(120);
 
 /// An order that the marketplace calls shipped without naming a parcel: the shop is told of the status alone.
 fn shipped_effect(connection: &Connection, facts: &OrderFacts, now: Timestamp) -> Option<NewEffect> {

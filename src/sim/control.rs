@@ -79,6 +79,7 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
         (AMAZON, "sell") => state.amazon.truth_sell(&body, now),
         (AMAZON, "ship") => state.amazon.truth_ship(&body, now),
         (AMAZON, "cancel") => state.amazon.truth_cancel(&body, now),
+        (AMAZON, "ask_cancel") => state.amazon.truth_ask_cancel(&body, now),
         (AMAZON, "pay") => state.amazon.truth_pay(&body, now),
         (EBAY, "sell") => state.ebay.truth_sell(&body, now),
         (EBAY, "ship") => state.ebay.truth_ship(&body, now),

@@ -86,6 +86,11 @@ const COLUMNS: &str =
 const INSERT_SQL: &str =
     "INSERT INTO main.connection (connection_id, channel, alias, account, base_url, state, state_note,
     state_since, created_at, settings) VALUES (?, ?, ?, ?, ?, 'active', NULL, ?, ?, ?)";
+const USED_SQL: &str =
+    "SELECT 1 WHERE EXISTS (SELECT 1 FROM main.orders WHERE connection_id = ? OR shop_connection_id = ?)
+    OR EXISTS (SELECT 1 FROM raw.payload WHERE connection_id = ?)
+    OR EXISTS (SELECT 1 FROM main.shop_mirror WHERE connection_id = ?)
+    OR EXISTS (SELECT 1 FROM main.shop_user WHERE connection_id = ?)";
 const STREAM_COLUMNS: &str =
     "SELECT connection_id, stream, cursor, complete_since, complete_until, last_success_at,
     last_error_at, last_error, failures, remaining FROM main.poll_state";
@@ -173,14 +178,47 @@ pub fn set_base_url(tx: &mut Tx<'_>, id: ConnectionId, base_url: Option<&str>) -
     )?)
 }
 
-/// Sets the platform's own id of the account, once a test has read it.
+/// Whether anything is held that was read of a connection's account, or made in it: orders, parked payloads, a shop's
+/// orders, people whom a shop let in.
 ///
 /// # Errors
-/// [`StoreError::NotFound`].
-pub fn set_account(tx: &mut Tx<'_>, id: ConnectionId, account: &str) -> Result<(), StoreError> {
+/// What the database says.
+pub fn is_used(read: &Read<'_>, id: ConnectionId) -> Result<bool, StoreError> {
+    let id = id.0;
+    Ok(read.first(USED_SQL, params![id, id, id, id, id], |_| Ok(()))?.is_some())
+}
+
+/// Gives a connection of which nothing is held another account. How far the old one was read, and its listings, are
+/// forgotten: the new one is read from the start.
+///
+/// # Errors
+/// [`StoreError::NotFound`]; [`StoreError::Invalid`] where something is held of the old account.
+pub fn move_account(tx: &mut Tx<'_>, id: ConnectionId, account: &str) -> Result<(), StoreError> {
+    if is_used(tx, id)? {
+        let text = "Orders of the connection's account have come meanwhile: its account stays.";
+        return Err(StoreError::Invalid(text.to_owned()));
+    }
+    for table in ["poll_state", "listing", "reconciliation", "replay"] {
+        tx.execute(&format!("DELETE FROM main.{table} WHERE connection_id = ?"), params![id.0])?;
+    }
     found(
         tx.execute("UPDATE main.connection SET account = ? WHERE connection_id = ?", params![account, id.0])?,
     )
+}
+
+/// What was read of an account is not kept once its connection has another one: it was under way meanwhile.
+///
+/// # Errors
+/// [`StoreError::Invalid`] where the connection has another account than this.
+pub fn check_account(tx: &Tx<'_>, connection: &Connection) -> Result<(), StoreError> {
+    let sql = "SELECT 1 FROM main.connection WHERE connection_id = ? AND account <> ?";
+    match tx.first(sql, params![connection.id.0, connection.account], |_| Ok(()))? {
+        Some(()) => {
+            let text = format!("{} has another account now: what was read is dropped.", connection.alias);
+            Err(StoreError::Invalid(text))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Says whether a connection works. Since when changes only with the state.

@@ -176,7 +176,8 @@ pub fn enter(
     let sql =
         "INSERT INTO main.entered_address (order_no, person_id, entered_by, entered_at) VALUES (?, ?, ?, ?)";
     tx.execute(sql, params![order_no.0, person_id, by, time(now)])?;
-    let sql = "UPDATE main.orders SET country = ?, region = ?, changed_at = ? WHERE order_no = ?";
+    let sql = "UPDATE main.orders
+        SET country = ?, region = ?, facts_version = facts_version + 1, changed_at = ? WHERE order_no = ?";
     tx.execute(sql, params![address.country, address.region, time(now), order_no.0])?;
     let text = format!("The delivery address was entered by {by}.");
     events::add(tx, Some(order_no), None, &NewEvent::new(EventKind::Person, text), by, None, now)?;

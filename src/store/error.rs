@@ -68,6 +68,9 @@ pub enum StoreError {
     /// No such row.
     #[error("It does not exist, or no longer. Reload the page.")]
     NotFound,
+    /// The order has changed since it was read.
+    #[error("The order has changed meanwhile. Reload the page.")]
+    Changed,
     /// What was asked makes no sense.
     #[error("{0}")]
     Invalid(String),

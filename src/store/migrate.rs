@@ -18,6 +18,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_after_sale", include_str!("migrations/0005_after_sale.sql")),
     ("0006_shop_user_and_address", include_str!("migrations/0006_shop_user_and_address.sql")),
     ("0007_notice", include_str!("migrations/0007_notice.sql")),
+    ("0008_marketplace_refund", include_str!("migrations/0008_marketplace_refund.sql")),
 ];
 
 const HAS_VERSION_SQL: &str =
@@ -208,5 +209,40 @@ mod tests {
             FROM main.shop_mirror";
         let held: String = connection.query_row(held, [], |row| row.get(0)).unwrap();
         assert_eq!(held, "refunded cancelled - part_refunded");
+    }
+
+    #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a database of an older version, which nothing else can open"
+    )]
+    fn what_was_refunded_on_a_marketplace_before_the_upgrade_is_news_when_it_is_read_again() {
+        let connection = Connection::open_in_memory().unwrap();
+        let now = Timestamp::UNIX_EPOCH;
+        for (position, (name, sql)) in MIGRATIONS[..7].iter().enumerate() {
+            connection.execute_batch(sql).unwrap();
+            connection.execute(RECORD_SQL, params![count(position) + 1, name, time(now)]).unwrap();
+        }
+        let values = "SELECT string_agg(CASE data_type WHEN 'VARCHAR' THEN '''x''' WHEN 'BOOLEAN' THEN 'false'
+                WHEN 'TIMESTAMP' THEN 'TIMESTAMP ''2026-01-01''' WHEN 'DATE' THEN 'DATE ''2026-01-01''' ELSE '7' END,
+                ', ' ORDER BY column_index)
+            FROM duckdb_columns() WHERE schema_name = 'main' AND table_name = 'orders'";
+        let values: String = connection.query_row(values, [], |row| row.get(0)).unwrap();
+        let orders = [
+            ("etsy", "Paid, 5.00 USD refunded"),
+            ("etsy", "Paid"),
+            ("ebay", "PARTIALLY_REFUNDED, NOT_STARTED"),
+            ("amazon", "REFUNDED"),
+        ];
+        for (channel, status) in orders {
+            connection.execute(&format!("INSERT INTO main.orders VALUES ({values})"), []).unwrap();
+            let name = "UPDATE main.orders SET channel = ?, platform_status = ? WHERE channel = 'x'";
+            connection.execute(name, [channel, status]).unwrap();
+        }
+        apply(&connection, 7, now).unwrap();
+        let read =
+            "SELECT string_agg(channel || payload_hash, ' ' ORDER BY platform_status) FROM main.orders";
+        let read: String = connection.query_row(read, [], |row| row.get(0)).unwrap();
+        assert_eq!(read, "ebay0 etsy7 etsy0 amazon7");
     }
 }

@@ -15,6 +15,7 @@ pub mod export;
 pub mod files;
 pub mod incidents;
 pub mod listings;
+pub mod marketplace_refunds;
 mod migrate;
 pub mod mirror;
 pub mod notices;

@@ -24,6 +24,8 @@ use crate::domain::reason::Reason;
 
 /// Stands for no time in a list of times: long before any platform.
 const NO_TIME: i64 = i64::MIN;
+/// Stands for any version of an order's facts: `-1` in [`CHANGE_EXPORTS_SQL`].
+const ANY_VERSION: i64 = -1;
 
 const CHANGE_EFFECTS_SQL: &str = "UPDATE main.effect_open AS e
     SET state = c.state, attempts = c.attempts, due_at = make_timestamp(c.due_at),
@@ -47,9 +49,10 @@ const CHANGE_EXPORTS_SQL: &str = "UPDATE main.orders AS o
     FROM (SELECT unnest(CAST(? AS BIGINT[])) AS order_no, unnest(CAST(? AS VARCHAR[])) AS state,
         unnest(CAST(? AS VARCHAR[])) AS reason, unnest(CAST(? AS VARCHAR[])) AS detail,
         unnest(CAST(? AS BIGINT[])) AS changed_at, unnest(CAST(? AS VARCHAR[])) AS shop_order_id,
-        unnest(CAST(? AS BIGINT[])) AS created_at) AS c,
+        unnest(CAST(? AS BIGINT[])) AS created_at, unnest(CAST(? AS BIGINT[])) AS facts_version) AS c,
         (SELECT connection_id, CAST(json_extract(settings, '$.shop') AS BIGINT) AS shop FROM main.connection) AS s
-    WHERE o.order_no = c.order_no AND o.order_no BETWEEN ? AND ? AND s.connection_id = o.connection_id";
+    WHERE o.order_no = c.order_no AND o.order_no BETWEEN ? AND ? AND s.connection_id = o.connection_id
+        AND c.facts_version IN (-1, o.facts_version)";
 
 /// A step of an effect for `effect_log`.
 struct Step {
@@ -59,11 +62,21 @@ struct Step {
     text: Option<String>,
 }
 
-struct ExportChange {
-    state: ExportState,
-    reason: Option<Reason>,
-    changed_at: Timestamp,
-    created: Option<(String, Timestamp)>,
+/// What becomes of an order's export.
+pub(super) struct ExportChange {
+    pub(super) state: ExportState,
+    pub(super) reason: Option<Reason>,
+    pub(super) changed_at: Timestamp,
+    /// The shop's id of it, and when it was made there.
+    pub(super) created: Option<(String, Timestamp)>,
+    /// The order's facts must still be of this version; else the one that asked for it fails.
+    pub(super) facts_version: Option<i64>,
+}
+
+impl ExportChange {
+    pub(super) const fn new(state: ExportState, reason: Option<Reason>, changed_at: Timestamp) -> Self {
+        Self { state, reason, changed_at, created: None, facts_version: None }
+    }
 }
 
 /// What waits to be written, and the open effects as they will be then.
@@ -169,17 +182,16 @@ impl Pending {
     }
 
     /// Says whether an order is in the shop; `created` is the shop's id of it and when.
-    pub(super) fn set_export(
-        &mut self,
-        order_no: OrderNo,
-        state: ExportState,
-        reason: Option<&Reason>,
-        changed_at: Timestamp,
-        created: Option<(String, Timestamp)>,
-    ) {
-        let earlier = self.exports.remove(&order_no).and_then(|change| change.created);
-        let created = created.or(earlier);
-        self.exports.insert(order_no, ExportChange { state, reason: reason.cloned(), changed_at, created });
+    pub(super) fn set_export(&mut self, order_no: OrderNo, change: ExportChange) {
+        let earlier = self.exports.remove(&order_no);
+        let (created, facts_version) =
+            earlier.map_or((None, None), |earlier| (earlier.created, earlier.facts_version));
+        let change = ExportChange {
+            created: change.created.or(created),
+            facts_version: change.facts_version.or(facts_version),
+            ..change
+        };
+        self.exports.insert(order_no, change);
     }
 
     /// Remembers an error for the commit.
@@ -293,11 +305,14 @@ impl Pending {
                 times(changes().map(|change| Some(change.changed_at))),
                 texts(changes().map(|change| created(change).map(|(id, _)| id).unwrap_or_default())),
                 times(changes().map(|change| created(change).map(|(_, at)| at))),
+                id_list(changes().map(|change| change.facts_version.unwrap_or(ANY_VERSION))),
                 first.0,
                 last.0,
             ],
         )?;
+        let is_versioned = changes().any(|change| change.facts_version.is_some());
         all_found(count, exports.len())
+            .map_err(|error| if is_versioned { StoreError::Changed } else { error })
     }
 }
 

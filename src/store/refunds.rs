@@ -1,19 +1,25 @@
-//! Refunds that were made in the shop, and what became of asking the marketplace for them.
+//! Refunds that were made in the shop, what became of asking the marketplace for them, and what counts as refunded on an
+//! order and its lines.
 //!
 //! A refund is asked for at most once: `called_at` is durable before the call goes out, and stays until it is known that
 //! nothing came of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, HashMap};
 
 use duckdb::{Row, params};
 use jiff::Timestamp;
 
 use super::error::StoreError;
+use super::marketplace_refunds;
 use super::reader::Read;
-use super::values::{from_json, get, get_time, get_time_or_null, id_list, time, time_or_null, to_json};
+use super::values::{
+    from_json, get, get_time, get_time_or_null, get_word, id_list, time, time_or_null, to_json,
+};
 use super::writer::Tx;
 use crate::domain::id::OrderNo;
-use crate::domain::refund::HeldRefund;
+use crate::domain::money::Currency;
+use crate::domain::plan::refunds::PassedOn;
+use crate::domain::refund::{self, HeldMarketplaceRefund, HeldRefund, MarketplaceRefund};
 
 /// A refund and what the marketplace knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,14 +38,35 @@ pub struct RefundRow {
     pub resend_at: Option<Timestamp>,
 }
 
+impl RefundRow {
+    /// As what the marketplace gave back is compared with; none where it cannot have done it for the shop's.
+    #[must_use]
+    pub fn passed_on(&self) -> Option<PassedOn> {
+        let may_be_there = self.called_at.is_some() || self.told_at.is_some();
+        may_be_there.then(|| PassedOn {
+            shop_refund_id: self.refund.shop_refund_id.clone(),
+            marketplace_refund_id: self.marketplace_refund_id.clone(),
+            sent_minor: self.refund.sent_minor(),
+            total_minor: self.refund.total_minor,
+        })
+    }
+}
+
 const COLUMNS: &str =
     "SELECT order_no, shop_refund_id, refunded_at, total_minor, shares, called_at, listed_before,
     marketplace_refund_id, told_at, resend_at FROM main.shop_refund";
-const STAMP_SQL: &str = "UPDATE main.orders
-    SET refund_minor = refund_minor + ?, net_minor = net_minor - ?, changed_at = ? WHERE order_no = ?";
-const STAMP_LINE_SQL: &str =
-    "UPDATE main.order_line SET refund_minor = refund_minor + ? WHERE order_no = ? AND external_id = ?";
-const CLEAR_LINES_SQL: &str = "UPDATE main.order_line SET refund_minor = 0 WHERE order_no = ?";
+const CURRENCIES_SQL: &str = "SELECT order_no, currency FROM main.orders
+    WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
+const LINES_SQL: &str = "SELECT order_no, line_no, external_id FROM main.order_line
+    WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[]))) ORDER BY order_no, line_no";
+const STAMP_SQL: &str = "UPDATE main.orders AS o
+    SET net_minor = o.net_minor + o.refund_minor - c.minor, refund_minor = c.minor, changed_at = ?
+    FROM (SELECT unnest(CAST(? AS BIGINT[])) AS order_no, unnest(CAST(? AS BIGINT[])) AS minor) AS c
+    WHERE o.order_no = c.order_no AND o.order_no BETWEEN ? AND ?";
+const STAMP_LINES_SQL: &str = "UPDATE main.order_line AS l SET refund_minor = c.minor
+    FROM (SELECT unnest(CAST(? AS BIGINT[])) AS order_no, unnest(CAST(? AS BIGINT[])) AS line_no,
+        unnest(CAST(? AS BIGINT[])) AS minor) AS c
+    WHERE l.order_no = c.order_no AND l.line_no = c.line_no AND l.order_no BETWEEN ? AND ?";
 /// Since when refunds are passed on in this file.
 const SINCE_SQL: &str = "SELECT applied_at FROM main.schema_version WHERE name = '0005_after_sale'";
 
@@ -75,7 +102,7 @@ pub fn passed_on_since(read: &Read<'_>) -> Result<Timestamp, StoreError> {
     Ok(read.first(SINCE_SQL, [], |row| get_time(row, 0))?.unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
-/// Keeps refunds that we did not hold, and stamps them on the order and its lines.
+/// Keeps refunds that we did not hold, and stamps what counts as refunded on the order and its lines.
 ///
 /// # Errors
 /// What the database says.
@@ -96,32 +123,101 @@ pub fn add(tx: &Tx<'_>, order_no: OrderNo, refunds: &[HeldRefund], now: Timestam
             time(now),
         ])?;
         appender.flush()?;
-        let minor = refund.total_minor;
-        tx.execute(STAMP_SQL, params![minor, minor, time(now), order_no.0])?;
-        stamp_lines(tx, order_no.0, refund)?;
+    }
+    stamp(tx, &[order_no.0], now)
+}
+
+/// What the shop and the marketplace gave back of an order or of a line, in minor units.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sides {
+    shop: i64,
+    marketplace: i64,
+}
+
+/// What was given back of an order.
+#[derive(Debug, Default)]
+struct Refunded {
+    whole: Sides,
+    /// By the marketplace's id of the line.
+    lines: HashMap<String, Sides>,
+}
+
+impl Sides {
+    fn counted(self) -> i64 {
+        refund::counted(self.shop, self.marketplace)
+    }
+}
+
+impl Refunded {
+    fn add_shops(&mut self, refund: HeldRefund) {
+        self.whole.shop = self.whole.shop.saturating_add(refund.total_minor);
+        for share in refund.shares {
+            let shop = &mut self.lines.entry(share.external_line_id).or_default().shop;
+            *shop = shop.saturating_add(share.item_minor).saturating_add(share.shipping_minor);
+        }
+    }
+
+    fn add_marketplaces(&mut self, refund: MarketplaceRefund) {
+        self.whole.marketplace = self.whole.marketplace.saturating_add(refund.total_minor);
+        for line in refund.lines {
+            let marketplace = &mut self.lines.entry(line.external_line_id).or_default().marketplace;
+            *marketplace = marketplace.saturating_add(line.minor);
+        }
+    }
+}
+
+/// Stamps on these orders and their lines what counts as refunded, from what is held of both sides' refunds: see
+/// [`refund::counted`]. Lines are known by the marketplace's ids: their places may have changed.
+pub(super) fn stamp(tx: &Tx<'_>, orders: &[i64], now: Timestamp) -> Result<(), StoreError> {
+    let (Some(first), Some(last)) = (orders.iter().min().copied(), orders.iter().max().copied()) else {
+        return Ok(());
+    };
+    let numbers = || id_list(orders.iter().copied());
+    let mut refunded = refunded(tx, (first, last), orders)?;
+    let whole = |(order_no, refunded): (&i64, &Refunded)| (*order_no, refunded.whole.counted());
+    let (stamped, minors): (Vec<i64>, Vec<i64>) = refunded.iter().map(whole).unzip();
+    tx.execute(STAMP_SQL, params![time(now), id_list(stamped), id_list(minors), first, last])?;
+    let found = tx.rows(LINES_SQL, params![first, last, numbers()], |row| {
+        Ok((get::<i64>(row, 0)?, get::<i32>(row, 1)?, get::<String>(row, 2)?))
+    })?;
+    let (mut of_order, mut places, mut minors) = (Vec::new(), Vec::new(), Vec::new());
+    for (order_no, line_no, external_id) in found {
+        let sides = refunded.get_mut(&order_no).and_then(|refunded| refunded.lines.remove(&external_id));
+        of_order.push(order_no);
+        places.push(i64::from(line_no));
+        minors.push(sides.unwrap_or_default().counted());
+    }
+    if !of_order.is_empty() {
+        let lines = params![id_list(of_order), id_list(places), id_list(minors), first, last];
+        tx.execute(STAMP_LINES_SQL, lines)?;
     }
     Ok(())
 }
 
-/// Lays the refunds of these orders to their lines again, whose places may have changed.
-pub(super) fn lay_again(tx: &Tx<'_>, orders: &[i64]) -> Result<(), StoreError> {
-    let held = of_orders(tx, orders)?;
-    let refunded: BTreeSet<i64> = held.iter().map(|(order_no, _)| *order_no).collect();
-    for order_no in refunded {
-        tx.execute(CLEAR_LINES_SQL, params![order_no])?;
+/// What went back of each of these orders, on both sides. What the marketplace gave back in another currency than the
+/// order's is no part of its sums.
+fn refunded(
+    tx: &Tx<'_>,
+    (first, last): (i64, i64),
+    orders: &[i64],
+) -> Result<BTreeMap<i64, Refunded>, StoreError> {
+    let numbers = id_list(orders.iter().copied());
+    let currencies: HashMap<i64, Currency> = tx
+        .rows(CURRENCIES_SQL, params![first, last, numbers], |row| Ok((get(row, 0)?, get_word(row, 1)?)))?
+        .into_iter()
+        .collect();
+    let mut refunded: BTreeMap<i64, Refunded> =
+        orders.iter().map(|order_no| (*order_no, Refunded::default())).collect();
+    for (order_no, row) in of_orders(tx, orders)? {
+        refunded.entry(order_no).or_default().add_shops(row.refund);
     }
-    for (order_no, row) in &held {
-        stamp_lines(tx, *order_no, &row.refund)?;
+    for (order_no, held) in marketplace_refunds::of_orders(tx, orders)? {
+        let own = |one: &HeldMarketplaceRefund| currencies.get(&order_no) == Some(&one.refund.currency);
+        for one in held.into_iter().filter(own) {
+            refunded.entry(order_no).or_default().add_marketplaces(one.refund);
+        }
     }
-    Ok(())
-}
-
-fn stamp_lines(tx: &Tx<'_>, order_no: i64, refund: &HeldRefund) -> Result<(), StoreError> {
-    for share in &refund.shares {
-        let minor = share.item_minor.saturating_add(share.shipping_minor);
-        tx.execute(STAMP_LINE_SQL, params![minor, order_no, share.external_line_id])?;
-    }
-    Ok(())
+    Ok(refunded)
 }
 
 /// The marketplace is about to be asked.

@@ -35,13 +35,15 @@ pub struct Standing {
     pub shop_order_id: Option<String>,
     /// What the buyer pays with tax, in minor units.
     pub total_minor: i64,
+    /// What the buyer got back, in minor units: see [`crate::domain::refund::counted`].
+    pub refund_minor: i64,
     /// ISO 4217 code.
     pub currency: String,
 }
 
 const STANDING_SQL: &str =
     "SELECT order_no, connection_id, external_id, status, is_paid, is_history, platform_updated_at, export_state,
-    export_reason, shop_order_id, total_minor, currency FROM main.orders ORDER BY order_no";
+    export_reason, shop_order_id, total_minor, currency, refund_minor FROM main.orders ORDER BY order_no";
 
 /// Every order, oldest first.
 ///
@@ -65,5 +67,6 @@ fn standing_row(row: &Row<'_>) -> Result<Standing, StoreError> {
         shop_order_id: get(row, 9)?,
         total_minor: get(row, 10)?,
         currency: get(row, 11)?,
+        refund_minor: get(row, 12)?,
     })
 }

@@ -13,10 +13,12 @@ use crate::domain::customer::{Address, Buyer, People};
 use crate::domain::effect::{EffectKind, EffectOutcome, EffectState};
 use crate::domain::id::{ConnectionId, EffectId, OrderNo, PayloadId};
 use crate::domain::order::{
-    Amount, AmountKind, ExportState, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin,
+    Amount, AmountKind, CancelRequest, ExportState, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin,
 };
-use crate::domain::plan::HeldParcel;
+use crate::domain::plan::after_sale;
+use crate::domain::plan::{EventKind, HeldParcel};
 use crate::domain::reason::{Reason, ReasonCode};
+use crate::domain::refund::{GivenBack, HeldRefund, MarketplaceRefund, RefundShare, RefundedLine};
 use crate::domain::shipment::{ShipmentFacts, ShippedLine};
 
 const BUYER: &str = "Zelda Quartermain";
@@ -158,7 +160,9 @@ pub(super) fn facts(id: &str, updated: i64) -> OrderFacts {
         deliver_by: None,
         origin: Origin::default(),
         platform_status: "UNSHIPPED".to_owned(),
+        cancel_request: None,
         customised_lines: Vec::new(),
+        refunds: None,
     }
 }
 
@@ -271,6 +275,31 @@ async fn steps_of_a_rolled_back_group_are_taken_again_and_what_does_not_exist_fa
 }
 
 #[tokio::test]
+async fn an_export_begins_only_with_the_facts_that_it_was_made_of() {
+    let bench = Bench::new().await;
+    let outcome = bench.import((0..3).map(|number| item(facts(&format!("O{number}"), 1))).collect()).await;
+    let orders = outcome.orders.clone();
+    // The middle one has news.
+    bench.import(vec![item(facts("O1", 2))]).await;
+    let begin = |order_no: OrderNo, version: i64| {
+        let write = move |tx: &mut Tx<'_>| orders::begin_export(tx, order_no, version);
+        bench.store.write(WriteLane::Interactive, write)
+    };
+    let results = futures_util::future::join_all(orders.iter().map(|order_no| begin(*order_no, 1))).await;
+    assert_eq!(results, [Ok(()), Err(StoreError::Changed), Ok(())]);
+    assert_eq!(bench.detail(orders[1]).await.row.export_state, ExportState::Waiting);
+    assert_eq!(begin(orders[1], 2).await, Ok(()));
+    assert_eq!(bench.detail(orders[1]).await.row.export_state, ExportState::Creating);
+
+    // A person's word on the same order, in the same commit, does not make it forget the version.
+    let twice = move |tx: &mut Tx<'_>| {
+        orders::begin_export(tx, orders[0], 7)?;
+        orders::set_export(tx, orders[0], ExportState::Waiting, None)
+    };
+    assert_eq!(bench.store.write(WriteLane::Interactive, twice).await, Err(StoreError::Changed));
+}
+
+#[tokio::test]
 async fn a_panic_in_a_write_is_an_error_of_that_write() {
     let bench = Bench::new().await;
     let result: Result<(), _> = bench.store.write(WriteLane::Bulk, |_| panic!("at the disco")).await;
@@ -344,6 +373,38 @@ async fn what_a_platform_takes_back_of_people_stays_unless_they_were_erased() {
     bench.import(vec![with(60, None, None)]).await;
     let people = bench.detail(no).await.people.unwrap();
     assert_eq!((people.buyer.email, people.ship_to), (None, None), "what was erased does not come back");
+}
+
+#[tokio::test]
+async fn an_order_stays_with_its_buyer_whose_user_name_becomes_an_id() {
+    let bench = Bench::new().await;
+    let with = |id: &str, updated, buyer: &str, name: &str, email: Option<&str>| {
+        let mut facts = facts(id, updated);
+        let people = facts.people.as_mut().unwrap();
+        people.buyer.external_id = Some(buyer.to_owned());
+        people.buyer.name = Some(name.to_owned());
+        people.buyer.email = email.map(str::to_owned);
+        item(facts)
+    };
+    let keys = async || {
+        let sql = "SELECT buyer_key FROM main.orders ORDER BY order_no";
+        bench.store.read(move |read| read.rows(sql, [], |row| values::get::<u64>(row, 0))).await.unwrap()
+    };
+    let no = bench.import(vec![with("A", 10, "zelda_q", BUYER, Some("z@example.com"))]).await.orders[0];
+    let first = keys().await[0];
+    for (updated, email) in [(20, Some("z@example.com")), (30, None)] {
+        bench.import(vec![with("A", updated, "xk29fja8", BUYER, email)]).await;
+        assert_eq!(keys().await, [first], "{updated}");
+        let buyer = bench.detail(no).await.people.unwrap().buyer;
+        assert_eq!(buyer.email.as_deref(), Some("z@example.com"), "{updated}");
+    }
+    // What was bought under the name counts as the buyer's, what is bought under the id as another's.
+    bench.import(vec![with("B", 40, "zelda_q", BUYER, None), with("C", 40, "xk29fja8", BUYER, None)]).await;
+    let now = keys().await;
+    assert!(now[1] == first && now[2] != first, "{now:?}");
+    bench.import(vec![with("A", 50, "somebody", "Bob", None)]).await;
+    assert_ne!(keys().await[0], first, "another person");
+    assert_eq!(bench.findings().await, []);
 }
 
 #[tokio::test]
@@ -463,6 +524,107 @@ async fn an_edit_of_what_is_in_the_shop_needs_somebody_until_it_is_dealt_with_or
     assert!(second[0].incident_id > first[0].incident_id);
     bench.import(vec![item(shipped)]).await;
     assert_eq!((said().await.len(), open().await), (2, Vec::new()), "what has left needs nobody");
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
+async fn a_buyer_who_asks_to_cancel_is_heard_once_and_until_the_order_is_over() {
+    let bench = Bench::new().await;
+    let asked = |id: &str, updated, status| {
+        item(OrderFacts { status, cancel_request: Some(CancelRequest::default()), ..facts(id, updated) })
+    };
+    let open = async || {
+        let open = bench.store.read(incidents::open_incidents).await.unwrap().into_iter();
+        open.map(|incident| (incident.incident_id, incident.what.order_no.unwrap())).collect::<Vec<_>>()
+    };
+    let told = async |no| {
+        let events = bench.detail(no).await.events.into_iter();
+        events.filter(|event| event.kind.as_str() == "cancel_asked").count()
+    };
+    // One is known before its buyer asks, one comes with the wish.
+    bench.import(vec![item(facts("A", 10))]).await;
+    let orders =
+        bench.import(vec![asked("A", 20, OrderStatus::Open), asked("B", 20, OrderStatus::Open)]).await;
+    let [a, b] = orders.orders[..] else { panic!("{orders:?}") };
+    assert_eq!((told(a).await, told(b).await, open().await.len()), (1, 1, 2));
+    // Whoever closed it has dealt with it: further news of the order do not tell it again.
+    let (first, _) = *open().await.iter().find(|(_, no)| *no == a).unwrap();
+    let close = move |tx: &mut Tx<'_>| incidents::close(tx, first, "ada", at(101));
+    bench.store.write(WriteLane::Interactive, close).await.unwrap();
+    bench.import(vec![asked("A", 30, OrderStatus::PartShipped), asked("B", 30, OrderStatus::Open)]).await;
+    assert_eq!((told(a).await, told(b).await), (1, 1));
+    assert_eq!(open().await.iter().map(|(_, no)| *no).collect::<Vec<_>>(), [b]);
+    bench.import(vec![asked("B", 40, OrderStatus::Cancelled)]).await;
+    assert_eq!(open().await, [], "it is over");
+}
+
+#[tokio::test]
+async fn what_the_shop_cancelled_too_late_needs_nobody_once_the_marketplace_cancels() {
+    let bench = Bench::new().await;
+    let orders = bench.import(vec![item(facts("A", 1)), item(facts("B", 1))]).await.orders;
+    let open = orders.clone();
+    let write = move |tx: &mut Tx<'_>| {
+        for order_no in &open {
+            let incident = incidents::NewIncident {
+                connection: None,
+                order_no: Some(*order_no),
+                kind: after_sale::INCIDENT.to_owned(),
+                text: "A parcel had left.".to_owned(),
+                next_step: "Stop it.".to_owned(),
+            };
+            incidents::open(tx, &incident, at(5))?;
+        }
+        Ok(())
+    };
+    bench.store.write(WriteLane::Interactive, write).await.unwrap();
+    let news = |id: &str, status: OrderStatus| item(OrderFacts { status, ..facts(id, 2) });
+    bench.import(vec![news("A", OrderStatus::Cancelled), news("B", OrderStatus::Shipped)]).await;
+    let left = bench.store.read(incidents::open_incidents).await.unwrap();
+    assert_eq!(left.iter().map(|one| one.what.order_no).collect::<Vec<_>>(), [Some(orders[1])]);
+}
+
+#[tokio::test]
+async fn an_account_changes_only_while_nothing_is_held_of_it_and_what_was_under_way_is_dropped() {
+    let bench = Bench::new().await;
+    let (id, shop) = (bench.amazon.id, bench.shop.id);
+    let stream = StreamUpdate {
+        stream: "orders".to_owned(),
+        cursor_json: "{}".to_owned(),
+        complete_since: None,
+        complete_until: None,
+        remaining: None,
+        success_at: at(1),
+    };
+    let read = move |tx: &mut Tx<'_>| connections::save_stream(tx, id, &stream);
+    bench.store.write(WriteLane::Interactive, read).await.unwrap();
+    let go_over = |id: ConnectionId, account: &'static str| {
+        let store = bench.store.clone();
+        async move {
+            let write = move |tx: &mut Tx<'_>| connections::move_account(tx, id, account);
+            store.write(WriteLane::Interactive, write).await
+        }
+    };
+    go_over(id, "B2").await.unwrap();
+    let streams = bench.store.read(connections::streams).await.unwrap();
+    assert_eq!(streams, [], "the new account is read from the start");
+    // A page that was read of the old account comes too late.
+    let late = ImportBatch {
+        connection: bench.amazon.clone(),
+        orders: vec![item(facts("A", 10))],
+        stream: None,
+        is_bulk: false,
+        now: at(100),
+        actor: "poll".to_owned(),
+    };
+    let import = move |tx: &mut Tx<'_>| orders::import(tx, &late);
+    let refused = bench.store.write(WriteLane::Interactive, import).await.unwrap_err();
+    assert!(refused.to_string().contains("another account"), "{refused}");
+
+    go_over(id, "A1").await.unwrap();
+    bench.import(vec![item(facts("A", 10))]).await;
+    assert!(go_over(id, "B2").await.is_err(), "an order is held");
+    go_over(shop, "store2").await.unwrap();
+    assert_eq!(go_over(ConnectionId(99), "X").await, Err(StoreError::NotFound));
     assert_eq!(bench.findings().await, []);
 }
 
@@ -1004,7 +1166,6 @@ async fn a_parked_payload_of_the_same_second_does_not_overtake_what_arrived_late
 
 #[tokio::test]
 async fn a_lines_refund_stays_with_its_line_wherever_that_stands() {
-    use crate::domain::refund::{HeldRefund, RefundShare};
     let bench = Bench::new().await;
     let order_no = bench.import(vec![item(facts("A", 10))]).await.orders[0];
     let share = RefundShare { external_line_id: "A-1".to_owned(), item_minor: 500, ..RefundShare::default() };
@@ -1030,6 +1191,143 @@ async fn a_lines_refund_stays_with_its_line_wherever_that_stands() {
     bench.import(vec![item(turned)]).await;
     assert_eq!(refunded().await, [("A-1".to_owned(), 500), ("A-0".to_owned(), 0)]);
     assert_eq!(bench.findings().await, []);
+}
+
+/// What the marketplace gave back: (id, minor units, line where it names one).
+fn given_back(refunds: &[(&str, i64, Option<&str>)]) -> Option<GivenBack> {
+    let refund = |(id, minor, line): &(&str, i64, Option<&str>)| MarketplaceRefund {
+        refund_id: (*id).to_owned(),
+        refunded_at: Some(at(11)),
+        currency: "USD".parse().unwrap(),
+        told_minor: *minor,
+        total_minor: *minor,
+        lines: line
+            .iter()
+            .map(|line| RefundedLine { external_line_id: (*line).to_owned(), minor: *minor })
+            .collect(),
+    };
+    Some(GivenBack { refunds: refunds.iter().map(refund).collect(), is_more_under_way: false })
+}
+
+fn refunded(id: &str, updated: i64, refunds: &[(&str, i64, Option<&str>)]) -> ImportItem {
+    item(OrderFacts { refunds: given_back(refunds), ..facts(id, updated) })
+}
+
+impl Bench {
+    /// Refunded, net, and refunded by line.
+    async fn refund_sums(&self, order_no: OrderNo) -> (i64, i64, Vec<i64>) {
+        let read = move |read: &Read<'_>| {
+            let sql = "SELECT refund_minor, net_minor FROM main.orders WHERE order_no = ?";
+            let sums =
+                read.first(sql, [order_no.0], |row| Ok((values::get(row, 0)?, values::get(row, 1)?)))?;
+            let sql = "SELECT refund_minor FROM main.order_line WHERE order_no = ? ORDER BY line_no";
+            let lines = read.rows(sql, [order_no.0], |row| values::get(row, 0))?;
+            let (refund, net) = sums.unwrap();
+            Ok((refund, net, lines))
+        };
+        self.store.read(read).await.unwrap()
+    }
+
+    async fn add_shop_refund(&self, order_no: OrderNo, id: &str, line: &str, minor: i64) {
+        let share =
+            RefundShare { external_line_id: line.to_owned(), item_minor: minor, ..RefundShare::default() };
+        let refund = HeldRefund {
+            shop_refund_id: id.to_owned(),
+            refunded_at: Some(at(11)),
+            total_minor: minor,
+            shares: vec![share],
+        };
+        let add = move |tx: &mut Tx<'_>| refunds::add(tx, order_no, std::slice::from_ref(&refund), at(12));
+        self.store.write(WriteLane::Interactive, add).await.unwrap();
+    }
+
+    async fn said_of_refunds(&self, order_no: OrderNo) -> Vec<String> {
+        let events = self.detail(order_no).await.events.into_iter();
+        let is_said = |event: &events::EventRow| event.kind == EventKind::RefundedOnMarketplace;
+        events.filter(is_said).map(|event| event.text).collect()
+    }
+}
+
+#[tokio::test]
+async fn what_the_marketplace_gave_back_counts_and_is_taken_back_out() {
+    let bench = Bench::new().await;
+    let order_no = bench.import(vec![refunded("A", 10, &[("1", 400, None)])]).await.orders[0];
+    // A total of 3300, of which 300 are tax.
+    assert_eq!(bench.refund_sums(order_no).await, (400, 2_600, vec![0, 0]), "an order that is new");
+    bench.import(vec![refunded("A", 20, &[("1", 400, None), ("2", 500, Some("A-1"))])]).await;
+    assert_eq!(bench.refund_sums(order_no).await, (900, 2_100, vec![0, 500]));
+    let held = bench.detail(order_no).await;
+    assert_eq!((held.row.refund_minor, held.marketplace_refunds.len()), (900, 2));
+    assert_eq!(bench.findings().await, []);
+    // A payload that does not tell of refunds leaves them; one that is older, too.
+    bench.import(vec![item(facts("A", 30))]).await;
+    bench.import(vec![refunded("A", 5, &[])]).await;
+    assert_eq!(bench.refund_sums(order_no).await, (900, 2_100, vec![0, 500]));
+    bench.import(vec![refunded("A", 40, &[("1", 400, None)])]).await;
+    assert_eq!(bench.refund_sums(order_no).await, (400, 2_600, vec![0, 0]));
+    bench.import(vec![refunded("A", 50, &[])]).await;
+    assert_eq!(bench.refund_sums(order_no).await, (0, 3_000, vec![0, 0]));
+    assert_eq!(bench.detail(order_no).await.marketplace_refunds, []);
+    let said = [
+        "My amazon gave 4.00 USD back.",
+        "My amazon gave 5.00 USD back.",
+        "My amazon no longer says that 5.00 USD went back.",
+        "My amazon no longer says that 4.00 USD went back.",
+    ];
+    assert_eq!(bench.said_of_refunds(order_no).await, said);
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
+async fn the_greater_of_what_both_sides_gave_back_counts_by_order_and_by_line() {
+    let bench = Bench::new().await;
+    let order_no = bench.import(vec![item(facts("A", 10))]).await.orders[0];
+    bench.add_shop_refund(order_no, "1", "A-0", 300).await;
+    assert_eq!(bench.refund_sums(order_no).await, (300, 2_700, vec![300, 0]));
+    bench.import(vec![refunded("A", 20, &[("M1", 300, Some("A-0"))])]).await;
+    assert_eq!(bench.refund_sums(order_no).await, (300, 2_700, vec![300, 0]), "passed on, it went back once");
+    bench.import(vec![refunded("A", 30, &[("M1", 300, Some("A-0")), ("M2", 200, Some("A-1"))])]).await;
+    assert_eq!(bench.refund_sums(order_no).await, (500, 2_500, vec![300, 200]));
+    bench.add_shop_refund(order_no, "2", "A-1", 900).await;
+    assert_eq!(bench.refund_sums(order_no).await, (1_200, 1_800, vec![300, 900]));
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
+async fn a_refund_in_another_currency_is_held_and_counts_nowhere() {
+    let bench = Bench::new().await;
+    let mut foreign = given_back(&[("1", 400, Some("A-0"))]);
+    foreign.as_mut().unwrap().refunds[0].currency = "GBP".parse().unwrap();
+    let order_no =
+        bench.import(vec![item(OrderFacts { refunds: foreign, ..facts("A", 10) })]).await.orders[0];
+    assert_eq!(bench.refund_sums(order_no).await, (0, 3_000, vec![0, 0]));
+    let held = bench.detail(order_no).await.marketplace_refunds;
+    assert_eq!((held.len(), held[0].refund.currency.code()), (1, "GBP"));
+    assert!(bench.said_of_refunds(order_no).await[0].contains("4.00 GBP back. It counts in none"));
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
+async fn a_payload_that_lay_parked_brings_its_refunds() {
+    let bench = Bench::new().await;
+    let order_no = bench.import(vec![item(facts("A", 10))]).await.orders[0];
+    let parked = refunded("A", 20, &[("1", 400, None)]).from_parked(PayloadId(1_000));
+    bench.import(vec![parked]).await;
+    assert_eq!(bench.refund_sums(order_no).await, (400, 2_600, vec![0, 0]));
+    assert_eq!(bench.findings().await, []);
+}
+
+#[tokio::test]
+async fn a_refund_that_is_under_way_is_looked_at_again() {
+    let bench = Bench::new().await;
+    let under_way = Some(GivenBack { refunds: Vec::new(), is_more_under_way: true });
+    let news = |updated| OrderFacts { refunds: under_way.clone(), ..facts("A", updated) };
+    let refreshes = |outcome: &ImportOutcome| {
+        outcome.effects.iter().filter(|effect| effect.kind == EffectKind::RefreshOrder).count()
+    };
+    assert_eq!(refreshes(&bench.import(vec![item(news(10))]).await), 1);
+    assert_eq!(refreshes(&bench.import(vec![item(news(20))]).await), 0, "that is owed already");
+    assert_eq!(refreshes(&bench.import(vec![refunded("B", 10, &[("1", 400, None)])]).await), 0);
 }
 
 #[tokio::test]

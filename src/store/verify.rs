@@ -188,13 +188,49 @@ const CHECKS: &[(&str, &str)] = &[
          GROUP BY order_no, parcel HAVING count(*) > 1",
     ),
     (
-        "an order's refunds are those that the shop made",
-        "SELECT format('order {}: refunds of {} are stamped, the shop made {}', o.order_no, o.refund_minor,
-             coalesce(r.refunded, 0))
+        "an order's refunds are the greater of what the shop and the marketplace gave back",
+        "SELECT format('order {}: refunds of {} are stamped, the shop gave {} back and the marketplace {}', o.order_no,
+             o.refund_minor, coalesce(s.refunded, 0), coalesce(m.refunded, 0))
          FROM main.orders AS o
-         LEFT JOIN (SELECT order_no, sum(total_minor) AS refunded FROM main.shop_refund GROUP BY order_no) AS r
+         LEFT JOIN (SELECT order_no, sum(total_minor) AS refunded FROM main.shop_refund GROUP BY order_no) AS s
              USING (order_no)
-         WHERE o.refund_minor <> coalesce(r.refunded, 0)",
+         LEFT JOIN (SELECT order_no, currency, sum(total_minor) AS refunded FROM main.marketplace_refund
+             GROUP BY order_no, currency) AS m ON m.order_no = o.order_no AND m.currency = o.currency
+         WHERE o.refund_minor <> greatest(coalesce(s.refunded, 0), coalesce(m.refunded, 0))",
+    ),
+    (
+        "a line's refunds are the greater of what the shop and the marketplace gave back for it",
+        "WITH told AS (
+             SELECT order_no, line, sum(shop) AS shop, sum(marketplace) AS marketplace FROM (
+                 SELECT order_no, share.external_line_id AS line, share.item_minor + share.shipping_minor AS shop,
+                     0 AS marketplace
+                 FROM (SELECT order_no, unnest(from_json(shares,
+                     '[{\"external_line_id\": \"VARCHAR\", \"item_minor\": \"BIGINT\", \"shipping_minor\": \"BIGINT\"}]'))
+                     AS share FROM main.shop_refund)
+                 UNION ALL
+                 SELECT order_no, share.external_line_id, 0, share.minor
+                 FROM (SELECT m.order_no, unnest(from_json(m.lines,
+                     '[{\"external_line_id\": \"VARCHAR\", \"minor\": \"BIGINT\"}]')) AS share
+                     FROM main.marketplace_refund AS m JOIN main.orders AS o USING (order_no)
+                     WHERE m.currency = o.currency))
+             GROUP BY order_no, line),
+         stamped AS (
+             SELECT order_no, external_id AS line, sum(refund_minor) AS minor FROM main.order_line
+             WHERE refund_minor <> 0 OR order_no IN (SELECT order_no FROM told) GROUP BY order_no, external_id)
+         SELECT format('order {}, line {}: refunds of {} are stamped, the shop gave {} back and the marketplace {}',
+             s.order_no, s.line, s.minor, coalesce(t.shop, 0), coalesce(t.marketplace, 0))
+         FROM stamped AS s LEFT JOIN told AS t USING (order_no, line)
+         WHERE s.minor <> greatest(coalesce(t.shop, 0), coalesce(t.marketplace, 0))",
+    ),
+    (
+        "refunds of the marketplace belong to orders",
+        "SELECT format('refund {} of the marketplace is for order {}, which does not exist', refund_id, order_no)
+         FROM main.marketplace_refund ANTI JOIN main.orders USING (order_no)",
+    ),
+    (
+        "every refund of the marketplace is there once",
+        "SELECT format('order {}: refund {} of the marketplace is held {} times', order_no, refund_id, count(*))
+         FROM main.marketplace_refund GROUP BY order_no, refund_id HAVING count(*) > 1",
     ),
     (
         "refunds belong to orders",

@@ -149,30 +149,25 @@ pub(super) struct Ids {
     incident: i64,
 }
 
-const LAST_IDS_SQL: &str = "SELECT
-    (SELECT coalesce(max(order_no), 0) FROM main.orders),
-    greatest((SELECT coalesce(max(payload_id), 0) FROM raw.payload), (SELECT coalesce(max(payload_id), 0) FROM main.parked)),
-    (SELECT coalesce(max(person_id), 0) FROM main.person),
-    (SELECT coalesce(max(event_id), 0) FROM main.event),
-    greatest((SELECT coalesce(max(effect_id), 0) FROM main.effect_open), (SELECT coalesce(max(effect_id), 0) FROM main.effect_log)),
-    (SELECT coalesce(max(connection_id), 0) FROM main.connection),
-    (SELECT coalesce(max(listing_id), 0) FROM main.listing),
-    (SELECT coalesce(max(incident_id), 0) FROM main.incident)";
-
 impl Ids {
     pub(super) fn load(connection: &Connection) -> Result<Self, StoreError> {
-        Ok(connection.query_row(LAST_IDS_SQL, [], |row| {
-            Ok(Self {
-                order_no: row.get(0)?,
-                payload: row.get(1)?,
-                person: row.get(2)?,
-                event: row.get(3)?,
-                effect: row.get(4)?,
-                connection: row.get(5)?,
-                listing: row.get(6)?,
-                incident: row.get(7)?,
+        // One statement for each: planning them as one takes the database several times as long as all of these.
+        let last = |id: &str, tables: &[&str]| {
+            tables.iter().try_fold(0_i64, |known, table| {
+                let sql = format!("SELECT coalesce(max({id}), 0) FROM {table}");
+                Ok::<i64, StoreError>(known.max(connection.query_row(&sql, [], |row| row.get(0))?))
             })
-        })?)
+        };
+        Ok(Self {
+            order_no: last("order_no", &["main.orders"])?,
+            payload: last("payload_id", &["raw.payload", "main.parked"])?,
+            person: last("person_id", &["main.person"])?,
+            event: last("event_id", &["main.event"])?,
+            effect: last("effect_id", &["main.effect_open", "main.effect_log"])?,
+            connection: last("connection_id", &["main.connection"])?,
+            listing: last("listing_id", &["main.listing"])?,
+            incident: last("incident_id", &["main.incident"])?,
+        })
     }
 
     pub(super) fn order_no(&mut self) -> i64 {

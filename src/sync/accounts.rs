@@ -1,18 +1,20 @@
 //! Whose account credentials are for. Two connections to one account would bring every order twice, and so would a
-//! connection that goes over to another account: neither is kept. A connection's account never changes, since the orders
-//! that it has created in the shop are known by it.
+//! connection that goes over to another account: neither is kept. A connection's account changes only as long as nothing
+//! is held of it, such as where it was mistyped: the orders that a connection has created in the shop are known by it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Engine;
 use super::commands::{NewConnectionRequest, Refused};
 use super::consent::UNSAVED;
+use super::{Engine, Live};
 use crate::channels::error::ChannelError;
 use crate::channels::identity::{Identity, Kinship};
 use crate::channels::registry::{ChannelInfo, CredentialTexts};
-use crate::domain::connection::Connection;
+use crate::domain::connection::{Connection, ConnectionState};
 use crate::domain::id::ConnectionId;
+use crate::domain::plan::{EventKind, NewEvent};
 use crate::secret::Secret;
+use crate::store::{StoreError, WriteLane, connections, events};
 
 /// Credentials that are to replace those of a connection.
 #[derive(Clone, Copy)]
@@ -25,6 +27,15 @@ pub(super) struct Replacement<'a> {
     pub(super) whole: &'a BTreeMap<String, Secret>,
     /// Whether its calls go elsewhere from then on.
     pub(super) is_moved: bool,
+}
+
+/// Whose the new credentials of a connection are.
+#[derive(Debug, Default)]
+pub(super) struct Whose {
+    /// What the platform calls their account, by the credential that keeps it, where it told.
+    pub(super) name: Option<(String, Secret)>,
+    /// The account, where it is another than before.
+    pub(super) moves_to: Option<String>,
 }
 
 impl Engine {
@@ -54,18 +65,22 @@ impl Engine {
         }
     }
 
-    /// Whether a connection may have new credentials: not those of another account, nor of another connection. Gives
-    /// what the platform calls their account, by the credential that keeps it, where it told.
+    /// Whether a connection may have new credentials: not those of another connection, nor, once anything of its account is
+    /// held, of another account.
     pub(super) async fn check_account(
         &self,
         info: &ChannelInfo,
         connection: &Connection,
         change: Replacement<'_>,
-    ) -> Result<Option<(String, Secret)>, Refused> {
+    ) -> Result<Whose, Refused> {
         let mut new = texts(change.whole);
         let Some(identity) = info.identity else {
             let is_other = (info.account)(&new).is_some_and(|account| account != connection.account);
-            return if is_other { Err(other_account(info, connection, None, &new)) } else { Ok(None) };
+            if !is_other {
+                return Ok(Whose::default());
+            }
+            let moves_to = Some(self.moved_account(info, connection, None, &new).await?);
+            return Ok(Whose { name: None, moves_to });
         };
         let mut held = self.held_texts(connection.id);
         let is_named = held.contains_key(identity.name);
@@ -74,7 +89,7 @@ impl Engine {
             change.entered.get(*name).is_some_and(|value| !is_named || !is_held(value))
         };
         if !change.is_moved && !identity.fields.iter().any(is_new) {
-            return Ok(None);
+            return Ok(Whose::default());
         }
         // What was told of the credentials before says nothing of the new ones.
         if new.get(identity.name) == held.get(identity.name) {
@@ -92,14 +107,73 @@ impl Engine {
         if let Some(name) = &told {
             new.insert(identity.name.to_owned(), name.clone());
         }
-        if !(identity.may_replace)(&held, &new) {
-            return Err(other_account(info, connection, held.get(identity.name), &new));
-        }
+        let named = held.get(identity.name);
+        let moves_to = match (identity.may_replace)(&held, &new) {
+            true => None,
+            false => Some(self.moved_account(info, connection, named, &new).await?),
+        };
         let name = new.get(identity.name).map(String::as_str);
         if let Some((twin, Kinship::Same)) = self.kin_of(info, Some(connection.id), name, &new) {
             return Err(twins(&twin));
         }
-        Ok(told.map(|name| (identity.name.to_owned(), Secret::new(name))))
+        Ok(Whose { name: told.map(|name| (identity.name.to_owned(), Secret::new(name))), moves_to })
+    }
+
+    /// The other account that a connection goes over to, which it may as long as nothing is held of its own.
+    async fn moved_account(
+        &self,
+        info: &ChannelInfo,
+        connection: &Connection,
+        named: Option<&String>,
+        new: &CredentialTexts,
+    ) -> Result<String, Refused> {
+        let id = connection.id;
+        if self.store().read(move |read| connections::is_used(read, id)).await? {
+            return Err(other_account(info, connection, named, new));
+        }
+        let account = account_of(info, new)?;
+        match self.kin_of(info, Some(id), Some(&account), new) {
+            None => Ok(account),
+            Some((twin, Kinship::Untold)) => Err(untold(info, &twin)),
+            Some((twin, Kinship::Same | Kinship::Other)) => Err(twins(&twin)),
+        }
+    }
+
+    /// Takes a connection over to another account, durably, and gives it as it is then: paused until its new credentials are
+    /// kept, since a process that dies in between must not read the old account in the new one's name.
+    pub(super) async fn move_account(
+        &self,
+        id: ConnectionId,
+        account: String,
+        actor: &str,
+    ) -> Result<Connection, Refused> {
+        let before = self.connection(id).ok_or_else(|| Refused::from(StoreError::NotFound))?;
+        let now = self.now();
+        let note = "Its account was changed: enter the credentials again, then resume it.";
+        let text = format!(
+            "{} is connected to the account {account} instead of {}, of which nothing was held.",
+            before.alias, before.account
+        );
+        let (to, by) = (account.clone(), actor.to_owned());
+        self.store()
+            .write(WriteLane::Interactive, move |tx| {
+                connections::move_account(tx, id, &to)?;
+                connections::set_state(tx, id, ConnectionState::Paused, Some(note), now)?;
+                let event = NewEvent::new(EventKind::ConnectionChanged, text.clone());
+                events::add(tx, None, Some(id), &event, &by, None, now)
+            })
+            .await?;
+        let moved = Connection {
+            account,
+            state: ConnectionState::Paused,
+            state_note: Some(note.to_owned()),
+            state_since: now,
+            ..before
+        };
+        // What was learnt of the old account is forgotten.
+        self.with_live(id, |live| *live = Live::default());
+        self.adopt(moved.clone(), now);
+        Ok(moved)
     }
 
     /// Asks the platform whose credentials are that are not saved yet.
@@ -191,7 +265,8 @@ fn other_account(
     let mut message = format!(
         "These credentials are for another {title} account ({theirs}) than “{alias}” ({ours}), and were not kept: \
          orders of both would be mixed and could come twice, and shipments would go to the wrong account. Sign in to \
-         {title} with the account of “{alias}” and authorise again, or add a new connection for the other account."
+         {title} with the account of “{alias}” and authorise again, or add a new connection for the other account. Where \
+         “{alias}” was meant for that one, pause it as well: what came from its account stays here."
     );
     if named.is_some() {
         let hint = format!(" Where “{ours}” is a name of your own, take {} away first.", name_label(info));

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use url::Url;
 
 use super::Engine;
-use super::accounts::Replacement;
+use super::accounts::{Replacement, Whose};
 use super::jobs::Job;
 use crate::channels::error::ChannelError;
 use crate::channels::pace::QuotaLine;
@@ -264,7 +264,7 @@ impl Engine {
         actor: &str,
     ) -> Result<(), Refused> {
         // It may take a while: what is changed is read after it.
-        let name = self.check_replacement(id, &change).await?;
+        let Whose { name, moves_to } = self.check_replacement(id, &change).await?;
         let mut connection = self.connection(id).ok_or_else(|| Refused::from(StoreError::NotFound))?;
         let info =
             registry::channel(&connection.channel).ok_or_else(|| Refused::from(StoreError::NotFound))?;
@@ -288,11 +288,26 @@ impl Engine {
         if info.life.authorisation_days.is_some() && change.credentials.contains_key("refresh_token") {
             connection.settings.authorised_on = Some(today);
         }
-        if has_credentials || is_moved || !change.removed.is_empty() {
+        let mut removed = change.removed.clone();
+        let mut goes_on_as = None;
+        if let Some(account) = moves_to {
+            goes_on_as = Some(match connection.state {
+                ConnectionState::Paused => (ConnectionState::Paused, connection.state_note.take()),
+                ConnectionState::Active
+                | ConnectionState::Failing
+                | ConnectionState::NeedsReauthorisation => (ConnectionState::Active, None),
+            });
+            let moved = self.move_account(id, account, actor).await?;
+            let Connection { alias, base_url, settings, .. } = connection;
+            connection = Connection { alias, base_url, settings, ..moved };
+            // The old account's name says nothing of the new one.
+            removed.extend(info.identity.map(|identity| identity.name.to_owned()));
+        }
+        if has_credentials || is_moved || !removed.is_empty() {
             let mut credentials = self.as_they_are_now(change.credentials.clone());
             credentials.extend(name);
             // Before the row points elsewhere: the old credentials must never travel to the new address.
-            self.keep_credentials(id, credentials, is_moved, &change.removed)?;
+            self.keep_credentials(id, credentials, is_moved, &removed)?;
             self.forget_replaced(&change.credentials);
         }
         let now = self.now();
@@ -310,18 +325,16 @@ impl Engine {
         self.drop_connector(id);
         self.adopt(connection.clone(), now);
         if has_credentials && connection.state == ConnectionState::NeedsReauthorisation {
-            self.set_connection_state(id, ConnectionState::Active, None, actor).await?;
+            goes_on_as = Some((ConnectionState::Active, None));
+        }
+        if let Some((state, note)) = goes_on_as {
+            self.set_connection_state(id, state, note, actor).await?;
         }
         Ok(())
     }
 
-    /// Whether a connection may have the credentials that it would have then. Gives what the platform calls their account,
-    /// where it was asked and told.
-    async fn check_replacement(
-        &self,
-        id: ConnectionId,
-        change: &ConnectionUpdate,
-    ) -> Result<Option<(String, Secret)>, Refused> {
+    /// Whether a connection may have the credentials that it would have then, and whose they are.
+    async fn check_replacement(&self, id: ConnectionId, change: &ConnectionUpdate) -> Result<Whose, Refused> {
         let mut connection = self.connection(id).ok_or_else(|| Refused::from(StoreError::NotFound))?;
         let info =
             registry::channel(&connection.channel).ok_or_else(|| Refused::from(StoreError::NotFound))?;
@@ -334,7 +347,7 @@ impl Engine {
         }
         check_removable(info, &change.removed)?;
         if change.credentials.is_empty() && change.removed.is_empty() {
-            return Ok(None);
+            return Ok(Whose::default());
         }
         let mut whole = change.credentials.clone();
         if !is_moved {

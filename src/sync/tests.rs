@@ -3,6 +3,7 @@
 mod accounts;
 mod after_sale;
 mod by_hand;
+mod edits;
 mod tokens;
 
 use std::collections::{BTreeMap, HashMap};
@@ -34,16 +35,31 @@ use crate::vault::KeySource;
 struct InProcess {
     world: Arc<World>,
     clock: Arc<ManualClock>,
-    /// Where it is there, the merchant's queue never answers, and this says that it was asked.
-    silent_queue: Option<Arc<Notify>>,
+    gate: Option<Arc<Gate>>,
+}
+
+/// Keeps calls of one operation waiting.
+#[derive(Debug)]
+struct Gate {
+    operation: &'static str,
+    /// One waits.
+    reached: Notify,
+    /// One may go on.
+    opened: Notify,
+}
+
+impl Gate {
+    fn before(operation: &'static str) -> Arc<Self> {
+        Arc::new(Self { operation, reached: Notify::new(), opened: Notify::new() })
+    }
 }
 
 #[async_trait]
 impl Transport for InProcess {
     async fn send(&self, call: Call) -> Result<Answer, TransportError> {
-        if let Some(asked) = self.silent_queue.as_ref().filter(|_| call.operation == "ReceiveMessage") {
-            asked.notify_one();
-            std::future::pending::<()>().await;
+        if let Some(gate) = self.gate.as_ref().filter(|gate| gate.operation == call.operation) {
+            gate.reached.notify_one();
+            gate.opened.notified().await;
         }
         let host = call.request.uri().host().unwrap_or_default();
         let platform = host.split('.').next().unwrap_or_default().to_owned();
@@ -126,7 +142,7 @@ async fn open(
     clock: &Arc<ManualClock>,
     wrong_by_s: &Arc<AtomicI64>,
 ) -> Engine {
-    let transport = InProcess { world: Arc::clone(world), clock: Arc::clone(clock), silent_queue: None };
+    let transport = InProcess { world: Arc::clone(world), clock: Arc::clone(clock), gate: None };
     open_over(dir, transport, wrong_by_s).await
 }
 
@@ -223,12 +239,12 @@ impl Rig {
         self.restart_with(None).await;
     }
 
-    /// The same, with a queue of the merchant's that never answers and says when it is asked.
-    async fn restart_with(&mut self, silent_queue: Option<Arc<Notify>>) {
-        self.restart_at(PUBLIC_URL, silent_queue).await;
+    /// The same, where calls wait at a gate.
+    async fn restart_with(&mut self, gate: Option<Arc<Gate>>) {
+        self.restart_at(PUBLIC_URL, gate).await;
     }
 
-    async fn restart_at(&mut self, public_url: &str, silent_queue: Option<Arc<Notify>>) {
+    async fn restart_at(&mut self, public_url: &str, gate: Option<Arc<Gate>>) {
         let store = self.engine.store().clone();
         let placeholder = tempfile::tempdir().unwrap();
         // Both must go before the folder's lock is free.
@@ -236,8 +252,7 @@ impl Rig {
         drop(std::mem::replace(&mut self.engine, spare));
         store.close().await;
         drop(store);
-        let transport =
-            InProcess { world: Arc::clone(&self.world), clock: Arc::clone(&self.clock), silent_queue };
+        let transport = InProcess { world: Arc::clone(&self.world), clock: Arc::clone(&self.clock), gate };
         self.engine = open_at(public_url, self.dir.path(), transport, &self.wrong_by_s).await;
     }
 
@@ -1805,11 +1820,11 @@ async fn a_mistyped_queue_is_refused_and_one_that_is_there_stops_nothing() {
 async fn a_stop_waits_for_no_message() {
     let mut rig = Rig::new(quiet(), |_| ()).await;
     rig.enter_queue(crate::sim::AMAZON_ACCESS_KEY_ID).await;
-    let asked = Arc::new(Notify::new());
-    rig.restart_with(Some(Arc::clone(&asked))).await;
+    let queue = Gate::before("ReceiveMessage");
+    rig.restart_with(Some(Arc::clone(&queue))).await;
     let (engine, amazon) = (rig.engine.clone(), rig.amazon);
     let waiting = tokio::spawn(async move { engine.run_job(amazon, jobs::Job::ReadQueue).await });
-    asked.notified().await;
+    queue.reached.notified().await;
     let (_stop, stopped) = watch::channel(true);
     rig.engine.run(stopped).await;
     // The queue never answers: it ends because the program does.

@@ -149,6 +149,7 @@ fn store_parts(error: &StoreError) -> (StatusCode, &'static str) {
         StoreError::Sql { .. } => (StatusCode::BAD_REQUEST, "sql_error"),
         StoreError::Invalid(_) => (StatusCode::BAD_REQUEST, "invalid"),
         StoreError::NotFound => (StatusCode::NOT_FOUND, "not_found"),
+        StoreError::Changed => (StatusCode::CONFLICT, "changed"),
         StoreError::FreeSpace { .. } => (StatusCode::INSUFFICIENT_STORAGE, "free_space"),
         StoreError::DiskFull { .. } => (StatusCode::INSUFFICIENT_STORAGE, "disk_full"),
         StoreError::Closed => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),

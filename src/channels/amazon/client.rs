@@ -203,8 +203,14 @@ impl Client {
             .body(Bytes::from(file));
         let answer =
             self.exchange_presigned(operation, request, (BODY_BYTES_MAX_DEFAULT, TIMEOUT_DEFAULT)).await?;
-        if answer.status.is_success() {
+        if answer.status.is_success() && answer.body.is_empty() {
             return Ok(());
+        }
+        // Storage says nothing more of a file that it has taken: somebody on the way has answered instead.
+        if answer.status.is_success() {
+            let message =
+                format!("{operation}: the answer is not of Amazon's storage; the file may not have arrived");
+            return Err(ChannelError::Corrupt { in_doubt: false, message });
         }
         Err(retry(
             retry_after(&answer.headers),

@@ -326,11 +326,13 @@ fn unclear(ticket: &str, what: &str) -> ChannelError {
     ChannelError::Corrupt { in_doubt: true, message: format!("Amazon's feed {ticket}: {what}; {LOOK_THERE}") }
 }
 
-/// Every item of the order, so that nothing of it is left to ship.
+/// Every item of the order, so that nothing of it is left to ship. Of what the buyer asks to have cancelled the file says
+/// so, whatever the reason for the rest: the seller's cancellation rate counts the others.
 fn cancellation_file(facts: &OrderFacts, reason: CancelReason) -> Result<(Vec<u8>, usize), ChannelError> {
     let items = facts.lines.iter().filter(|line| line.quantity > line.quantity_cancelled);
     let rows: Vec<Vec<String>> = items
         .map(|line| {
+            let reason = if facts.is_unwanted(line) { CancelReason::BuyerAsked } else { reason };
             vec![facts.external_id.clone(), reason.amazon_word().to_owned(), line.external_id.clone()]
         })
         .collect();

@@ -10,7 +10,7 @@ use super::wire;
 use crate::domain::customer::{Address, Buyer, People};
 use crate::domain::listing::ListingFacts;
 use crate::domain::money::{Currency, minor_exact, parse_decimal};
-use crate::domain::order::{FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin};
+use crate::domain::order::{CancelRequest, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin};
 use crate::domain::shipment::{ShipmentDraft, ShipmentFacts, ShippedLine};
 
 mod amounts;
@@ -69,12 +69,15 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
         )?,
         origin: Origin::default(),
         platform_status: word.unwrap_or_else(|| "unknown".to_owned()),
+        cancel_request: cancel_request(&order.order_items),
         customised_lines: order
             .order_items
             .iter()
             .filter(|item| is_customised(item))
             .filter_map(|item| item.order_item_id.clone())
             .collect(),
+        // Amazon's orders do not tell what went back.
+        refunds: None,
     })
 }
 
@@ -231,6 +234,19 @@ fn cancelled_quantity(item: &wire::OrderItem, ordered: i64, status: OrderStatus)
         _ => 0,
     };
     left.clamp(0, ordered.max(0))
+}
+
+/// The items that the buyer asks to have cancelled. Amazon names nobody else who asks; what has been cancelled since is no
+/// longer asked for. Its reason may be the buyer's own words, which stay among person data.
+fn cancel_request(items: &[wire::OrderItem]) -> Option<CancelRequest> {
+    let is_asked = |item: &&wire::OrderItem| {
+        let open = item.cancellation.as_ref().filter(|one| one.cancellation_execution.is_none());
+        let request = open.and_then(|one| one.cancellation_request.as_ref());
+        request.is_some_and(|request| request.requester.as_deref().is_none_or(|word| word == "BUYER"))
+    };
+    let lines: Vec<String> =
+        items.iter().filter(is_asked).filter_map(|item| item.order_item_id.clone()).collect();
+    (!lines.is_empty()).then_some(CancelRequest { lines, reason: None })
 }
 
 fn gift(item: &wire::OrderItem) -> Option<&wire::GiftOption> {

@@ -588,6 +588,65 @@ async fn a_cancellation_is_a_feed_that_is_followed_to_its_report() {
     assert!(!asked[5].headers.contains_key("x-amz-access-token"));
 }
 
+/// Storage answers a file that it takes with nothing. A page of somebody on the way is no proof that it has arrived: a feed
+/// that names what is not there would be refused as if the refund had been.
+#[tokio::test]
+async fn a_file_is_taken_only_where_storage_itself_says_so() {
+    let (amazon, script, _) = amazon();
+    script.answer(200, TOKEN).answer(201, DOCUMENT).answer(200, "<html>Welcome</html>");
+    let lost = amazon.refund(&feed_order(), &refund_of("USD", refund_line(500, 0, 0))).await.unwrap_err();
+    assert!(matches!(&lost, ChannelError::Corrupt { in_doubt: false, .. }), "{lost:?}");
+    assert_eq!(script.lines().len(), 3, "no feed is made of it");
+}
+
+/// An order of two items, of which the buyer asks to have these cancelled.
+fn order_with_unwanted(unwanted: &[&str]) -> Value {
+    let mut order = paid(json!([{"type": "ITEM", "subtotal": money("12.00")}]), Some("12.00"), Some("12.00"));
+    order["fulfillment"] = json!({"fulfillmentStatus": "UNSHIPPED", "fulfilledBy": "MERCHANT"});
+    let mut second = order["orderItems"][0].clone();
+    second["orderItemId"] = json!("2");
+    order["orderItems"].as_array_mut().unwrap().push(second);
+    for item in order["orderItems"].as_array_mut().unwrap() {
+        if unwanted.iter().any(|id| item["orderItemId"] == *id) {
+            let request = json!({"requester": "BUYER", "cancelReason": "I moved to 5 Elm Street"});
+            item["cancellation"] = json!({"cancellationRequest": request});
+        }
+    }
+    order["proceeds"]["grandTotal"] = money("24.00");
+    order
+}
+
+#[test]
+fn what_the_buyer_asks_to_cancel_is_known_by_item_and_never_in_the_buyers_words() {
+    let read = |order: &Value| map::order(&order.to_string()).unwrap().cancel_request;
+    assert_eq!(read(&order_with_unwanted(&[])), None);
+    let mut order = order_with_unwanted(&["1", "2"]);
+    let asked = read(&order).unwrap();
+    assert_eq!((asked.lines, asked.reason), (vec!["1".to_owned(), "2".to_owned()], None));
+    order["orderItems"][0]["cancellation"]["cancellationExecution"] = json!({"cancelledBy": "MERCHANT"});
+    assert_eq!(read(&order).unwrap().lines, ["2"], "the first is cancelled");
+    order["orderItems"][1]["cancellation"]["cancellationRequest"]["requester"] = json!("SOMEBODY");
+    assert_eq!(read(&order), None);
+}
+
+#[tokio::test]
+async fn only_what_the_buyer_asked_for_is_cancelled_in_the_buyers_name() {
+    for (unwanted, reason, words) in [
+        (&["1"][..], CancelReason::OutOfStock, ["BuyerCanceled", "NoInventory"]),
+        (&["1", "2"], CancelReason::BuyerAsked, ["BuyerCanceled", "BuyerCanceled"]),
+        (&[], CancelReason::OutOfStock, ["NoInventory", "NoInventory"]),
+    ] {
+        let (amazon, script, _) = amazon();
+        let order = json!({"order": order_with_unwanted(unwanted)}).to_string();
+        script.answer(200, TOKEN).answer(200, order).answer(201, DOCUMENT).answer(200, "");
+        script.answer(202, r#"{"feedId":"f1"}"#);
+        amazon.cancel(&feed_order(), reason).await.unwrap();
+        let file = script.asked()[3].body.clone();
+        let said: Vec<&str> = file.lines().skip(2).filter_map(|row| row.split('\t').nth(1)).collect();
+        assert_eq!(said, words, "{file}");
+    }
+}
+
 #[tokio::test]
 async fn a_cancellation_is_only_of_what_has_not_been_shipped_and_may_be_repeated() {
     let cancel = async |status: &str| {

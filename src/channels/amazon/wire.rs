@@ -290,7 +290,15 @@ pub struct Customization {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct Cancellation {
+    pub cancellation_request: Option<CancellationRequest>,
     pub cancellation_execution: Option<CancellationExecution>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CancellationRequest {
+    #[serde(deserialize_with = "loose::text")]
+    pub requester: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -77,7 +77,9 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
         deliver_by: None,
         origin: origin(&order),
         platform_status: order.status.or(status_id).unwrap_or_else(|| "unknown".to_owned()),
+        cancel_request: None,
         customised_lines: Vec::new(),
+        refunds: None,
     })
 }
 

@@ -10,6 +10,7 @@ use super::super::error::{ChannelError, RejectKind};
 use super::super::pace::Priority;
 use super::super::request::segment;
 use super::client::{Grant, Outgoing};
+use super::map::refunds::{self, Standing};
 use super::{Ebay, ORDERS_PATH, wire};
 use crate::domain::money::{Currency, decimal_of_minor};
 
@@ -51,33 +52,7 @@ struct Cancellable {
     order_id: Option<String>,
     #[serde(deserialize_with = "super::super::loose::text")]
     legacy_order_id: Option<String>,
-    cancel_status: CancelRequests,
-}
-
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct CancelRequests {
-    #[serde(deserialize_with = "super::super::loose::text")]
-    cancel_state: Option<String>,
-    #[serde(deserialize_with = "super::super::loose::list")]
-    cancel_requests: Vec<CancelRequest>,
-}
-
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct CancelRequest {
-    #[serde(deserialize_with = "super::super::loose::text")]
-    cancel_request_id: Option<String>,
-    #[serde(deserialize_with = "super::super::loose::text")]
-    cancel_request_state: Option<String>,
-    #[serde(deserialize_with = "super::super::loose::text")]
-    cancel_initiator: Option<String>,
-}
-
-impl CancelRequest {
-    fn is_buyers(&self) -> bool {
-        self.cancel_initiator.as_deref().is_some_and(|word| word.eq_ignore_ascii_case("buyer"))
-    }
+    cancel_status: wire::CancelStatus,
 }
 
 #[async_trait]
@@ -89,8 +64,7 @@ impl Cancellation for Ebay {
             return Ok(Progress::Done);
         }
         // Asked for before, by us or by the buyer: a second request would be refused.
-        let open =
-            state.cancel_requests.iter().find(|one| one.cancel_request_state.as_deref() == Some("REQUESTED"));
+        let open = state.cancel_requests.iter().find(|one| one.is_open());
         if let Some((request, ticket)) = open.and_then(|one| Some((one, one.cancel_request_id.clone()?))) {
             return if request.is_buyers() {
                 self.approve(order, ticket).await
@@ -205,11 +179,13 @@ impl Refunds for Ebay {
     }
 
     /// A refund of the whole order has a status there. One of positions has none, unless eBay lists it on the order as
-    /// well: it is through once it has a date.
+    /// well: it is through once it has a date. eBay's specification (v1.20.7) lists one of positions on them alone, with id,
+    /// date and amount (`LineItemRefund`), while it is under way and once it is through; what becomes of one that failed
+    /// it does not say, so that one that is missing is no failure.
     async fn refunded(&self, order: &FulfilmentOrder, ticket: &str) -> Result<Progress, ChannelError> {
         let found: wire::Order = self.client.fetch(&self.one_order(&order.external_id)).await?;
-        let own: Vec<&wire::OrderRefund> = of_order(&found)
-            .chain(of_lines(&found))
+        let own: Vec<&wire::OrderRefund> = refunds::of_order(&found)
+            .chain(refunds::of_lines(&found).map(|(_, refund)| refund))
             .filter(|refund| refund.refund_id.as_deref() == Some(ticket))
             .collect();
         let has = |word: &str| own.iter().any(|refund| refund.refund_status.as_deref() == Some(word));
@@ -228,101 +204,17 @@ impl Refunds for Ebay {
         currency: Currency,
     ) -> Result<Option<Vec<ListedRefund>>, ChannelError> {
         let found: wire::Order = self.client.fetch(&self.one_order(&order.external_id)).await?;
-        let standing = standing(&found, currency)?;
-        Ok(Some(standing.iter().enumerate().map(|(place, known)| known.listed(place)).collect()))
+        let corrupt = |message: String| ChannelError::Corrupt { in_doubt: false, message };
+        let standing = refunds::standing(&found, currency).map_err(|error| corrupt(error.to_string()))?;
+        let listed = |(place, known): (usize, &Standing<'_>)| {
+            if known.currency != currency {
+                return Err(corrupt(format!("a refund is in {}, the order in {currency}", known.currency)));
+            }
+            let (id, is_by_hand) = (known.id_or_place(place), known.refund_id.is_none());
+            Ok(ListedRefund { id, minor: known.minor, is_by_hand })
+        };
+        standing.iter().enumerate().map(listed).collect::<Result<_, _>>().map(Some)
     }
-}
-
-/// A refund that did not fail, as an order lists it.
-#[derive(Debug)]
-struct Standing<'o> {
-    /// Only where `issueRefund` was asked for it.
-    refund_id: Option<&'o str>,
-    reference_id: Option<&'o str>,
-    date: Option<&'o str>,
-    minor: i64,
-}
-
-impl<'o> Standing<'o> {
-    fn new(refund: &'o wire::OrderRefund, currency: Currency) -> Result<Self, ChannelError> {
-        let minor = super::map::amount(refund.amount.as_ref(), currency)
-            .map_err(|error| ChannelError::Corrupt { in_doubt: false, message: error.to_string() })?;
-        Ok(Self {
-            refund_id: refund.refund_id.as_deref(),
-            reference_id: refund.refund_reference_id.as_deref(),
-            date: refund.refund_date.as_deref(),
-            minor,
-        })
-    }
-
-    /// Whether both are one refund: by the first id that both have, else by the moment at which they went through,
-    /// where `issueRefund` was asked for neither.
-    fn is_same(&self, other: &Self) -> bool {
-        let ids = [(self.refund_id, other.refund_id), (self.reference_id, other.reference_id)];
-        ids.into_iter().find_map(|(one, other)| Some(one? == other?)).unwrap_or_else(|| {
-            self.refund_id.or(other.refund_id).is_none() && self.date.is_some() && self.date == other.date
-        })
-    }
-
-    /// Takes in another place where it is listed.
-    fn join(&mut self, other: &Self, minor: i64) {
-        self.refund_id = self.refund_id.or(other.refund_id);
-        self.reference_id = self.reference_id.or(other.reference_id);
-        self.date = self.date.or(other.date);
-        self.minor = minor;
-    }
-
-    /// One that is not through yet and that `issueRefund` was not asked for has no id: it goes by its place.
-    fn listed(&self, place: usize) -> ListedRefund {
-        let id = self.refund_id.or(self.reference_id).or(self.date);
-        ListedRefund {
-            id: id.map_or_else(|| format!("under way, {place}"), str::to_owned),
-            minor: self.minor,
-            is_by_hand: self.refund_id.is_none(),
-        }
-    }
-}
-
-/// An order's refunds, each of them once, without those that failed. One of several positions is listed on each of
-/// them with its part; one that is listed on the order and on positions is the same, and the greater amount counts.
-fn standing(order: &wire::Order, currency: Currency) -> Result<Vec<Standing<'_>>, ChannelError> {
-    let has_failed = |refund: &&wire::OrderRefund| refund.refund_status.as_deref() == Some("FAILED");
-    let failed: Vec<&str> =
-        of_order(order).filter(has_failed).filter_map(|refund| refund.refund_id.as_deref()).collect();
-    let mut all: Vec<Standing<'_>> = Vec::new();
-    for refund in of_order(order).filter(|refund| !has_failed(refund)) {
-        add_up(&mut all, Standing::new(refund, currency)?);
-    }
-    let mut on_lines: Vec<Standing<'_>> = Vec::new();
-    for refund in of_lines(order).filter(|refund| !has_failed(refund)) {
-        if refund.refund_id.as_deref().is_none_or(|id| !failed.contains(&id)) {
-            add_up(&mut on_lines, Standing::new(refund, currency)?);
-        }
-    }
-    for one in on_lines {
-        match all.iter_mut().find(|known| known.is_same(&one)) {
-            Some(known) => known.join(&one, known.minor.max(one.minor)),
-            None => all.push(one),
-        }
-    }
-    Ok(all)
-}
-
-fn add_up<'o>(all: &mut Vec<Standing<'o>>, one: Standing<'o>) {
-    match all.iter_mut().find(|known| known.is_same(&one)) {
-        Some(known) => known.join(&one, known.minor.saturating_add(one.minor)),
-        None => all.push(one),
-    }
-}
-
-/// Refunds that are listed on the order.
-fn of_order(order: &wire::Order) -> impl Iterator<Item = &wire::OrderRefund> {
-    order.payment_summary.iter().flat_map(|summary| &summary.refunds)
-}
-
-/// Refunds that are listed on its positions.
-fn of_lines(order: &wire::Order) -> impl Iterator<Item = &wire::OrderRefund> {
-    order.line_items.iter().flat_map(|line| &line.refunds)
 }
 
 /// What `issueRefund` takes.

@@ -10,10 +10,11 @@ use super::wire;
 use crate::domain::customer::{self, Buyer, People};
 use crate::domain::listing::ListingFacts;
 use crate::domain::money::{Currency, minor_exact, parse_decimal};
-use crate::domain::order::{FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin};
+use crate::domain::order::{CancelRequest, FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin};
 use crate::domain::shipment::{ShipmentDraft, ShipmentFacts, ShippedLine};
 
 mod amounts;
+pub mod refunds;
 
 /// The id of a parcel without tracking number: every such parcel has it.
 const NO_TRACKING_ID: &str = "999";
@@ -37,6 +38,7 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
     let (total_minor, amounts) = if is_paid { amounts::read(&order, currency)? } else { (0, Vec::new()) };
     let instruction = order.fulfillment_start_instructions.first();
     let step = instruction.and_then(|instruction| instruction.shipping_step.as_ref());
+    let refunds = refunds::read(&order, currency, &lines, &amounts)?;
     Ok(OrderFacts {
         placed_at,
         updated_at,
@@ -63,18 +65,11 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
         deliver_by: deliver_by(&order)?,
         origin: Origin::default(),
         platform_status: platform_status(&order, are_fulfillments_missing),
+        cancel_request: cancel_request(&order),
         customised_lines: Vec::new(),
+        refunds: Some(refunds),
         external_id,
     })
-}
-
-/// An amount in minor units of the order's currency; nothing where there is none.
-///
-/// # Errors
-/// Where it is no money of that currency.
-pub fn amount(amount: Option<&wire::Amount>, currency: Currency) -> Result<i64, Unreadable> {
-    let Some(decimal) = amounts::decimal(amount, currency, "amount")? else { return Ok(0) };
-    minor_exact(decimal, currency).map_err(|error| unreadable("amount", error))
 }
 
 /// The id of an order that cannot be read, if it can be found.
@@ -157,6 +152,16 @@ fn platform_status(order: &wire::Order, are_parcels_missing: bool) -> String {
         [order.order_payment_status.clone(), order.order_fulfillment_status.clone(), cancellation, parcels];
     let words: Vec<String> = words.into_iter().flatten().collect();
     if words.is_empty() { "unknown".to_owned() } else { words.join(", ") }
+}
+
+/// What the buyer asks to have cancelled while it is the seller's turn: on eBay always the whole order.
+fn cancel_request(order: &wire::Order) -> Option<CancelRequest> {
+    let requests = &order.cancel_status.as_ref()?.cancel_requests;
+    let request = requests.iter().find(|one| one.is_buyers() && one.is_open())?;
+    // That the buyer asked is no reason.
+    let code = request.cancel_reason.as_deref().filter(|code| *code != "BUYER_ASKED_CANCEL");
+    let reason = code.map(|code| code.replace('_', " ").to_lowercase());
+    Some(CancelRequest { lines: Vec::new(), reason })
 }
 
 fn fulfilled_by(order: &wire::Order) -> FulfilledBy {
@@ -281,6 +286,8 @@ fn people(order: &wire::Order, external_id: &str) -> Option<People> {
     let gifts = order.line_items.iter().filter_map(|line| line.gift_details.as_ref()?.message.as_deref());
     Some(People {
         buyer: Buyer {
+            // The only thing by which eBay tells a buyer, and no lasting one: for buyers in the US the field holds an id
+            // where it held a user name until September 2025. E-mails are of one order.
             external_id: order.buyer.as_ref().and_then(|buyer| buyer.username.clone()),
             name: text(|contact| &contact.full_name),
             email: text(|contact| &contact.email),

@@ -7,6 +7,8 @@
 //! - Tax that eBay takes and remits is on top of its total; with `fieldGroups=TAX_BREAKDOWN`, which we always ask for,
 //!   it is in it.
 //! - The label's address may be a hub or an authenticator. What eBay's own warehouse ships carries no address.
+//! - A list of orders says that somebody asked to cancel one; who asked stands only in the order alone, which is read
+//!   then.
 //! - A parcel cannot be changed or taken back, and telling of it twice is not safe: what is in doubt is read first
 //!   ([`Fulfilment::told_parcels`]). The parcel's id is its tracking number.
 //! - Listings made in Seller Hub or by the Trading API are not in the Inventory API until the seller migrates them
@@ -88,6 +90,9 @@ const POLL_INTERVAL_MIN_ELSEWHERE: Duration = Duration::from_secs(1);
 
 /// Times that an order's parcels are asked for before the page is given up: a page may have hundreds of them.
 const PARCEL_TRIES_MAX: u32 = 3;
+
+/// Times that an order is asked for alone before the list's word stands.
+const ORDER_TRIES_MAX: u32 = 3;
 
 /// Readings of an order in a row in which its parcels could not be read before it is taken without them. A fault on the way
 /// passes in that time, which is minutes with the waits between; what lasts longer must not keep other orders.
@@ -304,7 +309,7 @@ impl Ebay {
         let mut unreadable = None;
         for some in page.chunks(ORDERS_AT_ONCE) {
             let complete = some.iter().map(|order| async move {
-                match self.complete(order, is_bulk, priority).await {
+                match self.complete_listed(order, is_bulk, priority).await {
                     Err(error @ ChannelError::Corrupt { .. }) => Ok(Err(error)),
                     completed => completed.map(Ok),
                 }
@@ -319,6 +324,64 @@ impl Ebay {
         unreadable.map_or(Ok(orders), Err)
     }
 
+    /// An order of a list as we keep it. A list says that a cancellation was asked for, and not by whom: the order alone
+    /// does. Where it cannot be read alone, or is older there, the list's word stands.
+    async fn complete_listed(
+        &self,
+        order: &RawValue,
+        is_bulk: bool,
+        priority: Priority,
+    ) -> Result<Received, ChannelError> {
+        let listed: wire::ListedOrder = serde_json::from_str(order.get()).unwrap_or_default();
+        let goes_without = is_bulk && self.is_history(listed.creation_date.as_deref());
+        let asked = listed.order_id.as_deref().filter(|_| listed.hides_who_asked() && !goes_without);
+        let Some(id) = asked else { return self.complete(order, is_bulk, priority).await };
+        let alone = match self.order_alone(id, priority).await {
+            Ok(alone) => Some(alone),
+            Err(
+                error @ (ChannelError::Retry { throttled: true, .. }
+                | ChannelError::Reauth { .. }
+                | ChannelError::Fatal { .. }),
+            ) => return Err(error),
+            Err(error) => {
+                tracing::warn!(order.id = id, "it is not known who asked to cancel an order: {error}");
+                None
+            }
+        };
+        let is_news = |alone: &&RawValue| {
+            let alone: wire::ListedOrder = serde_json::from_str(alone.get()).unwrap_or_default();
+            let at = |one: &wire::ListedOrder| {
+                map::instant("lastModifiedDate", one.last_modified_date.as_deref()).ok().flatten()
+            };
+            alone.order_id == listed.order_id && at(&alone) >= at(&listed)
+        };
+        let alone = alone.as_deref().filter(is_news);
+        self.complete(alone.unwrap_or(order), is_bulk, priority).await
+    }
+
+    /// One order as eBay wrote it: asked for more than once where something went wrong on the way, or where the answer
+    /// cannot be read.
+    async fn order_alone(&self, order_id: &str, priority: Priority) -> Result<Box<RawValue>, ChannelError> {
+        let outgoing = Outgoing { priority, ..self.one_order(order_id) };
+        let mut tries = 1;
+        loop {
+            match self.client.fetch(&outgoing).await {
+                Err(ChannelError::Retry { throttled: false, .. } | ChannelError::Corrupt { .. })
+                    if tries < ORDER_TRIES_MAX =>
+                {
+                    tries += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Whether an order that was created then was created before the connection's go-live.
+    fn is_history(&self, creation_date: Option<&str>) -> bool {
+        let created_at: Option<Timestamp> = creation_date.and_then(|text| text.parse().ok());
+        self.go_live.is_none_or(|go_live| created_at.is_none_or(|at| at < go_live))
+    }
+
     /// An order as we keep it, with its parcels. In a reading of many orders history goes without them, which would cost
     /// a call for each order; what was shipped before the first reading came that far is no history.
     async fn complete(
@@ -328,8 +391,7 @@ impl Ebay {
         priority: Priority,
     ) -> Result<Received, ChannelError> {
         let head: wire::OrderHead = serde_json::from_str(order.get()).unwrap_or_default();
-        let created_at: Option<Timestamp> = head.creation_date.and_then(|text| text.parse().ok());
-        let is_history = self.go_live.is_none_or(|go_live| created_at.is_none_or(|at| at < go_live));
+        let is_history = self.is_history(head.creation_date.as_deref());
         let goes_without = head.fulfillment_hrefs.is_empty() || is_bulk && is_history;
         let parcels = match head.order_id.filter(|_| !goes_without) {
             Some(id) => self.parcels_if_told(&id, priority).await?,

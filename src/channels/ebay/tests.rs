@@ -15,6 +15,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::domain::id::ConnectionId;
 use crate::domain::order::AmountKind;
+use crate::domain::refund::MarketplaceRefund;
 use crate::domain::shipment::ShippedLine;
 use crate::http::TransportError;
 use crate::secret::Secret;
@@ -768,6 +769,146 @@ async fn every_refund_is_listed_once_with_what_goes_back() {
         let said = format!("{of_order} {of_lines:?}");
         assert_eq!(listed(of_order, of_lines).await, expected, "{said}");
     }
+}
+
+fn cancel_request(initiator: &str, state: &str) -> Value {
+    json!({"cancelState": "IN_PROGRESS", "cancelRequests": [{
+        "cancelRequestId": "5001", "cancelInitiator": initiator, "cancelRequestState": state,
+        "cancelReason": "ORDER_PLACED_BY_MISTAKE", "cancelRequestedDate": "2026-11-20T09:00:00.000Z",
+    }]})
+}
+
+#[test]
+fn who_asks_for_a_cancellation_is_known_while_nobody_has_answered() {
+    let asked = |initiator: &str, state: &str| {
+        read(&order(|order| order["cancelStatus"] = cancel_request(initiator, state))).cancel_request
+    };
+    let buyers = asked("Buyer", "REQUESTED").unwrap();
+    assert_eq!((buyers.lines, buyers.reason.as_deref()), (vec![], Some("order placed by mistake")));
+    assert_eq!(asked("Seller", "REQUESTED"), None);
+    assert_eq!(asked("Buyer", "REJECTED"), None);
+    assert_eq!(read(&order(|_| ())).cancel_request, None);
+}
+
+#[tokio::test]
+async fn an_order_of_a_list_that_somebody_asks_to_cancel_is_read_alone() {
+    let listed = order(|order| order["cancelStatus"]["cancelState"] = json!("IN_PROGRESS"));
+    let alone = order(|order| order["cancelStatus"] = cancel_request("Buyer", "REQUESTED"));
+    let older = order(|order| {
+        order["cancelStatus"] = cancel_request("Buyer", "REQUESTED");
+        order["lastModifiedDate"] = json!("2026-11-20T08:59:59.000Z");
+    });
+    let page = json!({"total": 1, "orders": [listed]}).to_string();
+    for (status, body, calls, is_known) in [
+        (200, alone.to_string(), 1, true),
+        (200, older.to_string(), 1, false),
+        (404, r#"{"errors":[{"errorId":32100,"message":"Invalid order ID"}]}"#.to_owned(), 1, false),
+        (200, "no JSON".to_owned(), 3, false),
+    ] {
+        let (ebay, script, _) = plain();
+        script.answer(200, TOKEN).answer(200, page.clone());
+        for _ in 0..calls {
+            script.answer(status, body.clone());
+        }
+        let cursor = Cursor { updated_until: Some("2026-11-21T11:00:00Z".parse().unwrap()), window: None };
+        let start = PollStart { since: None, is_bulk: false };
+        let read = ebay.changed_orders(&cursor, start).await.unwrap();
+        let facts = read.orders[0].facts.clone().unwrap();
+        assert_eq!(facts.cancel_request.is_some(), is_known, "{body}");
+        let lines = script.lines();
+        assert_eq!(lines.len(), 2 + calls, "{lines:?}");
+        assert_eq!(lines[2], "GET /sell/fulfillment/v1/order/12-00001-00001?fieldGroups=TAX_BREAKDOWN");
+    }
+}
+
+/// A refund's id, what eBay tells, what that is with tax, and of which lines.
+type RefundRow = (String, i64, i64, Vec<(String, i64)>);
+
+/// What went back of an order, and whether more is under way.
+fn given_back(order: &Value) -> (Vec<RefundRow>, bool) {
+    let given_back = read(order).refunds.unwrap();
+    let row = |refund: MarketplaceRefund| {
+        let lines = refund.lines.into_iter().map(|line| (line.external_line_id, line.minor)).collect();
+        (refund.refund_id, refund.told_minor, refund.total_minor, lines)
+    };
+    (given_back.refunds.into_iter().map(row).collect(), given_back.is_more_under_way)
+}
+
+#[test]
+fn only_what_went_back_counts_and_each_refund_once() {
+    let at = "2026-11-20T10:00:00.000Z";
+    let of_order = |status: &str, value: &str| json!({"refundId": "7", "refundReferenceId": "R7", "refundStatus": status, "refundDate": at, "amount": money(value)});
+    let of_line = |value: &str| json!({"refundId": "7", "refundDate": at, "amount": money(value)});
+    let with = |of_order: Value, of_lines: [Value; 2]| {
+        let [first, second] = of_lines;
+        given_back(&order(|order| {
+            let mut other = order["lineItems"][0].clone();
+            other["lineItemId"] = json!("2");
+            other["refunds"] = second;
+            order["lineItems"][0]["refunds"] = first;
+            order["lineItems"].as_array_mut().unwrap().push(other);
+            order["pricingSummary"] = json!({"total": money("50.0")});
+            order["paymentSummary"] = json!({"refunds": of_order});
+        }))
+    };
+    let none = || json!([]);
+    let row = |id: &str, minor: i64, lines: &[(&str, i64)]| -> (Vec<RefundRow>, bool) {
+        let lines = lines.iter().map(|(line, minor)| ((*line).to_owned(), *minor)).collect();
+        (vec![(id.to_owned(), minor, minor, lines)], false)
+    };
+    assert_eq!(with(none(), [none(), none()]), (vec![], false));
+    assert_eq!(with(json!([of_order("REFUNDED", "5.0")]), [none(), none()]), row("7", 500, &[]));
+    for (status, is_more_under_way) in [("PENDING", true), ("FAILED", false)] {
+        let pending = with(json!([of_order(status, "5.0")]), [none(), none()]);
+        assert_eq!(pending, (vec![], is_more_under_way), "{status}");
+    }
+    let undated = json!([{"refundId": "7", "amount": money("5.0")}]);
+    assert_eq!(
+        with(none(), [undated, none()]),
+        (vec![], true),
+        "of a line, it is through once it has a date"
+    );
+    let lines = [("1", 200), ("2", 300)];
+    let of_lines = || [json!([of_line("2.0")]), json!([of_line("3.0")])];
+    assert_eq!(with(none(), of_lines()), row("7", 500, &lines));
+    assert_eq!(
+        with(json!([of_order("REFUNDED", "5.0")]), of_lines()),
+        row("7", 500, &lines),
+        "on both, it is one"
+    );
+    assert_eq!(with(json!([of_order("FAILED", "5.0")]), of_lines()), (vec![], false));
+}
+
+#[test]
+fn a_refund_counts_with_the_tax_that_ebay_gives_back_itself() {
+    let at = "2026-11-20T10:00:00.000Z";
+    let with = |value: &str| {
+        let refund = json!({"refundReferenceId": "R1", "refundStatus": "REFUNDED", "refundDate": at, "amount": money(value)});
+        order(|order| {
+            order["lineItems"][0]["ebayCollectAndRemitTaxes"] = tax("2.00");
+            order["paymentSummary"] = json!({"refunds": [refund]});
+        })
+    };
+    // The line of an order of one line is known though eBay does not name it.
+    let row = |told: i64, total: i64| -> (Vec<RefundRow>, bool) {
+        (vec![("R1".to_owned(), told, total, vec![("1".to_owned(), total)])], false)
+    };
+    assert_eq!(given_back(&with("12.50")), row(1_250, 1_350));
+    assert_eq!(given_back(&with("25.00")), row(2_500, read(&with("25.00")).total_minor));
+}
+
+#[test]
+fn a_refund_in_another_currency_is_kept_as_that() {
+    let at = "2026-11-20T10:00:00.000Z";
+    let with = |amount: Value| {
+        let refund = json!({"refundReferenceId": "R1", "refundStatus": "REFUNDED", "refundDate": at, "amount": amount});
+        read(&order(|order| order["paymentSummary"] = json!({"refunds": [refund]}))).refunds.unwrap().refunds
+    };
+    let foreign = with(json!({"value": "5.00", "currency": "GBP"}));
+    assert_eq!((foreign[0].currency.code(), foreign[0].total_minor), ("GBP", 500));
+    let converted = json!({"value": "5.00", "currency": "GBP", "convertedFromValue": "6.00", "convertedFromCurrency": "USD"});
+    let converted = with(converted);
+    assert_eq!((converted[0].currency.code(), converted[0].total_minor), ("USD", 600));
 }
 
 #[tokio::test]

@@ -99,6 +99,33 @@ pub struct PayloadHead {
     pub order: OrderHead,
 }
 
+/// What tells whether an order of a list is to be read alone.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct ListedOrder {
+    /// eBay's id.
+    #[serde(deserialize_with = "loose::text")]
+    pub order_id: Option<String>,
+    /// When it was created.
+    #[serde(deserialize_with = "loose::text")]
+    pub creation_date: Option<String>,
+    /// When it last changed.
+    #[serde(deserialize_with = "loose::text")]
+    pub last_modified_date: Option<String>,
+    /// Whether it was or may be cancelled.
+    pub cancel_status: Option<CancelStatus>,
+}
+
+impl ListedOrder {
+    /// Whether somebody asked to cancel it, and nothing says who.
+    #[must_use]
+    pub fn hides_who_asked(&self) -> bool {
+        self.cancel_status.as_ref().is_some_and(|status| {
+            status.cancel_state.as_deref() == Some("IN_PROGRESS") && status.cancel_requests.is_empty()
+        })
+    }
+}
+
 /// An order.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
@@ -166,6 +193,41 @@ pub struct CancelStatus {
     /// NONE_REQUESTED, IN_PROGRESS, CANCELED.
     #[serde(deserialize_with = "loose::text")]
     pub cancel_state: Option<String>,
+    /// Who asked for it. Empty in a list of orders.
+    #[serde(deserialize_with = "loose::list")]
+    pub cancel_requests: Vec<CancelRequest>,
+}
+
+/// A request to cancel an order.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct CancelRequest {
+    /// eBay's id of it.
+    #[serde(deserialize_with = "loose::text")]
+    pub cancel_request_id: Option<String>,
+    /// REQUESTED, REJECTED, COMPLETED.
+    #[serde(deserialize_with = "loose::text")]
+    pub cancel_request_state: Option<String>,
+    /// Buyer or Seller.
+    #[serde(deserialize_with = "loose::text")]
+    pub cancel_initiator: Option<String>,
+    /// Why.
+    #[serde(deserialize_with = "loose::text")]
+    pub cancel_reason: Option<String>,
+}
+
+impl CancelRequest {
+    /// Whether nobody has granted or refused it yet.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.cancel_request_state.as_deref() == Some("REQUESTED")
+    }
+
+    /// Whether the buyer asked.
+    #[must_use]
+    pub fn is_buyers(&self) -> bool {
+        self.cancel_initiator.as_deref().is_some_and(|word| word.eq_ignore_ascii_case("buyer"))
+    }
 }
 
 /// Who bought.

@@ -12,9 +12,11 @@ use crate::domain::customer::{Address, Buyer, People};
 use crate::domain::listing::ListingFacts;
 use crate::domain::money::{Currency, Money, minor_exact};
 use crate::domain::order::{FulfilledBy, LineFacts, OrderFacts, OrderStatus, Origin};
+use crate::domain::refund::GivenBack;
 use crate::domain::shipment::{ShipmentDraft, ShipmentFacts};
 
 mod amounts;
+mod refunds;
 
 /// Reads one receipt.
 ///
@@ -35,6 +37,7 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
         receipt.transactions.iter().find_map(text).map(|text| plain(text))
     };
     let ship_by = receipt.transactions.iter().filter_map(|one| one.expected_ship_date).min();
+    let refunds = refunds::read(&receipt, currency, &lines)?;
     Ok(OrderFacts {
         external_id,
         placed_at,
@@ -54,8 +57,10 @@ pub fn order(payload: &str) -> Result<OrderFacts, Unreadable> {
         ship_by: instant("transactions[].expected_ship_date", ship_by)?,
         deliver_by: None,
         origin: Origin::default(),
-        platform_status: platform_status(&receipt, currency),
+        platform_status: platform_status(&receipt, currency, &refunds),
+        cancel_request: None,
         customised_lines: Vec::new(),
+        refunds: Some(refunds),
     })
 }
 
@@ -163,14 +168,12 @@ fn is_paid(receipt: &wire::Receipt) -> bool {
 }
 
 /// Etsy's own word, and what was given back.
-fn platform_status(receipt: &wire::Receipt, currency: Currency) -> String {
+fn platform_status(receipt: &wire::Receipt, currency: Currency, given_back: &GivenBack) -> String {
     let word = receipt.status.clone().unwrap_or_else(|| "unknown".to_owned());
-    let refunded: Option<i64> = receipt.refunds.iter().try_fold(0i64, |sum, refund| {
-        sum.checked_add(minor(refund.amount.as_ref(), currency, "refunds[].amount").ok()??)
-    });
-    match refunded.filter(|minor| *minor != 0) {
-        Some(minor) => format!("{word}, {} refunded", Money { minor, currency }),
-        None => word,
+    let own = given_back.refunds.iter().filter(|refund| refund.currency == currency);
+    match own.map(|refund| refund.total_minor).fold(0, i64::saturating_add) {
+        0 => word,
+        minor => format!("{word}, {} refunded", Money { minor, currency }),
     }
 }
 

@@ -12,6 +12,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::domain::id::ConnectionId;
 use crate::domain::order::AmountKind;
+use crate::domain::refund::GivenBack;
 use crate::http::TransportError;
 use crate::secret::Secret;
 
@@ -263,6 +264,40 @@ fn what_etsys_own_time_does_not_tell_still_counts_as_newer() {
     assert_eq!(refunded.updated_at.as_second(), 1_790_000_900);
     assert_eq!(refunded.platform_status, "Paid, 5.00 USD refunded");
     assert_eq!(refunded.total_minor, 2_930, "what the buyer paid stays what the buyer paid");
+}
+
+#[test]
+fn a_refund_has_an_id_that_does_not_change_and_counts_once_it_went_back() {
+    let refund = |second: i64, cents: i64, status: Value| json!({"amount": money(cents), "created_timestamp": second, "reason": "late", "status": status});
+    let read = |refunds: &[Value]| changed(|receipt| receipt["refunds"] = json!(refunds)).refunds.unwrap();
+    let rows = |given_back: &GivenBack| -> Vec<(String, i64)> {
+        given_back.refunds.iter().map(|one| (one.refund_id.clone(), one.total_minor)).collect()
+    };
+    assert_eq!(read(&[]), GivenBack::default());
+    let first = refund(1_790_000_900, 500, json!("ok"));
+    let second = refund(1_790_000_900, 250, Value::Null);
+    let later = refund(1_790_000_950, 100, json!("From the future"));
+    let all = read(&[later.clone(), first.clone(), second.clone()]);
+    let expected = [("1790000900-1", 500), ("1790000900-2", 250), ("1790000950-1", 100)];
+    assert_eq!(rows(&all), expected.map(|(id, minor)| (id.to_owned(), minor)), "oldest first");
+    assert_eq!((all.refunds[0].lines.len(), all.is_more_under_way), (0, false), "Etsy names no line");
+    // What did not go back leaves the others their ids.
+    for (word, is_more_under_way) in [("failed", false), ("CANCELED", false), ("Pending", true)] {
+        let given_back = read(&[refund(1_790_000_900, 500, json!(word)), second.clone()]);
+        assert_eq!(rows(&given_back), [("1790000900-2".to_owned(), 250)], "{word}");
+        assert_eq!(given_back.is_more_under_way, is_more_under_way, "{word}");
+    }
+    let mut foreign = first;
+    foreign["amount"]["currency_code"] = json!("GBP");
+    let facts = changed(|receipt| receipt["refunds"] = json!([foreign]));
+    assert_eq!(facts.platform_status, "Paid", "another currency is not blended in");
+    assert_eq!(facts.refunds.unwrap().refunds[0].currency.code(), "GBP");
+    let one_line = changed(|receipt| {
+        receipt["transactions"].as_array_mut().unwrap().truncate(1);
+        receipt["refunds"] = json!([second]);
+    });
+    let lines = &one_line.refunds.unwrap().refunds[0].lines;
+    assert_eq!((lines[0].external_line_id.as_str(), lines[0].minor), ("1", 250));
 }
 
 #[test]

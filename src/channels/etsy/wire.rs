@@ -145,6 +145,8 @@ pub struct Refund {
     pub amount: Option<Money>,
     #[serde(deserialize_with = "loose::integer")]
     pub created_timestamp: Option<i64>,
+    #[serde(deserialize_with = "loose::text")]
+    pub status: Option<String>,
 }
 
 /// A page of listings.

@@ -66,7 +66,9 @@ fn order() -> OrderFacts {
         deliver_by: None,
         origin: Origin::default(),
         platform_status: "UNSHIPPED".to_owned(),
+        cancel_request: None,
         customised_lines: Vec::new(),
+        refunds: None,
     }
 }
 

@@ -11,9 +11,15 @@ use super::{EventKind, NewEvent};
 use crate::domain::effect::{EffectKind, Lane, NewEffect};
 use crate::domain::id::ConnectionId;
 use crate::domain::money::{Currency, Money, allocate};
-use crate::domain::order::{AmountKind, FulfilledBy, OrderFacts, OrderStatus};
+use crate::domain::order::{FulfilledBy, OrderFacts, OrderStatus};
 use crate::domain::reason::{Reason, ReasonCode};
-use crate::domain::refund::{HeldRefund, RefundShare, ShopRefund, ShopRefundItem, ShopRefundKind};
+use crate::domain::refund::{
+    HeldRefund, Paid, RefundShare, ShopRefund, ShopRefundItem, ShopRefundKind, paid,
+};
+
+/// The incident of an order that was cancelled in the shop after a parcel had left. It is over once the marketplace has
+/// cancelled the order, too: nothing is left to be refunded or set back.
+pub const INCIDENT: &str = "cancelled_while_shipped";
 
 /// Whether a marketplace is told of what was done in the shop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,66 +230,6 @@ fn shown(minor: i64, currency: Currency) -> String {
     format!("{} {}", Money { minor, currency }.decimal(), currency.code())
 }
 
-/// What a line was paid, and how much of it is tax that the marketplace gives back by itself.
-#[derive(Debug, Clone, Copy, Default)]
-struct Paid {
-    item: i64,
-    shipping: i64,
-    withheld: i64,
-}
-
-impl Paid {
-    fn total(self) -> i64 {
-        self.item.saturating_add(self.shipping).max(0)
-    }
-
-    /// How much of `minor`, counted from nothing, the seller gives back.
-    fn sellers(self, minor: i64) -> i64 {
-        let (total, own) =
-            (i128::from(self.total()), i128::from(self.total().saturating_sub(self.withheld).max(0)));
-        if total == 0 {
-            return 0;
-        }
-        let scaled = (i128::from(minor) * own * 2 + total).div_euclid(total * 2);
-        i64::try_from(scaled).unwrap_or(minor)
-    }
-}
-
-/// What each line was paid, with its share of what is the whole order's.
-fn paid(facts: &OrderFacts) -> Result<Vec<Paid>, String> {
-    let mut lines = vec![Paid::default(); facts.lines.len()];
-    let mut rest = Paid::default();
-    for amount in &facts.amounts {
-        let place = amount.line.and_then(|line| lines.get_mut(line)).unwrap_or(&mut rest);
-        let part = match amount.kind {
-            AmountKind::Shipping | AmountKind::ShippingTax | AmountKind::ShippingDiscount => {
-                &mut place.shipping
-            }
-            AmountKind::WithheldTax => &mut place.withheld,
-            AmountKind::Item
-            | AmountKind::ItemTax
-            | AmountKind::GiftWrap
-            | AmountKind::GiftWrapTax
-            | AmountKind::SellerDiscount
-            | AmountKind::PlatformDiscount
-            | AmountKind::Other => &mut place.item,
-            AmountKind::Fee => continue,
-        };
-        let minor =
-            if amount.kind == AmountKind::WithheldTax { amount.minor.saturating_abs() } else { amount.minor };
-        *part = part.saturating_add(minor);
-    }
-    let weights: Vec<i64> = lines.iter().map(|line| line.item.max(0)).collect();
-    let split = |total: i64| allocate(total, &weights).map_err(|error| error.to_string());
-    let (items, shippings, withhelds) = (split(rest.item)?, split(rest.shipping)?, split(rest.withheld)?);
-    for (((line, item), shipping), withheld) in lines.iter_mut().zip(items).zip(shippings).zip(withhelds) {
-        line.item = line.item.saturating_add(item);
-        line.shipping = line.shipping.saturating_add(shipping);
-        line.withheld = line.withheld.saturating_add(withheld);
-    }
-    Ok(lines)
-}
-
 /// A line while a refund is laid to it.
 #[derive(Debug, Clone, Default)]
 struct Place {
@@ -399,7 +345,8 @@ fn places(facts: &OrderFacts, held: &[HeldRefund]) -> Result<Vec<Place>, String>
         let shipping_left = paid.shipping.saturating_sub(shipping).clamp(0, left - item_left);
         Place { paid, before, item_left, shipping_left, ..Place::default() }
     };
-    Ok(paid(facts)?.into_iter().zip(&facts.lines).map(place).collect())
+    let paid = paid(facts.lines.len(), &facts.amounts).map_err(|error| error.to_string())?;
+    Ok(paid.into_iter().zip(&facts.lines).map(place).collect())
 }
 
 /// The order's line that a part of a refund is of, by its place.

@@ -29,7 +29,7 @@ pub struct Before {
     /// Units that were refunded in the shop, by the marketplace's id of the line. The marketplace may cancel them since
     /// we told it so, and the shop knows of them.
     pub refunded_units: HashMap<String, i64>,
-    /// Something was refunded in the shop, so that a smaller total is no news there.
+    /// Something was refunded, in the shop or on the marketplace: where that makes the total smaller, it is no edit.
     pub is_refunded: bool,
 }
 
@@ -37,6 +37,7 @@ impl Before {
     /// Takes news over. What they leave out stays.
     pub fn take(&mut self, facts: &OrderFacts) {
         self.total_minor = facts.total_minor;
+        self.is_refunded |= facts.is_refunded();
         if !facts.lines.is_empty() {
             self.lines.clone_from(&facts.lines);
         }
@@ -80,7 +81,7 @@ pub fn plan_edit(alias: &str, held: &HeldOrder, before: &Before, facts: &OrderFa
     }
     let mut changes = unit_changes(before, facts);
     changes.extend(people_changes(before, facts).into_iter().map(str::to_owned));
-    let is_total_known = held.is_paid && facts.is_paid && !before.is_refunded;
+    let is_total_known = held.is_paid && facts.is_paid && !before.is_refunded && !facts.is_refunded();
     if is_total_known && before.total_minor != facts.total_minor {
         let shown = |minor| Money { minor, currency: facts.currency };
         let (then, now) = (shown(before.total_minor), shown(facts.total_minor));

@@ -52,7 +52,9 @@ fn facts(status: OrderStatus, is_paid: bool, placed: i64, updated: i64) -> Order
         deliver_by: None,
         origin: Origin::default(),
         platform_status: "X".to_owned(),
+        cancel_request: None,
         customised_lines: Vec::new(),
+        refunds: None,
     }
 }
 
@@ -61,6 +63,7 @@ fn held(plan: &ImportPlan, facts: &OrderFacts) -> HeldOrder {
         order_no: OrderNo(1),
         status: plan.status,
         updated_at: facts.updated_at,
+        facts_version: 1,
         is_paid: facts.is_paid,
         is_history: plan.is_history,
         export_state: plan.export_state,
@@ -303,4 +306,94 @@ fn what_a_buyer_designed_is_fetched_once_there_is_work() {
     let picked = HeldOrder { is_picked: true, ..held(&first, &history) };
     assert_eq!(wanted(&plan_import(&connection, Some(&picked), &later, at(2000))), ["L1", "L2"]);
     assert!(wanted(&plan_import(&connection, Some(&held(&first, &history)), &later, at(2000))).is_empty());
+}
+
+#[test]
+fn a_buyer_who_asks_to_cancel_is_heard_by_somebody_before_a_parcel_leaves() {
+    use super::cancel_request::plan_request;
+    use crate::domain::order::{CancelRequest, LineFacts};
+    let connection = connection(|_| ());
+    let line = |id: &str| LineFacts {
+        external_id: id.to_owned(),
+        sku: Some(format!("SKU-{id}")),
+        product_id: None,
+        title: id.to_owned(),
+        quantity: 1,
+        quantity_shipped: 0,
+        quantity_cancelled: 0,
+        unit_price: None,
+        options: None,
+    };
+    let asked = |status, lines: &[&str]| {
+        let lines = lines.iter().map(|line| (*line).to_owned()).collect();
+        let reason = Some("Ordered by mistake".to_owned());
+        OrderFacts {
+            lines: vec![line("1"), line("2")],
+            cancel_request: Some(CancelRequest { lines, reason }),
+            ..facts(status, true, 2000, 2000)
+        }
+    };
+    let planned = |facts: &OrderFacts| {
+        let plan = plan_import(&connection, None, facts, at(3000));
+        plan_request("Amazon", &plan, facts)
+    };
+    let whole = planned(&asked(OrderStatus::Open, &[])).unwrap();
+    assert_eq!(whole.event.kind, EventKind::CancelAsked);
+    let said = "The buyer asks to cancel the order. The reason given: Ordered by mistake.";
+    assert_eq!(whole.event.text, said);
+    let (text, next_step) = whole.incident.unwrap();
+    assert!(
+        text.contains("cancel order 1 of Amazon.") && next_step.contains("in the shop"),
+        "{text} {next_step}"
+    );
+    assert_eq!(
+        planned(&asked(OrderStatus::Open, &["1", "2"])).unwrap().event.text,
+        said,
+        "every line is the order"
+    );
+    let part = planned(&asked(OrderStatus::PartShipped, &["2"])).unwrap();
+    assert!(part.event.text.contains("“SKU-2” of the order") && part.incident.is_some(), "{part:?}");
+
+    assert_eq!(planned(&facts(OrderStatus::Open, true, 2000, 2000)), None);
+    for over in [OrderStatus::Shipped, OrderStatus::Cancelled] {
+        assert_eq!(planned(&asked(over, &[])), None, "nothing is left to cancel: {over}");
+    }
+    let history = OrderFacts { placed_at: at(500), ..asked(OrderStatus::Open, &[]) };
+    assert_eq!(planned(&history).unwrap().incident, None, "nobody ships it from here");
+    let by_platform = OrderFacts { fulfilled_by: FulfilledBy::Platform, ..asked(OrderStatus::Open, &[]) };
+    assert_eq!(planned(&by_platform).unwrap().incident, None);
+}
+
+#[test]
+fn what_a_buyer_no_longer_wants_is_known_by_line() {
+    use crate::domain::order::{CancelRequest, LineFacts};
+    let line = |id: &str, quantity_cancelled| LineFacts {
+        external_id: id.to_owned(),
+        sku: None,
+        product_id: None,
+        title: id.to_owned(),
+        quantity: 1,
+        quantity_shipped: 0,
+        quantity_cancelled,
+        unit_price: None,
+        options: None,
+    };
+    let with = |cancelled, lines: Option<&[&str]>| {
+        let request = lines.map(|lines| CancelRequest {
+            lines: lines.iter().map(|line| (*line).to_owned()).collect(),
+            reason: None,
+        });
+        OrderFacts {
+            lines: vec![line("1", 0), line("2", cancelled)],
+            cancel_request: request,
+            ..facts(OrderStatus::Open, true, 2000, 2000)
+        }
+    };
+    let is_whole = |cancelled, lines| with(cancelled, lines).is_unwanted_whole();
+    assert!(!is_whole(0, None));
+    assert!(is_whole(0, Some(&[])));
+    assert!(!is_whole(0, Some(&["1"])));
+    assert!(is_whole(1, Some(&["1"])), "the other line is gone already");
+    let part = with(0, Some(&["1"]));
+    assert_eq!(part.lines.iter().map(|line| part.is_unwanted(line)).collect::<Vec<_>>(), [true, false]);
 }

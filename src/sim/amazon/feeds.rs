@@ -312,6 +312,9 @@ impl Amazon {
             };
             let index = order.index;
             if is_fine && order.lines.iter().all(is_named) {
+                let rows = places.iter().filter_map(|place| rows.get(*place));
+                let reasons = rows.map(|row| field(row, "cancellation-reason-code").to_owned()).collect();
+                self.orders.amend(index, |order| order.cancel_reasons = reasons);
                 self.cancel(index, Canceller::Merchant, now);
             } else if is_fine {
                 let part = ("25012", "Only whole orders can be cancelled for this seller.");

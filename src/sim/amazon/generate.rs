@@ -161,7 +161,9 @@ impl Amazon {
             service: draw.pick(&["STANDARD", "STANDARD", "EXPEDITED", "SECOND_DAY", "PRIORITY"])?.to_string(),
             lines,
             packages: Vec::new(),
+            unwanted: Vec::new(),
             cancelled_by: None,
+            cancel_reasons: Vec::new(),
             plan: None,
         })
     }

@@ -193,8 +193,14 @@ pub struct Order {
     pub lines: Vec<Line>,
     /// The parcels of the seller.
     pub packages: Vec<Package>,
+    /// The order item ids that the buyer asks the seller to cancel.
+    #[serde(default)]
+    pub unwanted: Vec<String>,
     /// Who cancelled it.
     pub cancelled_by: Option<Canceller>,
+    /// The seller's reasons for that, in the feed's words.
+    #[serde(default)]
+    pub cancel_reasons: Vec<String>,
     /// What will happen by itself, and when.
     pub plan: Option<(Timestamp, Step)>,
 }

@@ -89,6 +89,18 @@ impl Amazon {
         self.truth_at(index)
     }
 
+    /// The buyer asks the seller to cancel: `{id, lines?}`, lines by `line_id` or `sku`.
+    pub fn truth_ask_cancel(&mut self, body: &Value, now: Timestamp) -> Result<Value, ControlError> {
+        let index = self.truth_find(body)?;
+        let order = self.orders.get(index).ok_or(ControlError::Unknown("no such order"))?;
+        if order.status != Status::Unshipped || order.is_fba {
+            return Err(ControlError::Refused("the buyer cannot ask the seller to cancel the order"));
+        }
+        let unwanted = self.truth_items(order, body)?.into_iter().map(|(line, _)| line).collect();
+        self.change(index, now, |order| order.unwanted = unwanted);
+        self.truth_at(index)
+    }
+
     /// The buyer pays: `{id}`.
     pub fn truth_pay(&mut self, body: &Value, now: Timestamp) -> Result<Value, ControlError> {
         let index = self.truth_find(body)?;
@@ -166,6 +178,8 @@ impl Amazon {
             "fulfilled_by": if order.is_fba { "amazon" } else { "seller" },
             "total_minor": order.total(),
             "currency": order.currency(),
+            "buyer_asked": !order.unwanted.is_empty(),
+            "cancel_reasons": order.cancel_reasons,
             "lines": order.lines.iter().map(line).collect::<Vec<_>>(),
             "shipments": order.packages.iter().map(shipment).collect::<Vec<_>>(),
         })

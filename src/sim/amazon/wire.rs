@@ -109,9 +109,9 @@ impl Amazon {
             put("promotion", json!({"breakdowns": [{"promotionId": promotion}]}));
         }
         if included.has("CANCELLATION")
-            && let Some(by) = order.cancelled_by
+            && let Some(cancellation) = cancellation(order, line)
         {
-            put("cancellation", json!({"cancellationExecution": cancellation(by)}));
+            put("cancellation", cancellation);
         }
         if included.has("FULFILLMENT") {
             put("fulfillment", item_fulfillment(order, line));
@@ -310,7 +310,20 @@ fn parts(all: [(&'static str, i64); 5]) -> impl Iterator<Item = (&'static str, i
     all.into_iter().filter(|(kind, amount)| *kind == "ITEM" || *amount != 0)
 }
 
-fn cancellation(by: Canceller) -> Value {
+/// Who asked for an item's cancellation, and who did it.
+fn cancellation(order: &Order, line: &Line) -> Option<Value> {
+    let mut body = Map::new();
+    if order.unwanted.contains(&line.id) {
+        let request = json!({"requester": "BUYER", "cancelReason": "Ordered by mistake"});
+        body.insert("cancellationRequest".to_owned(), request);
+    }
+    if let Some(by) = order.cancelled_by {
+        body.insert("cancellationExecution".to_owned(), execution(by));
+    }
+    (!body.is_empty()).then_some(Value::Object(body))
+}
+
+fn execution(by: Canceller) -> Value {
     match by {
         Canceller::Buyer => json!({"cancelledBy": "BUYER", "cancelReason": "Ordered by mistake"}),
         Canceller::Merchant => json!({"cancelledBy": "MERCHANT", "cancelReason": "No inventory"}),

@@ -176,6 +176,8 @@ impl Ebay {
         json!({
             "id": order.id,
             "refunds": order.refunds.iter().filter(|refund| !refund.has_failed).map(refund).collect::<Vec<_>>(),
+            "buyer_asked": order.cancellation.as_ref().is_some_and(|cancellation| cancellation.is_by_buyer),
+            "cancel_reasons": order.cancellation.iter().map(|cancellation| &cancellation.reason).collect::<Vec<_>>(),
             "cancellation_id": order.cancellation.as_ref().map(|cancellation| &cancellation.id),
             "seller_minor": order.net(),
             "channel": super::super::EBAY,

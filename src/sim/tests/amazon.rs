@@ -308,6 +308,25 @@ fn a_late_confirmation_lands_after_the_client_gave_up() {
 }
 
 #[test]
+fn a_buyer_asks_the_seller_to_cancel_some_items() {
+    let bench = Bench::new(quiet());
+    let order = bench.deed(AMAZON, "sell", &json!({"sku": bench.shared_sku(), "quantity": 1, "paid": true}));
+    let id = order["id"].as_str().unwrap();
+    let before = get(&bench, id);
+    assert!(before["orderItems"][0].get("cancellation").is_none(), "{before}");
+    bench.pass(60);
+    let lines = json!([{"line_id": order["lines"][0]["line_id"]}]);
+    let asked = bench.deed(AMAZON, "ask_cancel", &json!({"id": id, "lines": lines}));
+    assert_eq!((&asked["status"], &asked["buyer_asked"]), (&json!("open"), &json!(true)));
+    let after = get(&bench, id);
+    assert_eq!(after["orderItems"][0]["cancellation"]["cancellationRequest"]["requester"], "BUYER");
+    assert_ne!(after["lastUpdatedTime"], before["lastUpdatedTime"]);
+    bench.deed(AMAZON, "ship", &json!({"id": id, "carrier": "UPS", "tracking": "T1"}));
+    let (status, refused) = bench.world.control(AMAZON, "ask_cancel", Some(&json!({"id": id})));
+    assert_eq!(status, 409, "{refused}");
+}
+
+#[test]
 fn a_stale_read_misses_the_last_change() {
     let bench = Bench::new(quiet());
     let order = bench.deed(AMAZON, "sell", &json!({"sku": bench.shared_sku(), "quantity": 1, "paid": true}));

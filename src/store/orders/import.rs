@@ -14,24 +14,29 @@ use super::detail;
 use super::item::{Columns, ImportItem, PeopleColumns, people_columns};
 use super::rows::{self, OrderMarks, RowContext};
 use crate::domain::connection::Connection;
-use crate::domain::customer::People;
+use crate::domain::customer::{Buyer, People};
 use crate::domain::effect::{Effect, EffectKind, EffectOutcome, EffectState, NewEffect};
 use crate::domain::id::{EffectId, EventId, OrderNo, PayloadId};
 use crate::domain::order::{ExportState, OrderFacts, OrderStatus, READER};
 use crate::domain::person;
+use crate::domain::plan::after_sale;
+use crate::domain::plan::cancel_request::{self, plan_request};
 use crate::domain::plan::edits::{self, Before, is_over, is_watched, plan_edit};
+use crate::domain::plan::refunds::{PassedOn, plan_given_back};
 use crate::domain::plan::{
     Change, EventKind, HeldOrder, HeldParcel, ImportPlan, NewEvent, ParcelContext, ParcelOrigin, plan_import,
     plan_parcels, plan_stale,
 };
 use crate::domain::reason::Reason;
+use crate::domain::refund::HeldMarketplaceRefund;
 use crate::store::connections::{self, StreamUpdate};
 use crate::store::effects;
 use crate::store::error::StoreError;
 use crate::store::events::{self, EventRow};
 use crate::store::files;
 use crate::store::incidents::{self, NewIncident};
-use crate::store::refunds;
+use crate::store::marketplace_refunds;
+use crate::store::refunds::{self, RefundRow};
 use crate::store::shipments::{self, ShipmentRow};
 use crate::store::values::{
     self, external_key, get, get_time, get_word, get_word_or_null, id_list, key_list, time, to_json,
@@ -125,6 +130,8 @@ const DROP_LINES_SQL: &str = "DELETE FROM main.order_line AS l USING temp.order_
 const UPDATE_SEARCH_SQL: &str =
     "UPDATE main.order_search AS s SET search = c.search FROM temp.search_change AS c
     WHERE s.order_no = c.order_no AND s.search <> c.search AND s.order_no BETWEEN ? AND ?";
+const HEARD_SQL: &str = "SELECT DISTINCT order_no FROM main.event
+    WHERE kind = ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
 const ERASED_SQL: &str = "SELECT DISTINCT order_no FROM main.erasure_log
     WHERE order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
 const DROP_CHANGES_SQL: &str =
@@ -135,6 +142,7 @@ const DROP_CHANGES_SQL: &str =
 /// # Errors
 /// What the database says; nothing is written then.
 pub fn import(tx: &mut Tx<'_>, batch: &ImportBatch) -> Result<ImportOutcome, StoreError> {
+    connections::check_account(tx, &batch.connection)?;
     let mut run = Run::begin(tx, batch)?;
     for item in in_order(&batch.orders) {
         match &item.facts {
@@ -183,6 +191,12 @@ struct Working<'b> {
     untold: HashSet<i64>,
     /// People as held, where the batch tells less of them.
     people: Option<People>,
+    /// What the shop gave back.
+    shop_refunds: Vec<RefundRow>,
+    /// What the marketplace gave back.
+    given_back: Vec<HeldMarketplaceRefund>,
+    /// The batch brings news of what the marketplace gave back.
+    has_given_back: bool,
     /// What the shop has of it, where it is there and the batch may tell of edits.
     before: Option<Before>,
     /// What the buyer paid, as held.
@@ -234,8 +248,14 @@ struct Run<'b> {
     new_parcels: Vec<(OrderNo, HeldParcel)>,
     /// Orders that changed after they went into the shop.
     edited: Vec<(OrderNo, NewIncident)>,
-    /// Orders in the shop that nobody has to mend there any more.
+    /// Orders that their buyers ask to have cancelled, told for the first time.
+    unwanted: Vec<(OrderNo, NewIncident)>,
+    /// Orders of which the timeline says already that their buyers ask to have them cancelled.
+    heard: HashSet<OrderNo>,
+    /// Orders that nobody has to mend in the shop or to cancel any more.
     over: Vec<OrderNo>,
+    /// Of these, the ones that the marketplace has cancelled.
+    cancelled: Vec<OrderNo>,
     outcome: ImportOutcome,
 }
 
@@ -265,6 +285,7 @@ impl<'b> Run<'b> {
             }
         }
         hold_people(tx, batch, &by_id, &mut works)?;
+        hold_refunds(tx, &known, &mut works)?;
         hold_before(tx, batch, &by_id, &mut works)?;
         let mut owed: HashSet<(OrderNo, EffectKind, String)> =
             open.iter().map(|effect| (effect.order_no, effect.kind, effect.revision.clone())).collect();
@@ -291,7 +312,10 @@ impl<'b> Run<'b> {
             parked_before: parked_before(tx, batch)?,
             new_parcels: Vec::new(),
             edited: Vec::new(),
+            unwanted: Vec::new(),
+            heard: heard_before(tx, batch, &known)?,
             over: Vec::new(),
+            cancelled: Vec::new(),
             outcome: ImportOutcome::default(),
         })
     }
@@ -348,7 +372,9 @@ impl<'b> Run<'b> {
             self.settle_cancelled(tx, OrderNo(order_no))?;
         }
         self.add_events(tx, order_no, &plan.events, payload_id);
+        self.take_request(tx, place, facts, &plan, payload_id);
         self.take_edit(tx, place, facts, payload_id);
+        self.take_refunds(tx, place, facts, payload_id);
         if let Some(work) = self.works.get_mut(place) {
             work.accept((facts, &item.columns), &plan, has_create, payload_id, hash);
             work.arrived_as = item.parked_as.unwrap_or(payload_id);
@@ -372,6 +398,7 @@ impl<'b> Run<'b> {
                 order_no: OrderNo(order_no),
                 status: facts.status,
                 updated_at: facts.updated_at,
+                facts_version: 0,
                 is_paid: facts.is_paid,
                 is_history: false,
                 export_state: ExportState::None,
@@ -401,6 +428,9 @@ impl<'b> Run<'b> {
             parcels: Vec::new(),
             untold: HashSet::new(),
             people: None,
+            shop_refunds: Vec::new(),
+            given_back: Vec::new(),
+            has_given_back: false,
             before: None,
             total_minor: facts.total_minor,
             is_new: true,
@@ -465,7 +495,7 @@ impl<'b> Run<'b> {
     fn take_edit(&mut self, tx: &mut Tx<'_>, place: usize, facts: &OrderFacts, payload_id: i64) {
         let Some(work) = self.works.get_mut(place) else { return };
         let order_no = work.held.order_no;
-        let has_ended = is_watched(&work.held) && is_over(facts.status);
+        let has_ended = !is_over(work.held.status) && is_over(facts.status);
         let edit = work.before.as_mut().and_then(|before| {
             let edit = plan_edit(&self.batch.connection.alias, &work.held, before, facts);
             before.take(facts);
@@ -473,20 +503,57 @@ impl<'b> Run<'b> {
         });
         if has_ended {
             self.edited.retain(|(edited, _)| *edited != order_no);
+            self.unwanted.retain(|(unwanted, _)| *unwanted != order_no);
             self.over.push(order_no);
+            self.cancelled.extend((facts.status == OrderStatus::Cancelled).then_some(order_no));
         }
         let Some(edit) = edit else { return };
         if let Some((text, next_step)) = edit.incident {
-            let incident = NewIncident {
-                connection: Some(self.batch.connection.id),
-                order_no: Some(order_no),
-                kind: edits::INCIDENT.to_owned(),
-                text,
-                next_step: next_step.to_owned(),
-            };
+            let incident = self.incident(order_no, edits::INCIDENT, text, next_step.to_owned());
             self.edited.push((order_no, incident));
         }
         self.add_events(tx, order_no.0, &[edit.event], payload_id);
+    }
+
+    /// The buyer's wish to cancel: said on the timeline once, and to people until the order is over. Whoever closed it has
+    /// dealt with it.
+    fn take_request(
+        &mut self,
+        tx: &mut Tx<'_>,
+        place: usize,
+        facts: &OrderFacts,
+        plan: &ImportPlan,
+        payload_id: i64,
+    ) {
+        let Some(order_no) = self.works.get(place).map(|work| work.held.order_no) else { return };
+        if self.heard.contains(&order_no) {
+            return;
+        }
+        let Some(request) = plan_request(&self.batch.connection.alias, plan, facts) else { return };
+        self.heard.insert(order_no);
+        if let Some((text, next_step)) = request.incident {
+            let incident = self.incident(order_no, cancel_request::INCIDENT, text, next_step);
+            self.unwanted.push((order_no, incident));
+        }
+        self.add_events(tx, order_no.0, &[request.event], payload_id);
+    }
+
+    fn incident(&self, order_no: OrderNo, kind: &str, text: String, next_step: String) -> NewIncident {
+        let connection = Some(self.batch.connection.id);
+        NewIncident { connection, order_no: Some(order_no), kind: kind.to_owned(), text, next_step }
+    }
+
+    /// What the marketplace says that went back, and what of that the timeline does not say yet.
+    fn take_refunds(&mut self, tx: &mut Tx<'_>, place: usize, facts: &OrderFacts, payload_id: i64) {
+        let (Some(told), Some(work)) = (&facts.refunds, self.works.get_mut(place)) else { return };
+        let whose = (self.batch.connection.alias.as_str(), facts.currency);
+        let passed_on: Vec<PassedOn> = work.shop_refunds.iter().filter_map(RefundRow::passed_on).collect();
+        let plan = plan_given_back(whose, &work.given_back, &told.refunds, &passed_on, self.batch.now);
+        let Some(plan) = plan else { return };
+        work.given_back = plan.held;
+        work.has_given_back = true;
+        let order_no = work.marks.order_no;
+        self.add_events(tx, order_no, &plan.events, payload_id);
     }
 
     /// The newest edit of an order takes the place of an earlier one that nobody has closed: it is told anew.
@@ -495,8 +562,10 @@ impl<'b> Run<'b> {
         let edited = self.edited.iter().map(|(order_no, _)| *order_no);
         let settled: Vec<OrderNo> = edited.chain(self.over.iter().copied()).collect();
         incidents::close_of_orders(tx, edits::INCIDENT, &settled, actor, now)?;
+        incidents::close_of_orders(tx, cancel_request::INCIDENT, &self.over, actor, now)?;
+        incidents::close_of_orders(tx, after_sale::INCIDENT, &self.cancelled, actor, now)?;
         // From the last: of several of one order only one is opened.
-        for (_, incident) in self.edited.iter().rev() {
+        for (_, incident) in self.edited.iter().rev().chain(&self.unwanted) {
             incidents::open(tx, incident, now)?;
         }
         Ok(())
@@ -655,6 +724,7 @@ impl<'b> Run<'b> {
         let (new, changed): (Vec<_>, Vec<_>) = touched.partition(|(work, ..)| work.is_new);
         append_new(tx, &context, &new)?;
         update_changed(tx, &context, &changed)?;
+        stamp_refunds(tx, new.iter().chain(&changed).map(|(work, ..)| *work), self.batch.now)?;
         self.outcome.orders.extend(new.iter().chain(&changed).map(|(work, ..)| work.held.order_no));
         self.outcome.orders.sort_unstable();
         self.append_payloads(tx, &context)?;
@@ -816,16 +886,25 @@ impl<'b> Working<'b> {
             self.marks.country.clone_from(&address.country);
             self.marks.region.clone_from(&address.region);
         }
-        let buyer =
-            people.buyer.external_id.clone().or_else(|| people.buyer.email.as_deref().map(normalised_email));
-        self.marks.buyer_key = buyer
-            .and_then(|buyer| values::buyer_key(tx.shared.report_key.get()?, &buyer))
-            .or(self.marks.buyer_key);
+        if !self.keeps_buyer(&people.buyer) {
+            self.marks.buyer_key = buyer_key(tx, &people.buyer).or(self.marks.buyer_key);
+        }
+    }
+
+    /// Whether the order stays among the orders of the buyer that it came with: its buyer has another id at the most, or
+    /// is no longer known here. One who was known by an e-mail alone goes over to the id that comes later.
+    fn keeps_buyer(&self, buyer: &Buyer) -> bool {
+        let before = self.people.as_ref().map(|people| &people.buyer);
+        self.marks.buyer_key.is_some()
+            && before.is_none_or(|before| before.external_id.is_some() && buyer.is_same(before))
     }
 }
 
-fn normalised_email(email: &str) -> String {
-    email.trim().to_lowercase()
+/// By what reports know a buyer: the platform's id, else the e-mail.
+fn buyer_key(tx: &Tx<'_>, buyer: &Buyer) -> Option<u64> {
+    let email = || buyer.email.as_deref().map(|email| email.trim().to_lowercase());
+    let known_by = buyer.external_id.clone().or_else(email)?;
+    values::buyer_key(tx.shared.report_key.get()?, &known_by)
 }
 
 /// The batch's orders that we hold, with the platform's id of each.
@@ -864,6 +943,7 @@ fn held_row<'b>(row: &Row<'_>) -> Result<(Working<'b>, String), StoreError> {
         order_no: OrderNo(get(row, 0)?),
         status: get_word(row, 2)?,
         updated_at: get_time(row, 3)?,
+        facts_version: get(row, 11)?,
         is_paid: get(row, 4)?,
         is_history: get(row, 5)?,
         export_state,
@@ -878,7 +958,7 @@ fn held_row<'b>(row: &Row<'_>) -> Result<(Working<'b>, String), StoreError> {
         export_state: export_state.as_str(),
         export_reason: export_reason.map(|code: crate::domain::reason::ReasonCode| code.as_str()),
         export_detail: get(row, 8)?,
-        facts_version: get(row, 11)?,
+        facts_version: held.facts_version,
         country: get(row, 14)?,
         region: get(row, 15)?,
         buyer_key: get(row, 16)?,
@@ -898,6 +978,9 @@ fn held_row<'b>(row: &Row<'_>) -> Result<(Working<'b>, String), StoreError> {
         parcels: Vec::new(),
         untold: HashSet::new(),
         people: None,
+        shop_refunds: Vec::new(),
+        given_back: Vec::new(),
+        has_given_back: false,
         before: None,
         total_minor: get(row, 18)?,
         is_new: false,
@@ -906,8 +989,8 @@ fn held_row<'b>(row: &Row<'_>) -> Result<(Working<'b>, String), StoreError> {
     Ok((work, get(row, 1)?))
 }
 
-/// Reads the people of those known orders of which the batch tells less than everything: what a platform has taken back
-/// is kept. Who was erased is not among them.
+/// Reads the people of those known orders of which the batch tells less than everything, or another buyer: what a
+/// platform has taken back is kept. Who was erased is not among them.
 fn hold_people(
     tx: &Tx<'_>,
     batch: &ImportBatch,
@@ -915,10 +998,13 @@ fn hold_people(
     works: &mut [Working<'_>],
 ) -> Result<(), StoreError> {
     let facts = batch.orders.iter().filter_map(|item| item.facts.as_ref().ok());
-    let places: HashSet<usize> = facts
-        .filter(|facts| facts.people.as_ref().is_some_and(People::has_gaps))
-        .filter_map(|facts| by_id.get(&facts.external_id).copied())
-        .collect();
+    let place = |facts: &OrderFacts| {
+        let place = by_id.get(&facts.external_id).copied()?;
+        let (people, held) = (facts.people.as_ref()?, works.get(place)?.marks.buyer_key);
+        let is_other = || held.is_some() && buyer_key(tx, &people.buyer).is_some_and(|key| Some(key) != held);
+        (people.has_gaps() || is_other()).then_some(place)
+    };
+    let places: HashSet<usize> = facts.filter_map(place).collect();
     let numbers: Vec<i64> = places.iter().filter_map(|place| works.get(*place)?.marks.person_id).collect();
     if numbers.is_empty() {
         return Ok(());
@@ -931,8 +1017,22 @@ fn hold_people(
     Ok(())
 }
 
-/// Reads what the shop has of those known orders that the batch may change there: lines, people, and what was refunded
-/// in the shop.
+/// Reads what was given back of the known orders, in the shop and on the marketplace.
+fn hold_refunds(tx: &Tx<'_>, known: &[i64], works: &mut [Working<'_>]) -> Result<(), StoreError> {
+    let mut shops: HashMap<i64, Vec<RefundRow>> = HashMap::new();
+    for (order_no, row) in refunds::of_orders(tx, known)? {
+        shops.entry(order_no).or_default().push(row);
+    }
+    let mut given_back = marketplace_refunds::of_orders(tx, known)?;
+    for work in works {
+        work.shop_refunds = shops.remove(&work.marks.order_no).unwrap_or_default();
+        work.given_back = given_back.remove(&work.marks.order_no).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Reads what the shop has of those known orders that the batch may change there: lines, people, and, as held already,
+/// what was refunded.
 fn hold_before(
     tx: &Tx<'_>,
     batch: &ImportBatch,
@@ -955,23 +1055,19 @@ fn hold_before(
     let mut lines = detail::lines(tx, &numbers)?;
     let people = places.values().filter_map(|place| works.get(*place)?.marks.person_id);
     let mut people = detail::people(tx, people)?;
-    let mut refunded: HashMap<i64, HashMap<String, i64>> = HashMap::new();
-    for (order_no, row) in refunds::of_orders(tx, &numbers)? {
-        let units = refunded.entry(order_no).or_default();
-        for share in row.refund.shares {
-            let unit = units.entry(share.external_line_id).or_default();
-            *unit = unit.saturating_add(share.quantity);
-        }
-    }
     for (order_no, place) in places {
         let Some(work) = works.get_mut(place) else { continue };
-        let refunds = refunded.remove(&order_no);
+        let mut refunded_units: HashMap<String, i64> = HashMap::new();
+        for share in work.shop_refunds.iter().flat_map(|row| &row.refund.shares) {
+            let units = refunded_units.entry(share.external_line_id.clone()).or_default();
+            *units = units.saturating_add(share.quantity);
+        }
         work.before = Some(Before {
             total_minor: work.total_minor,
             lines: lines.remove(&OrderNo(order_no)).unwrap_or_default(),
             people: work.marks.person_id.and_then(|person_id| people.remove(&person_id)),
-            is_refunded: refunds.is_some(),
-            refunded_units: refunds.unwrap_or_default(),
+            is_refunded: !work.shop_refunds.is_empty() || !work.given_back.is_empty(),
+            refunded_units,
         });
     }
     Ok(())
@@ -986,6 +1082,18 @@ fn parked_before(tx: &Tx<'_>, batch: &ImportBatch) -> Result<HashSet<u64>, Store
     }
     let found = tx.rows(PARKED_SQL, params![batch.connection.id.0, key_list(hashes)], |row| get(row, 0))?;
     Ok(found.into_iter().collect())
+}
+
+/// Those of the known orders of which the timeline says that their buyers ask to have them cancelled; looked up where the
+/// batch says so of any.
+fn heard_before(tx: &Tx<'_>, batch: &ImportBatch, known: &[i64]) -> Result<HashSet<OrderNo>, StoreError> {
+    let asks = |item: &ImportItem| item.facts.as_ref().is_ok_and(|facts| facts.cancel_request.is_some());
+    if known.is_empty() || !batch.orders.iter().any(asks) {
+        return Ok(HashSet::new());
+    }
+    let parameters = params![EventKind::CancelAsked.as_str(), id_list(known.iter().copied())];
+    let found = tx.rows(HEARD_SQL, parameters, |row| get::<i64>(row, 0))?;
+    Ok(found.into_iter().map(OrderNo).collect())
 }
 
 /// What buyers designed and is not to be kept, since their data were erased: as if it were owed already.
@@ -1063,8 +1171,23 @@ fn update_changed(
         tx.execute(sql, params![first, last])?;
     }
     update_amounts(tx, changed, first, last)?;
-    refunds::lay_again(tx, &numbers().collect::<Vec<_>>())?;
     Ok(connection.execute_batch(DROP_CHANGES_SQL)?)
+}
+
+/// Keeps what the marketplace gave back, and stamps what counts as refunded on the orders of which anything was.
+fn stamp_refunds<'w, 'b: 'w>(
+    tx: &Tx<'_>,
+    touched: impl Iterator<Item = &'w Working<'b>> + Clone,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let news = touched.clone().filter(|work| work.has_given_back);
+    let news: Vec<_> = news.map(|work| (work.held.order_no, work.given_back.as_slice())).collect();
+    marketplace_refunds::replace(tx, &news)?;
+    let is_stamped = |work: &&Working<'_>| {
+        work.has_given_back || !work.given_back.is_empty() || !work.shop_refunds.is_empty()
+    };
+    let stamped: Vec<i64> = touched.filter(is_stamped).map(|work| work.marks.order_no).collect();
+    refunds::stamp(tx, &stamped, now)
 }
 
 /// Rewrites the amounts of those orders whose amounts changed.

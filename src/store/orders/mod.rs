@@ -26,4 +26,4 @@ pub use parked::{
 };
 pub use rows::append_bare;
 pub(in crate::store) use state::go_on;
-pub use state::{pick, retry, set_created, set_export, set_shop_lines};
+pub use state::{begin_export, pick, retry, set_created, set_export, set_shop_lines};

@@ -114,6 +114,8 @@ pub struct OrderRow {
     pub currency: String,
     /// What the buyer paid, in minor units.
     pub total_minor: i64,
+    /// What the buyer got back, in minor units: see [`crate::domain::refund::counted`].
+    pub refund_minor: i64,
     /// Units, without cancelled ones.
     pub unit_count: i64,
     /// Lines.
@@ -149,9 +151,9 @@ pub struct OrderPage {
 pub(super) const ROW_COLUMNS: &str = "o.order_no, o.connection_id, c.alias, o.channel, o.external_id, o.status, o.is_history,
     o.export_state, o.export_reason, o.export_detail, o.shop_order_id, o.placed_at, o.imported_at, o.currency,
     o.total_minor, o.unit_count, o.line_count, o.first_sku, o.first_title, o.country, o.ship_by, o.is_paid, o.person_id,
-    o.fulfilled_by";
+    o.fulfilled_by, o.refund_minor";
 /// How many columns these are.
-pub(super) const ROW_COLUMN_COUNT: usize = 24;
+pub(super) const ROW_COLUMN_COUNT: usize = 25;
 const NEWEST_SQL: &str = "SELECT max(placed_at) FROM main.orders";
 const WINDOW_START_SQL: &str = "SELECT min(order_no) FROM main.orders WHERE placed_at >= ?";
 const NAMES_SQL: &str = "SELECT person_id, people FROM main.person
@@ -357,6 +359,7 @@ pub(super) fn order_row(row: &Row<'_>) -> Result<(OrderRow, Option<i64>), StoreE
         imported_at: get_time(row, 12)?,
         currency: get(row, 13)?,
         total_minor: get(row, 14)?,
+        refund_minor: get(row, 24)?,
         unit_count: get(row, 15)?,
         line_count: get(row, 16)?,
         first_sku: get(row, 17)?,

@@ -13,6 +13,7 @@ use crate::store::connections;
 use crate::store::effects;
 use crate::store::error::StoreError;
 use crate::store::events;
+use crate::store::pending::ExportChange;
 use crate::store::refunds;
 use crate::store::values::time;
 use crate::store::writer::Tx;
@@ -32,7 +33,18 @@ pub fn set_export(
     reason: Option<&Reason>,
 ) -> Result<(), StoreError> {
     let now = tx.now();
-    tx.pending().set_export(order_no, state, reason, now, None);
+    tx.pending().set_export(order_no, ExportChange::new(state, reason.cloned(), now));
+    Ok(())
+}
+
+/// The order is about to be created in its shop, as it was when its facts had this version.
+///
+/// # Errors
+/// At the latest from the commit: [`StoreError::Changed`] where the facts are others by now, so that what changed is
+/// either in the create or told of as an edit.
+pub fn begin_export(tx: &mut Tx<'_>, order_no: OrderNo, facts_version: i64) -> Result<(), StoreError> {
+    let change = ExportChange::new(ExportState::Creating, None, tx.now());
+    tx.pending().set_export(order_no, ExportChange { facts_version: Some(facts_version), ..change });
     Ok(())
 }
 
@@ -47,8 +59,9 @@ pub fn set_created(
     created_at: Timestamp,
 ) -> Result<(), StoreError> {
     let now = tx.now();
+    let change = ExportChange::new(ExportState::Created, None, now);
     let created = Some((shop_order_id.to_owned(), created_at));
-    tx.pending().set_export(order_no, ExportState::Created, None, now, created);
+    tx.pending().set_export(order_no, ExportChange { created, ..change });
     Ok(())
 }
 

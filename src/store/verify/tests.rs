@@ -40,7 +40,33 @@ const PLANTED: &[(&str, &str)] = &[
     ("UPDATE main.orders SET net_minor = net_minor + 5", "an order's net is its total without tax and refunds"),
     (
         "UPDATE main.orders SET refund_minor = 5, net_minor = net_minor - 5 WHERE order_no = 1",
-        "an order's refunds are those that the shop made",
+        "an order's refunds are the greater of what the shop and the marketplace gave back",
+    ),
+    (
+        "INSERT INTO main.marketplace_refund VALUES (1, '9', NULL, 'USD', 5, 5, '[]', NULL, now())",
+        "an order's refunds are the greater of what the shop and the marketplace gave back",
+    ),
+    (
+        "UPDATE main.order_line SET refund_minor = 5 WHERE order_no = 1 AND line_no = 0",
+        "a line's refunds are the greater of what the shop and the marketplace gave back for it",
+    ),
+    (
+        "INSERT INTO main.shop_refund VALUES (1, '9', NULL, 0,
+         '[{\"external_line_id\":\"O1-0\",\"item_minor\":4,\"shipping_minor\":1}]', NULL, NULL, NULL, NULL, NULL, now())",
+        "a line's refunds are the greater of what the shop and the marketplace gave back for it",
+    ),
+    (
+        "INSERT INTO main.marketplace_refund VALUES
+         (1, '9', NULL, 'USD', 0, 0, '[{\"external_line_id\":\"O1-0\",\"minor\":5}]', NULL, now())",
+        "a line's refunds are the greater of what the shop and the marketplace gave back for it",
+    ),
+    (
+        "INSERT INTO main.marketplace_refund SELECT 1, '9', NULL, 'USD', 0, 0, '[]', NULL, now() FROM range(2)",
+        "every refund of the marketplace is there once",
+    ),
+    (
+        "INSERT INTO main.marketplace_refund VALUES (77, '9', NULL, 'USD', 0, 0, '[]', NULL, now())",
+        "refunds of the marketplace belong to orders",
     ),
     (
         "INSERT INTO main.shop_refund SELECT 1, '9', NULL, 0, '[]', NULL, NULL, NULL, NULL, NULL, now() FROM range(2)",

@@ -76,13 +76,12 @@ pub(super) async fn pending(
 ) -> Result<Outcome, EngineError> {
     let (id, order_no, now) = (work.effect.id, work.effect.order_no, engine.now());
     let current = engine.current(&work.effect);
-    let waited = waited(&current, now);
-    let (state, due_at, reason) = if waited < UNDECIDED_MAX {
-        let due_at = retry::later(now, waited.clamp(ASK_FIRST, ASK_MAX));
-        (EffectState::Due, due_at, Reason::of(ReasonCode::Undecided))
-    } else {
-        let detail = "it was asked days ago and has not decided; it is asked again on Retry";
-        (EffectState::Held, now, Reason::with(unsettled(&current), detail))
+    let (state, due_at, reason) = match asked_next_at(&current, now) {
+        Some(due_at) => (EffectState::Due, due_at, Reason::of(ReasonCode::Undecided)),
+        None => {
+            let detail = "it was asked days ago and has not decided; it is asked again on Retry";
+            (EffectState::Held, now, Reason::with(unsettled(&current), detail))
+        }
     };
     let (kept, why, refund) = (ticket.clone(), reason.clone(), refund.map(str::to_owned));
     let is_held = state == EffectState::Held;
@@ -109,6 +108,13 @@ pub(super) async fn pending(
         ..current
     };
     Ok(Outcome::Written(Some(next)))
+}
+
+/// When a platform that takes its time is asked again: ever more rarely; none once it has taken so long that nothing more
+/// is to be expected.
+pub(super) fn asked_next_at(effect: &Effect, now: Timestamp) -> Option<Timestamp> {
+    let waited = waited(effect, now);
+    (waited < UNDECIDED_MAX).then(|| retry::later(now, waited.clamp(ASK_FIRST, ASK_MAX)))
 }
 
 /// How long ago the platform was asked.

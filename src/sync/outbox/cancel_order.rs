@@ -14,9 +14,6 @@ use crate::domain::reason::{Reason, ReasonCode};
 use crate::store::{Read, mirror, orders};
 use crate::sync::{Engine, EngineError};
 
-/// The shop does not say why it cancelled. Saying that the buyer asked for it would be untrue.
-const REASON: CancelReason = CancelReason::OutOfStock;
-
 pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineError> {
     if work.facts.status == OrderStatus::Cancelled {
         return found(engine, &work).await;
@@ -40,7 +37,8 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
                 let text = format!("The shop set the order back: {} was not asked.", work.target.alias);
                 return dropped(engine, &work, text).await;
             }
-            match look(engine, &work, &connector).await?.map(|facts| facts.status) {
+            let seen = look(engine, &work, &connector).await?;
+            match seen.as_ref().map(|facts| facts.status) {
                 Some(OrderStatus::Cancelled) => return found(engine, &work).await,
                 Some(OrderStatus::PartShipped | OrderStatus::Shipped) => {
                     return refused(engine, &work, "part of it has been shipped".to_owned()).await;
@@ -51,7 +49,7 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
                 return refused(engine, &work, "part of it has been shipped".to_owned()).await;
             }
             engine.begin_call(&work).await?;
-            cancellation.cancel(&order, REASON).await?
+            cancellation.cancel(&order, reason(seen.as_ref())).await?
         }
     };
     match progress {
@@ -69,6 +67,15 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
                 _ => refused(engine, &work, words).await,
             }
         }
+    }
+}
+
+/// Why, as far as anybody knows. The shop does not say why it cancelled, and it would be untrue that the buyer asked for it,
+/// unless the marketplace itself says so: then it counts against nobody.
+fn reason(seen: Option<&OrderFacts>) -> CancelReason {
+    match seen {
+        Some(facts) if facts.is_unwanted_whole() => CancelReason::BuyerAsked,
+        _ => CancelReason::OutOfStock,
     }
 }
 

@@ -193,6 +193,9 @@ impl Engine {
 
     async fn settle_error(&self, effect: &Effect, error: EngineError) -> Result<(), StoreError> {
         let channel = match error {
+            EngineError::Store(StoreError::Changed) => {
+                return self.settle(effect, begin_anew(effect, self.now())).await;
+            }
             EngineError::Store(error) => return Err(error),
             EngineError::Channel(channel) => self.confirmed(effect.connection, channel).await,
         };
@@ -273,17 +276,19 @@ impl Engine {
         Ok(in_shop.is_some_and(|since| now < retry::later(since, SEEN_EVERYWHERE_AFTER)))
     }
 
-    /// Makes the intent of a call durable. From here on a crash leaves the effect in doubt.
+    /// Makes the intent of a call durable. From here on a crash leaves the effect in doubt. An order that changed since
+    /// it was read for its export is not exported so.
     async fn begin_call(&self, work: &Work) -> Result<Effect, StoreError> {
         let now = self.now();
         let (id, order_no) = (work.effect.id, work.effect.order_no);
-        let is_export = work.effect.kind == EffectKind::CreateShopOrder;
+        let (is_export, facts_version) =
+            (work.effect.kind == EffectKind::CreateShopOrder, work.held.facts_version);
         if !self.has_planted(Planted::IntentNotDurable) {
             self.store()
                 .write(WriteLane::Interactive, move |tx| {
                     effects::begin_call(tx, id, now)?;
                     if is_export {
-                        orders::set_export(tx, order_no, ExportState::Creating, None)?;
+                        orders::begin_export(tx, order_no, facts_version)?;
                     }
                     Ok(())
                 })
@@ -299,6 +304,16 @@ impl Engine {
         };
         self.with_queue(|queue| queue.put(called.clone()));
         Ok(called)
+    }
+}
+
+/// The order changed after it was read for a call that has not gone out: it is read again, and what was in doubt stays so.
+fn begin_anew(effect: &Effect, now: Timestamp) -> Outcome {
+    Outcome::Postponed {
+        due_at: now,
+        state: if doubt::is_in_doubt(effect) { EffectState::InDoubt } else { EffectState::Due },
+        reason: effect.reason.clone(),
+        text: "The order has changed meanwhile and is read again.".to_owned(),
     }
 }
 

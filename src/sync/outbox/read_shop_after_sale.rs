@@ -10,9 +10,10 @@ use crate::channels::ShopOrders;
 use crate::channels::error::ChannelError;
 use crate::domain::effect::{Effect, EffectOutcome, EffectState};
 use crate::domain::id::{ConnectionId, OrderNo};
+use crate::domain::order::OrderStatus;
 use crate::domain::plan::EventKind;
 use crate::domain::plan::after_sale::{
-    AfterSaleContext, CancellationPlan, plan_shop_cancellation, plan_shop_refunds, unlisted_refund,
+    AfterSaleContext, CancellationPlan, INCIDENT, plan_shop_cancellation, plan_shop_refunds, unlisted_refund,
 };
 use crate::domain::refund::{AfterSale, HeldRefund, ShopRefund, ShopRefundKind};
 use crate::store::StoreError;
@@ -20,9 +21,6 @@ use crate::store::incidents::{self, NewIncident};
 use crate::store::mirror::MirrorRow;
 use crate::store::{Tx, WriteLane, effects, events, orders, refunds};
 use crate::sync::{Engine, EngineError};
-
-/// The incident of an order that was cancelled in the shop after a parcel had left.
-const INCIDENT: &str = "cancelled_while_shipped";
 
 pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineError> {
     let order_no = work.effect.order_no;
@@ -137,7 +135,14 @@ fn keep_cancellation(
     if let Some(event) = &plan.event {
         events::add(tx, Some(order_no), None, event, "eider", None, now)?;
     }
-    if let Some((text, next_step)) = &plan.incident {
+    // The marketplace may have cancelled it, too, while the shop was asked.
+    let is_left = |tx: &Tx<'_>| {
+        orders::facts(tx, order_no)
+            .map(|held| held.is_none_or(|(_, held, _)| held.status != OrderStatus::Cancelled))
+    };
+    if let Some((text, next_step)) = &plan.incident
+        && is_left(tx)?
+    {
         let incident = NewIncident {
             connection: Some(owner),
             order_no: Some(order_no),

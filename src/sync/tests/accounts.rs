@@ -78,6 +78,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 async fn a_consent_of_another_account_is_refused_and_the_old_credentials_work_on() {
     for (name, operation) in OTHERS {
         let mut other = Other::new(name, operation).await;
+        other.sells_on().await;
         let account = other.rig.engine.connection(other.connection()).unwrap().account;
         let before = other.held();
         other.sign_in(true);
@@ -99,6 +100,8 @@ async fn a_consent_of_another_account_is_refused_and_the_old_credentials_work_on
 #[tokio::test]
 async fn typed_credentials_of_another_account_are_refused() {
     let mut etsy = Other::new("etsy", "").await;
+    etsy.rig.sell(1);
+    etsy.sells_on().await;
     let (before, theirs) = (etsy.held(), etsy.sign_in(true));
     let pairs = ["shop_id", "refresh_token"].map(|name| (name, text(&theirs, name)));
     let refused = etsy.enter(&pairs).await.unwrap_err();
@@ -130,6 +133,7 @@ async fn typed_credentials_of_another_account_are_refused() {
 #[tokio::test]
 async fn a_pasted_token_of_another_ebay_seller_is_refused() {
     let mut ebay = Other::new("ebay", "").await;
+    ebay.sells_on().await;
     let (before, theirs) = (ebay.held(), ebay.sign_in(true));
     let token = [("refresh_token", text(&theirs, "refresh_token"))];
     let refused = ebay.enter(&token).await.unwrap_err();
@@ -202,4 +206,70 @@ async fn an_ebay_seller_whom_nobody_named_is_connected_once() {
     assert!(ebay.consent().await.unwrap_err().message.contains("are for another"));
     let other = ebay.add("Other", &token).await.unwrap();
     assert_eq!(ebay.rig.engine.connection(other).unwrap().account, text(&theirs, "user_id"));
+}
+
+#[tokio::test]
+async fn an_account_that_was_mistyped_is_corrected_until_something_is_held_of_it() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    rig.pass(60).await;
+    let right = rig.engine.connection(rig.amazon).unwrap().account;
+    let enter = async |rig: &Rig, seller: &str| {
+        let credentials = secrets(&[("seller_id", seller)]);
+        let update = ConnectionUpdate { credentials, ..ConnectionUpdate::default() };
+        rig.engine.change_connection(rig.amazon, update, "test").await
+    };
+    let is_now = |rig: &Rig| {
+        let connection = rig.engine.connection(rig.amazon).unwrap();
+        (connection.account, connection.state, connection.state_note)
+    };
+    enter(&rig, "A9MISTYPED").await.unwrap();
+    assert_eq!(is_now(&rig), ("A9MISTYPED".to_owned(), ConnectionState::Active, None));
+    // One that stands still goes on standing still, with its reason.
+    rig.engine.pause(rig.amazon, "ada").await.unwrap();
+    enter(&rig, &right).await.unwrap();
+    assert_eq!(is_now(&rig), (right.clone(), ConnectionState::Paused, Some("Paused by ada.".to_owned())));
+    rig.engine.resume(rig.amazon, "ada").await.unwrap();
+    rig.restart().await;
+    assert_eq!(is_now(&rig).0, right, "it is durable");
+
+    let id = rig.sell(1);
+    rig.pass(120).await;
+    assert_eq!(rig.shop_orders_of(&id).len(), 1, "it is read from the start");
+    let refused = enter(&rig, "A9MISTYPED").await.unwrap_err();
+    assert!(
+        refused.message.contains("are for another") && refused.message.contains("pause it"),
+        "{refused:?}"
+    );
+    assert_eq!(is_now(&rig).0, right);
+    rig.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_connection_of_which_nothing_is_held_goes_over_to_no_account_that_is_connected_already() {
+    let rig = Rig::new(quiet(), |_| ()).await;
+    let mut second = connection_requests(&rig.world).remove("amazon").unwrap();
+    second.alias = "Second".to_owned();
+    second.credentials.extend(secrets(&[("seller_id", "A9OTHERSELLER")]));
+    rig.engine.add_connection(second, "test").await.unwrap();
+    let credentials = secrets(&[("seller_id", "A9OTHERSELLER")]);
+    let update = ConnectionUpdate { credentials, ..ConnectionUpdate::default() };
+    let twin = rig.engine.change_connection(rig.amazon, update, "test").await.unwrap_err();
+    assert!(twin.message.contains("connected to this account already"), "{}", twin.message);
+}
+
+#[tokio::test]
+async fn who_signed_in_with_the_wrong_account_signs_in_again_with_the_right_one() {
+    for (name, operation) in OTHERS {
+        let mut other = Other::new(name, operation).await;
+        let account = |other: &Other| other.rig.engine.connection(other.connection()).unwrap().account;
+        let right = account(&other);
+        other.sign_in(true);
+        other.consent().await.unwrap();
+        assert_ne!(account(&other), right, "{name}");
+        other.sign_in(false);
+        other.consent().await.unwrap();
+        assert_eq!(account(&other), right, "{name}");
+        other.sells_on().await;
+        other.rig.assert_sound().await;
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::effect::{Effect, EffectKind, Verdict};
+use crate::domain::refund::HeldMarketplaceRefund;
 use crate::store::incidents;
 
 /// A marketplace's order in the shop, looked at from both sides.
@@ -630,6 +631,7 @@ async fn what_the_buyer_asked_ebay_to_cancel_is_granted_once() {
         sale.other.rig.control("ebay", "ask_cancel", &json!({"id": sale.id}));
         sale.pass(300).await;
         assert_eq!(sale.theirs()["status"], "open", "{kind}: eBay waits for the seller");
+        assert_eq!(wishes(sale.engine()).await, 1, "{kind}: somebody has to hear of it");
         if !kind.is_empty() {
             sale.other.rig.fault("ebay", "approveCancellation", kind, 1);
         }
@@ -641,5 +643,110 @@ async fn what_the_buyer_asked_ebay_to_cancel_is_granted_once() {
             "{kind}"
         );
         assert_eq!(sale.calls_of("ebay", "createCancellation"), 0, "{kind}");
+        assert_eq!(wishes(sale.engine()).await, 0, "{kind}: it is settled");
+        assert_eq!(sale.timeline().await.matches("cancel_asked").count(), 1, "{kind}");
     }
+}
+
+/// Orders for which somebody is to hear that their buyers ask to cancel them.
+async fn wishes(engine: &Engine) -> usize {
+    let open = engine.store().read(incidents::open_incidents).await.unwrap();
+    open.iter().filter(|incident| incident.what.kind == "buyer_asks_to_cancel").count()
+}
+
+#[tokio::test]
+async fn only_what_the_buyer_asked_amazon_to_cancel_is_cancelled_in_the_buyers_name() {
+    for (is_asked, word) in [(true, "BuyerCanceled"), (false, "NoInventory")] {
+        let mut rig = Rig::new(quiet(), |_| ()).await;
+        let mut settings = rig.engine.connection(rig.amazon).unwrap().settings;
+        settings.send_cancellations = Some(true);
+        let update = ConnectionUpdate { settings: Some(settings), ..ConnectionUpdate::default() };
+        rig.engine.change_connection(rig.amazon, update, "test").await.unwrap();
+        let id = rig.sell(1);
+        rig.pass(120).await;
+        if is_asked {
+            rig.control("amazon", "ask_cancel", &json!({"id": id}));
+        }
+        rig.pass(600).await;
+        assert_eq!(wishes(&rig.engine).await, usize::from(is_asked));
+        let copy = rig.shop_orders_of(&id).remove(0);
+        rig.control("bigcommerce", "cancel", &json!({"id": copy["id"]}));
+        rig.pass(3_600).await;
+        let order = rig.truth("amazon", "orders").into_iter().find(|order| order["id"] == *id).unwrap();
+        assert_eq!((&order["status"], &order["cancel_reasons"]), (&json!("cancelled"), &json!([word])));
+        assert_eq!(wishes(&rig.engine).await, 0);
+    }
+}
+
+/// What counts as refunded, and the marketplace's refunds.
+async fn refunds_of(sale: &Sale) -> (i64, Vec<HeldMarketplaceRefund>) {
+    let order_no = sale.order_no;
+    let detail = sale.engine().store().read(move |read| crate::store::orders::detail(read, order_no)).await;
+    let detail = detail.unwrap().unwrap();
+    (detail.row.refund_minor, detail.marketplace_refunds)
+}
+
+#[tokio::test]
+async fn what_is_given_back_on_the_marketplaces_own_page_counts_and_is_said_once() {
+    for name in ["ebay", "etsy"] {
+        let mut sale = Sale::new(name).await;
+        sale.give_back_by_hand(250);
+        sale.pass(1_800).await;
+        let (counted, held) = refunds_of(&sale).await;
+        assert_eq!(held.iter().map(|one| one.refund.told_minor).collect::<Vec<_>>(), [250], "{name}");
+        assert_eq!(counted, held[0].refund.total_minor, "{name}");
+        assert!(counted >= 250, "{name}: with the tax that eBay gives back itself");
+        assert_eq!((held[0].shop_refund_id.as_deref(), sale.open()), (None, Vec::new()), "{name}");
+        let timeline = sale.timeline().await;
+        assert_eq!(timeline.matches("refunded_on_marketplace").count(), 1, "{name}: {timeline}");
+        assert!(timeline.contains("gave 2.50 USD back"), "{name}: {timeline}");
+        assert!(!timeline.contains("after it went into the shop"), "{name}: a refund is no edit: {timeline}");
+        sale.assert_sound().await;
+        // The rest makes the whole, to the minor unit.
+        let left = if name == "ebay" { sale.minor("seller_minor") } else { sale.minor("total_minor") } - 250;
+        sale.give_back_by_hand(left);
+        sale.pass(1_800).await;
+        assert_eq!(refunds_of(&sale).await.0, sale.minor("total_minor"), "{name}");
+        sale.assert_sound().await;
+    }
+}
+
+#[tokio::test]
+async fn a_refund_that_ebay_made_for_the_shop_is_said_and_counts_once() {
+    let mut sale = Sale::new("ebay").await;
+    for minor in [333, 101, 7] {
+        sale.in_shop("refund", json!({"amount_minor": minor}));
+        sale.pass(1_800).await;
+    }
+    let (counted, held) = refunds_of(&sale).await;
+    assert_eq!(counted, 441, "what the shop gave back, though eBay rounds");
+    assert_eq!(
+        held.iter().map(|one| one.refund.told_minor).sum::<i64>(),
+        sale.given_back().iter().sum::<i64>()
+    );
+    assert!(held.iter().all(|one| one.shop_refund_id.is_some()), "{held:?}");
+    let timeline = sale.timeline().await;
+    assert_eq!(timeline.matches("refunded_on_marketplace").count(), 0, "{timeline}");
+    assert_eq!(timeline.matches("refund_sent").count(), 3, "{timeline}");
+    assert_eq!(sale.open(), []);
+    sale.assert_sound().await;
+}
+
+#[tokio::test]
+async fn a_refund_that_somebody_made_by_hand_for_the_shops_is_not_said_again() {
+    let mut sale = Sale::new("ebay").await;
+    sale.other.rig.fault("ebay", "issueRefund", "timeout_before", 1);
+    sale.in_shop("refund", json!({"amount_minor": 250}));
+    sale.pass(3_600).await;
+    assert_eq!(sale.held_for(), [Some(ReasonCode::RefundInDoubt)]);
+    sale.settle(Verdict::Done).await.unwrap();
+    let order_no = sale.order_no;
+    let rows = sale.engine().store().read(move |read| crate::store::refunds::of_order(read, order_no)).await;
+    sale.give_back_by_hand(rows.unwrap()[0].refund.sent_minor());
+    sale.pass(1_800).await;
+    let (counted, held) = refunds_of(&sale).await;
+    assert_eq!((counted, held.len()), (250, 1));
+    assert!(held[0].shop_refund_id.is_some());
+    assert!(!sale.timeline().await.contains("refunded_on_marketplace"));
+    sale.assert_sound().await;
 }

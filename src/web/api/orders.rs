@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::{Done, ListQuery, Page};
 use crate::domain::effect::Verdict;
 use crate::domain::id::{EffectId, OrderNo};
+use crate::domain::refund::HeldMarketplaceRefund;
 use crate::store::events::{self, EventRow};
 use crate::store::orders::{self, OrderParts, OrderRow};
 use crate::store::refunds::RefundRow;
@@ -59,10 +60,12 @@ pub struct OrderBody {
     unit_count: i64,
     lines: Vec<LineBody>,
     shipments: Vec<ShipmentBody>,
-    /// Refunded in the shop so far.
+    /// What the buyer got back so far with tax: the greater of what the shop and what the marketplace gave back.
     refund_minor: i64,
     /// Refunds that were made in the shop.
     refunds: Vec<RefundBody>,
+    /// Refunds that went through on the marketplace, where it tells of them.
+    marketplace_refunds: Vec<MarketplaceRefundBody>,
 }
 
 /// A refund that was made in the shop.
@@ -79,6 +82,32 @@ pub struct RefundBody {
     #[schema(value_type = Option<String>, format = DateTime)]
     told_at: Option<Timestamp>,
     lines: Vec<RefundLineBody>,
+}
+
+/// A refund that went through on the marketplace, whoever asked for it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MarketplaceRefundBody {
+    /// The marketplace's id of it; where it gives none, made of its time.
+    refund_id: String,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    refunded_at: Option<Timestamp>,
+    /// ISO 4217 code of its amounts; only what is in the order's currency counts.
+    currency: &'static str,
+    /// The marketplace's own amount: on eBay without the tax that it remits and gives back itself.
+    told_minor: i64,
+    /// What the buyer got back with tax.
+    total_minor: i64,
+    /// The refund in the shop that it was made for; null where it was made on the marketplace.
+    shop_refund_id: Option<String>,
+    /// Lines that the marketplace names.
+    lines: Vec<MarketplaceRefundLineBody>,
+}
+
+/// What of a marketplace's refund is a line's.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MarketplaceRefundLineBody {
+    line_id: String,
+    total_minor: i64,
 }
 
 /// A line's share of a refund.
@@ -370,8 +399,9 @@ fn body(row: &OrderRow, parts: &OrderParts) -> OrderBody {
         unit_count: row.unit_count,
         lines: line_bodies(parts),
         shipments: parts.shipments.iter().map(shipment_body).collect(),
-        refund_minor: parts.refunds.iter().map(|row| row.refund.total_minor).fold(0, i64::saturating_add),
+        refund_minor: row.refund_minor,
         refunds: parts.refunds.iter().map(refund_body).collect(),
+        marketplace_refunds: parts.marketplace_refunds.iter().map(marketplace_refund_body).collect(),
     }
 }
 
@@ -428,6 +458,26 @@ fn refund_body(row: &RefundRow) -> RefundBody {
                 quantity_cancelled: share.quantity_cancelled,
                 item_minor: share.item_minor,
                 shipping_minor: share.shipping_minor,
+            })
+            .collect(),
+    }
+}
+
+fn marketplace_refund_body(held: &HeldMarketplaceRefund) -> MarketplaceRefundBody {
+    let refund = &held.refund;
+    MarketplaceRefundBody {
+        refund_id: refund.refund_id.clone(),
+        refunded_at: refund.refunded_at,
+        currency: refund.currency.code(),
+        told_minor: refund.told_minor,
+        total_minor: refund.total_minor,
+        shop_refund_id: held.shop_refund_id.clone(),
+        lines: refund
+            .lines
+            .iter()
+            .map(|line| MarketplaceRefundLineBody {
+                line_id: line.external_line_id.clone(),
+                total_minor: line.minor,
             })
             .collect(),
     }

@@ -289,6 +289,12 @@ pub fn wants_consent(info: &ChannelInfo, fields: &Fields) -> bool {
     info.consent.is_some() && fields.get("do").is_some_and(|what| what == "consent")
 }
 
+/// Whether the seller has agreed yet: a platform with a page of its own for that may be told of the app first.
+#[must_use]
+pub fn is_authorised(info: &ChannelInfo, credentials: &BTreeMap<String, Secret>) -> bool {
+    info.consent.is_none() || credentials.contains_key("refresh_token")
+}
+
 /// The alias.
 ///
 /// # Errors

@@ -15,6 +15,10 @@ use crate::web::engine::{NewConnectionRequest, TestReport};
 use crate::web::error::{self, WebError};
 use crate::web::{AppState, routes};
 
+/// What is said of a connection whose seller has not agreed yet.
+const AUTHORISE_NEXT: &str = "Saved. Authorise it next: go through the steps under Re-authorise and press Authorise on the \
+                              platform’s page. No orders are read before that.";
+
 #[derive(Template)]
 #[template(path = "pages/connection_new.html", config = ".askama.toml")]
 struct ConnectionNewPage {
@@ -91,8 +95,13 @@ pub async fn submit(
         }
         return error::html(&again(None, report));
     }
+    let notice = if connection_form::is_authorised(info, &draft.credentials) {
+        "Connected. Its orders are being read."
+    } else {
+        AUTHORISE_NEXT
+    };
     match state.engine.add_connection(draft, who.actor()).await {
-        Ok(id) => done(&routes::connection(id), "Connected. Its orders are being read."),
+        Ok(id) => done(&routes::connection(id), notice),
         Err(refused) => error::form_again(&again(Some(refused.into()), None)),
     }
 }

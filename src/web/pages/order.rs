@@ -13,6 +13,7 @@ use crate::domain::id::{EffectId, OrderNo};
 use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy, LineFacts};
 use crate::domain::plan::ParcelOrigin;
 use crate::domain::reason::Reason;
+use crate::domain::refund::HeldMarketplaceRefund;
 use crate::store::entered_addresses::{self, Wanted};
 use crate::store::events::EventRow;
 use crate::store::files::FileRow;
@@ -66,6 +67,7 @@ struct OrderView {
     difference: Option<String>,
     beside: Vec<AmountView>,
     refunds: Vec<RefundView>,
+    marketplace_refunds: Vec<MarketplaceRefundView>,
     refunded: Option<String>,
     after_sale_note: Option<String>,
     tax_collector: Option<String>,
@@ -135,6 +137,12 @@ struct RefundView {
     at: Option<Moment>,
     amount: String,
     told: String,
+}
+
+struct MarketplaceRefundView {
+    at: Option<Moment>,
+    amount: String,
+    about: String,
 }
 
 struct EffectView {
@@ -308,7 +316,12 @@ fn view(detail: OrderDetail, may_work: bool, zone: &TimeZone, now: Timestamp) ->
             .then(|| shown::money(row.total_minor.saturating_sub(paid), currency)),
         beside: amounts(&detail.amounts, currency, |kind| !kind.is_paid_by_buyer()),
         refunds: detail.refunds.iter().map(|row| refund_view(row, currency, zone)).collect(),
-        refunded: refunded(&detail.refunds, currency),
+        marketplace_refunds: detail
+            .marketplace_refunds
+            .iter()
+            .map(|held| marketplace_refund_view(held, currency, zone))
+            .collect(),
+        refunded: refunded(row.refund_minor, currency),
         after_sale_note: after_sale_note(&detail, &channel_title),
         tax_collector: tax_collector(&detail.amounts, &channel_title, currency),
         has_people: detail.people.is_some(),
@@ -490,10 +503,27 @@ fn parcel_view(parcel: &ShipmentRow, detail: &OrderDetail, may_work: bool, zone:
     }
 }
 
-/// What was given back in the shop in all; none where nothing was.
-fn refunded(rows: &[RefundRow], currency: &str) -> Option<String> {
-    let sum = rows.iter().map(|row| row.refund.total_minor).fold(0, i64::saturating_add);
-    (sum > 0).then(|| shown::money(sum.saturating_neg(), currency))
+/// What counts as given back; none where nothing does.
+fn refunded(minor: i64, currency: &str) -> Option<String> {
+    (minor > 0).then(|| shown::money(minor.saturating_neg(), currency))
+}
+
+fn marketplace_refund_view(
+    held: &HeldMarketplaceRefund,
+    currency: &str,
+    zone: &TimeZone,
+) -> MarketplaceRefundView {
+    let refund = &held.refund;
+    let about = match &held.shop_refund_id {
+        Some(id) => format!("for refund {id} of the shop"),
+        None if refund.currency.code() != currency => "not counted: it is in another currency".to_owned(),
+        None => "made on the marketplace".to_owned(),
+    };
+    MarketplaceRefundView {
+        at: refund.refunded_at.map(|at| shown::moment(at, zone)),
+        amount: shown::money(refund.total_minor, refund.currency.code()),
+        about,
+    }
 }
 
 fn refund_view(row: &RefundRow, currency: &str, zone: &TimeZone) -> RefundView {

@@ -38,6 +38,23 @@ async fn a_connection_is_tested_before_it_is_saved() {
 }
 
 #[actix_web::test]
+async fn who_saves_an_app_whose_seller_has_not_agreed_is_told_what_comes_next() {
+    let site = Site::new().await;
+    let app = [("alias", "eBay"), ("credential_client_id", "app"), ("credential_client_secret", "s")];
+    for (token, wanted) in
+        [("", "Saved. Authorise it next"), ("v^1.1#x", "Connected. Its orders are being read")]
+    {
+        let mut fields = app.to_vec();
+        fields.extend([("credential_refresh_token", token), ("do", "save")]);
+        let saved = site.post("/connections/new/ebay", &fields).await;
+        assert_eq!(saved.header("location"), "/connections/1", "{}", saved.body);
+        let notice =
+            percent_encoding::percent_decode_str(saved.header("set-cookie")).decode_utf8_lossy().into_owned();
+        assert!(notice.contains(wanted), "{notice}");
+    }
+}
+
+#[actix_web::test]
 async fn connections_show_how_they_are_doing() {
     let site = Site::new().await;
     let text = site.get("/connections").await.texts("main").join(" ");

@@ -8,9 +8,9 @@ use super::site::{Site, now, order};
 use crate::domain::customer::Address;
 use crate::domain::effect::{EffectKind, EffectOutcome, Lane, NewEffect};
 use crate::domain::id::ConnectionId;
-use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy};
+use crate::domain::order::{Amount, AmountKind, ExportState, FulfilledBy, OrderFacts};
 use crate::domain::reason::{Reason, ReasonCode};
-use crate::domain::refund::{HeldRefund, RefundShare};
+use crate::domain::refund::{GivenBack, HeldRefund, MarketplaceRefund, RefundShare, RefundedLine};
 use crate::domain::user::Role;
 use crate::store::files::NewFile;
 use crate::store::incidents::{self, NewIncident};
@@ -356,7 +356,7 @@ async fn a_refund_is_shown_and_what_came_of_it_is_asked_for() {
     let effect = write.await.unwrap().unwrap().id;
     let page = site.get(&format!("/orders/{no}")).await;
     let text = page.texts("main").join(" ");
-    for shown in ["Refunded in the shop", "−12.34 USD", "refund 77", reason.next_step(), "It was done"] {
+    for shown in ["Refunds in the shop", "−12.34 USD", "refund 77", reason.next_step(), "It was done"] {
         assert!(text.contains(&drawn_together(shown)), "{shown}: {text}");
     }
     let path = format!("/orders/{no}/effects/{effect}");
@@ -384,6 +384,35 @@ async fn a_refund_is_shown_and_what_came_of_it_is_asked_for() {
         !site.send(ask).await.body.contains("It was done<"),
         "a role that may not settle it is not asked to"
     );
+}
+
+#[actix_web::test]
+async fn a_refund_on_the_marketplace_is_shown_beside_the_shops() {
+    let site = Site::new().await;
+    let refund = |id: &str, minor: i64, currency: &str| MarketplaceRefund {
+        refund_id: id.to_owned(),
+        refunded_at: Some(now()),
+        currency: currency.parse().unwrap(),
+        told_minor: minor,
+        total_minor: minor,
+        lines: vec![RefundedLine { external_line_id: "L1".to_owned(), minor }],
+    };
+    let refunds = vec![refund("1-1", 1_100, "USD"), refund("1-2", 900, "GBP")];
+    let given_back = GivenBack { refunds, is_more_under_way: false };
+    let facts = OrderFacts { refunds: Some(given_back), ..order("113-1", 5) };
+    let no = site.import(vec![facts]).await[0];
+    let page = site.get(&format!("/orders/{no}")).await;
+    let text = page.texts("main").join(" ");
+    for shown in ["−11.00 USD", "Refunds on Amazon", "made on the marketplace", "another currency"] {
+        assert!(text.contains(&drawn_together(shown)), "{shown}: {text}");
+    }
+    let staff = site.add_token(Role::Staff);
+    let shown = site.api(Method::GET, &format!("/api/v1/orders/{no}"), &staff, None).await.json();
+    assert_eq!(shown["refund_minor"], 1_100, "another currency is not blended in");
+    let refund = &shown["marketplace_refunds"][0];
+    assert_eq!((&refund["refund_id"], &refund["currency"]), (&"1-1".into(), &"USD".into()));
+    assert_eq!((&refund["total_minor"], &refund["lines"][0]["total_minor"]), (&1_100.into(), &1_100.into()));
+    assert!(refund["shop_refund_id"].is_null());
 }
 
 #[actix_web::test]
@@ -417,6 +446,7 @@ async fn the_api_lists_orders_with_stable_fields() {
         "shipments",
         "refund_minor",
         "refunds",
+        "marketplace_refunds",
     ] {
         assert!(order.get(field).is_some(), "{field}");
     }

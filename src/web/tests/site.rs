@@ -537,6 +537,8 @@ pub fn order(external_id: &str, minutes: i64) -> OrderFacts {
         deliver_by: None,
         origin: Origin::default(),
         platform_status: "Unshipped".to_owned(),
+        cancel_request: None,
         customised_lines: Vec::new(),
+        refunds: None,
     }
 }

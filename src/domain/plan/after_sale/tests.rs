@@ -1,7 +1,7 @@
 //! Refunds laid to lines, and what the marketplace hears.
 
 use super::*;
-use crate::domain::order::{Amount, LineFacts, Origin};
+use crate::domain::order::{Amount, AmountKind, LineFacts, Origin};
 use crate::domain::refund::ShopRefundItem;
 
 fn at(second: i64) -> Timestamp {
@@ -26,7 +26,9 @@ fn line(id: &str, quantity: i64) -> LineFacts {
 fn facts() -> OrderFacts {
     let amount = |line, kind, minor| Amount { line, kind, minor };
     OrderFacts {
+        cancel_request: None,
         customised_lines: Vec::new(),
+        refunds: None,
         external_id: "E1".to_owned(),
         placed_at: at(0),
         updated_at: at(0),

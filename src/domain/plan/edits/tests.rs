@@ -6,6 +6,7 @@ use super::*;
 use crate::domain::customer::Address;
 use crate::domain::id::OrderNo;
 use crate::domain::order::Origin;
+use crate::domain::refund::{GivenBack, MarketplaceRefund};
 
 fn line(id: &str, quantity: i64, quantity_cancelled: i64) -> LineFacts {
     LineFacts {
@@ -55,7 +56,9 @@ fn facts() -> OrderFacts {
         deliver_by: None,
         origin: Origin::default(),
         platform_status: "UNSHIPPED".to_owned(),
+        cancel_request: None,
         customised_lines: Vec::new(),
+        refunds: None,
     }
 }
 
@@ -64,6 +67,7 @@ fn held(export_state: ExportState) -> HeldOrder {
         order_no: OrderNo(1),
         status: OrderStatus::Open,
         updated_at: Timestamp::UNIX_EPOCH,
+        facts_version: 1,
         is_paid: true,
         is_history: false,
         export_state,
@@ -170,4 +174,27 @@ fn what_the_shop_refunded_itself_is_no_news_there() {
     assert_eq!(plan(&news(1, 2_000)), None);
     let more = plan(&news(2, 1_000)).unwrap();
     assert!(more.event.text.contains("units of “SKU-A” from 1 to 0"), "{}", more.event.text);
+}
+
+#[test]
+fn a_total_that_a_refund_on_the_marketplace_makes_smaller_is_no_edit() {
+    let smaller = OrderFacts { total_minor: facts().total_minor - 500, ..facts() };
+    let plan = |before: &Before, news: &OrderFacts| {
+        plan_edit("Etsy", &held(ExportState::Created), before, news).is_some()
+    };
+    assert!(plan(&before(), &smaller), "without a refund it is");
+    let refund = MarketplaceRefund {
+        refund_id: "1".to_owned(),
+        refunded_at: None,
+        currency: facts().currency,
+        told_minor: 500,
+        total_minor: 500,
+        lines: Vec::new(),
+    };
+    let given_back = GivenBack { refunds: vec![refund], is_more_under_way: false };
+    let refunded = OrderFacts { refunds: Some(given_back), ..smaller.clone() };
+    assert!(!plan(&before(), &refunded));
+    let mut after = before();
+    after.take(&refunded);
+    assert!(!plan(&after, &OrderFacts { total_minor: 1, ..refunded }), "nor is the next");
 }
