@@ -320,19 +320,10 @@ impl Deeds {
         let known =
             list(world, BIGCOMMERCE, "shop_orders").into_iter().find(|known| text(known, "id") == order)?;
         let parcel = text(known.get("shipments")?.get(place)?, "id").to_owned();
-        let credentials = world.connections(str::to_owned);
-        let shop = credentials.as_array()?.iter().find(|entry| entry["channel"] == BIGCOMMERCE)?;
-        let credentials = &shop["credentials"];
-        let hash = text(credentials, "store_hash");
-        let body = json!({"tracking_number": self.tracking()}).to_string();
-        let request = Request::builder()
-            .method(http::Method::PUT)
-            .uri(format!("/stores/{hash}/v2/orders/{order}/shipments/{parcel}"))
-            .header("x-auth-token", text(credentials, "access_token"))
-            .body(Bytes::from(body.clone()))
-            .ok()?;
-        let status = world.handle(BIGCOMMERCE, &request).response.status();
-        Some(format!("{BIGCOMMERCE} tracking of {order}/{parcel}: {body} → {}", status.as_u16()))
+        let body = json!({"tracking_number": self.tracking()});
+        let path = format!("v2/orders/{order}/shipments/{parcel}");
+        let (status, _) = ask_shop(world, http::Method::PUT, &path, Some(&body))?;
+        Some(format!("{BIGCOMMERCE} tracking of {order}/{parcel}: {body} → {status}"))
     }
 
     /// Who ships an order follows from its id. Two desks share an order only where parcels say what is in them.
@@ -390,6 +381,35 @@ impl Deeds {
         let place = usize::try_from(self.draw.below(bound)).ok()?;
         choices.get(place).copied()
     }
+}
+
+/// The platforms stop sending, as they do after many failures, and somebody with the same access token has made one of the
+/// shop's hooks a second time.
+pub fn upset_hooks(world: &World, marketplace: Marketplace) -> Option<String> {
+    world.control(BIGCOMMERCE, "hooks_off", Some(&json!({})));
+    let (_, listed) = ask_shop(world, http::Method::GET, "v3/hooks", None)?;
+    let first = listed.pointer("/data/0")?;
+    let hook = json!({"scope": first["scope"], "destination": first["destination"], "is_active": true});
+    ask_shop(world, http::Method::POST, "v3/hooks", Some(&hook))?;
+    if marketplace == Marketplace::Ebay {
+        world.control(marketplace.name(), "disable_subscriptions", Some(&json!({})));
+    }
+    Some("the platforms stop sending, and one hook is there twice".to_owned())
+}
+
+/// A call to the shop with the appliance's own access token, by whoever else has it.
+fn ask_shop(world: &World, method: http::Method, path: &str, body: Option<&Value>) -> Option<(u16, Value)> {
+    let connections = world.connections(str::to_owned);
+    let shop = connections.as_array()?.iter().find(|entry| entry["channel"] == BIGCOMMERCE)?;
+    let credentials = &shop["credentials"];
+    let request = Request::builder()
+        .method(method)
+        .uri(format!("/stores/{}/{path}", text(credentials, "store_hash")))
+        .header("x-auth-token", text(credentials, "access_token"))
+        .body(Bytes::from(body.map(Value::to_string).unwrap_or_default()))
+        .ok()?;
+    let response = world.handle(BIGCOMMERCE, &request).response;
+    Some((response.status().as_u16(), serde_json::from_slice(response.body()).unwrap_or_default()))
 }
 
 /// A list of the simulators' truth.

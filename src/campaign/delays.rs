@@ -16,7 +16,7 @@ use super::deeds::{list, text};
 use super::field::answer_of;
 use super::marketplace::Marketplace;
 use super::rig::{self, START, TICK, connection_requests, words};
-use super::snapshot::{self, Scratch};
+use super::snapshot::{self, Cut, Scratch};
 use super::{on_threads, runtime};
 use crate::clock::{Clock as _, Entropy, ManualClock, SharedClock, shifted};
 use crate::domain::connection::{ConnectionSettings, History};
@@ -181,7 +181,7 @@ impl Bench {
         template: &Scratch,
     ) -> Result<Self, String> {
         let scratch = Scratch::make(marketplace.name()).map_err(words)?;
-        snapshot::copy(template.path(), scratch.path(), None).map_err(words)?;
+        snapshot::copy(template.path(), scratch.path(), Cut::default()).map_err(words)?;
         let clock = Arc::new(ManualClock::new(START));
         let shared = Arc::clone(&clock) as SharedClock;
         let options = SimOptions {

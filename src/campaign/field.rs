@@ -3,6 +3,8 @@
 //!
 //! A dead process must not be heard again: whatever it still does after its copy was made meets silence.
 
+mod messages;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,12 +19,15 @@ use tokio::sync::Notify;
 
 use super::deeds::Deeds;
 use super::matrix::{Cell, Fault, Matrix, OPERATIONS, Operation, OperationKind, Side, place_of};
-use super::snapshot;
+use super::post::Post;
+use super::snapshot::{self, Cut};
 use super::trace::Trace;
 use crate::clock::{Clock, Entropy, ManualClock, shifted};
+use crate::domain::id::ConnectionId;
 use crate::http::{Answer, Call, Transport, TransportError};
 use crate::sim::{Delivery, Reply, World};
 use crate::store::CommitMoment;
+use crate::sync::spool::Spool;
 
 /// Who restores a backup enters credentials that it does not know so much later.
 const REENTERED_AFTER: SignedDuration = SignedDuration::from_mins(5);
@@ -34,8 +39,10 @@ pub struct Rates {
     pub fault: u64,
     /// Calls at which the process dies.
     pub crash_at_call: u64,
-    /// Commits at which it dies.
+    /// Commits at which it dies, and moments of the spool.
     pub crash_at_commit: u64,
+    /// Messages that meet a fault.
+    pub message: u64,
 }
 
 /// A cell that this run is to hit: the `skip`th call after so many that it could strike.
@@ -65,6 +72,8 @@ pub struct FieldSetup {
     pub root: PathBuf,
     /// Who sees what is said.
     pub witness: Option<Witness>,
+    /// Whether the platforms push.
+    pub has_hooks: bool,
 }
 
 /// Sees every request as it reaches a platform, and the platform's own answer, before the network spoils it: the
@@ -80,6 +89,7 @@ pub struct Field {
     pub clock: Arc<ManualClock>,
     crash: Notify,
     witness: Option<Witness>,
+    has_hooks: bool,
     state: Mutex<State>,
 }
 
@@ -110,6 +120,12 @@ struct State {
     entered: BTreeMap<&'static str, Timestamp>,
     writes: u64,
     commits: u64,
+    post: Post,
+    connections: BTreeMap<ConnectionId, &'static str>,
+    /// What is pushed to the living process and not read.
+    spool: Option<Spool>,
+    spool_bytes: u64,
+    append_crash: Option<Side>,
 }
 
 /// What became of a call.
@@ -168,12 +184,18 @@ impl Field {
             entered: BTreeMap::new(),
             writes: 0,
             commits: 0,
+            post: Post::default(),
+            connections: BTreeMap::new(),
+            spool: None,
+            spool_bytes: 0,
+            append_crash: None,
         };
         Self {
             world: setup.world,
             clock: setup.clock,
             crash: Notify::new(),
             witness: setup.witness,
+            has_hooks: setup.has_hooks,
             state: Mutex::new(state),
         }
     }
@@ -215,7 +237,8 @@ impl Field {
         let mut state = self.lock();
         if !state.is_dead {
             let now = self.clock.now();
-            state.die(now, None);
+            state.settle_spool();
+            state.die(now, Cut::default());
             self.crash.notify_one();
         }
         state.snapshot_error.clone().map_or(Ok(()), Err)
@@ -230,9 +253,14 @@ impl Field {
 
     /// A new process is heard from now on; a second death may be near. The answer is its number.
     pub fn begin_life(&self) -> u64 {
+        let now = self.clock.now();
         let mut state = self.lock();
         state.is_dead = false;
         state.commit_crash = None;
+        state.append_crash = None;
+        for platform in state.connections.clone().into_values() {
+            state.post.trouble(platform, now);
+        }
         state.dies_in = (state.is_on && state.draw.below(100) < 30).then(|| {
             let events = state.draw.below(14).saturating_add(1);
             u32::try_from(events).unwrap_or(1)
@@ -351,6 +379,7 @@ impl Field {
             return;
         }
         let folder = folder_of(&state.root, life);
+        let mut cut = Cut::default();
         match moment {
             CommitMoment::Before => {
                 state.commits += 1;
@@ -369,17 +398,12 @@ impl Field {
         }
         let Some(side) = state.commit_crash.take() else { return };
         let cell = Cell { fault: Fault::CrashAtCommit, operation: state.last_operation, side };
-        let kept = match side {
-            Side::Before | Side::After => None,
-            Side::During => {
-                let written = snapshot::wal_bytes(&folder).saturating_sub(state.wal_bytes);
-                let wal_bytes = state.wal_bytes;
-                Some(wal_bytes.saturating_add(state.draw.below(written)))
-            }
-        };
-        state.matrix.hit(cell);
-        state.trace.add(now, &cell.to_string());
-        state.die(now, kept);
+        if side == Side::During {
+            let written = snapshot::wal_bytes(&folder).saturating_sub(state.wal_bytes);
+            cut.wal_bytes = Some(state.wal_bytes.saturating_add(state.draw.below(written)));
+        }
+        state.settle_spool();
+        state.strike_dead(now, cell, cut);
         self.crash.notify_one();
     }
 
@@ -413,13 +437,15 @@ impl Field {
             Some(cell) => self.strike(&mut state, cell, known, call),
         };
         let struck = cell.filter(|_| outcome.is_hit);
+        self.note_call(&mut state, known, call, struck, &outcome);
         state.trace.call(now, known, call, struck, outcome.answer.as_ref());
         if let Some(cell) = struck {
             state.matrix.hit(cell);
             state.forget_aim(cell);
         }
         if outcome.answer.is_none() {
-            state.die(self.clock.now(), None);
+            state.settle_spool();
+            state.die(self.clock.now(), Cut::default());
             state.died_in_write = known.kind.is_write();
             self.crash.notify_one();
         }
@@ -508,6 +534,8 @@ impl Field {
                 let response = self.handle(operation, request);
                 relist(response, operation, cell.fault, &state.draw)
             }
+            Fault::Lost => self.lose_message(state, operation, request),
+            Fault::Forged => self.forge_message(operation, request),
             Fault::Slow => {
                 self.clock.advance(Duration::from_secs(3 + state.draw.below(24)));
                 Outcome::answered(self.handle(operation, request))
@@ -522,7 +550,7 @@ impl Field {
                 }
                 Outcome::dead()
             }
-            Fault::CrashAtCommit => {
+            Fault::CrashAtCommit | Fault::CrashWhileRead | Fault::Replayed => {
                 Outcome { is_hit: false, ..Outcome::answered(self.handle(operation, request)) }
             }
         }
@@ -571,10 +599,17 @@ impl State {
         }
     }
 
-    /// The process dies: its files are copied as they are. `kept_wal_bytes` cuts the log off there.
-    fn die(&mut self, now: Timestamp, kept_wal_bytes: Option<u64>) {
+    /// The process dies of something.
+    fn strike_dead(&mut self, now: Timestamp, cell: Cell, cut: Cut) {
+        self.matrix.hit(cell);
+        self.trace.add(now, &cell.to_string());
+        self.die(now, cut);
+    }
+
+    /// The process dies: its files are copied as they are, but for what is cut off.
+    fn die(&mut self, now: Timestamp, cut: Cut) {
         let (from, to) = (folder_of(&self.root, self.life), folder_of(&self.root, self.life + 1));
-        if let Err(error) = snapshot::copy(&from, &to, kept_wal_bytes) {
+        if let Err(error) = snapshot::copy(&from, &to, cut) {
             self.snapshot_error.get_or_insert(error.to_string());
         }
         self.is_dead = true;
@@ -642,14 +677,19 @@ impl State {
             self.forget_aim(cell);
             return Some(cell.side);
         }
-        if !self.must_die() && self.draw.below(1000) >= self.rates.crash_at_commit {
-            return None;
-        }
-        Some(match self.draw.below(3) {
+        self.draws_death().then(|| self.draw_side())
+    }
+
+    fn draws_death(&mut self) -> bool {
+        self.must_die() || self.draw.below(1000) < self.rates.crash_at_commit
+    }
+
+    fn draw_side(&self) -> Side {
+        match self.draw.below(3) {
             0 => Side::Before,
             1 => Side::During,
             _ => Side::After,
-        })
+        }
     }
 }
 
@@ -755,6 +795,12 @@ fn with_dead_token(request: &Request<Bytes>) -> Request<Bytes> {
     request
 }
 
+/// The answer with another body.
+fn with_body(response: Response<Bytes>, body: &Value) -> Outcome {
+    let (parts, _) = response.into_parts();
+    Outcome::answered(Response::from_parts(parts, Bytes::from(body.to_string())))
+}
+
 /// The answer with its list repeated or shuffled; unhit where the list is too short for that.
 fn relist(response: Response<Bytes>, operation: &Operation, fault: Fault, draw: &Entropy) -> Outcome {
     let unhit = |response| Outcome { is_hit: false, ..Outcome::answered(response) };
@@ -778,6 +824,5 @@ fn relist(response: Response<Bytes>, operation: &Operation, fault: Fault, draw: 
             list.swap(end, usize::try_from(draw.below(bound)).unwrap_or(0));
         }
     }
-    let (parts, _) = response.into_parts();
-    Outcome::answered(Response::from_parts(parts, Bytes::from(body.to_string())))
+    with_body(response, &body)
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::deeds::{has_parcels, list, text};
 use super::marketplace::Marketplace;
+use super::post::KNOWN_WITHIN;
 use super::rig::{Rig, words};
 use crate::domain::connection::{ConnectionState, ExportFulfilment, History, UnmatchedSku};
 use crate::domain::effect::{Effect, EffectKind, EffectState};
@@ -19,6 +20,9 @@ use crate::domain::refund::HeldMarketplaceRefund;
 use crate::sim::BIGCOMMERCE;
 use crate::store::standing::{Standing, standings};
 use crate::store::{effects, incidents, marketplace_refunds, orders, refunds, verify};
+
+/// What is said of an order that a message told of and that is not known as it was then.
+pub(super) const UNKNOWN: &str = "not known";
 
 /// The shop's status of a cancelled order.
 const CANCELLED: i64 = 5;
@@ -95,6 +99,64 @@ pub fn check_truth(rig: &mut Rig) -> Result<(), String> {
     check_reasons(&truth)?;
     check_refunds(rig, &truth)?;
     check_parcels(&truth, &mut rig.ledger)
+}
+
+/// What a platform told of is known, though no poll was due meanwhile.
+///
+/// # Errors
+/// What is not.
+pub async fn check_told(rig: &mut Rig) -> Result<(), String> {
+    for platform in [rig.plan().marketplace.name(), BIGCOMMERCE] {
+        let id = if platform == BIGCOMMERCE { rig.shop } else { rig.marketplace };
+        let may_call = rig.engine()?.connection(id).is_some_and(|connection| connection.state.may_call());
+        if !may_call {
+            rig.field.note_trouble(platform);
+        }
+    }
+    let due = rig.field.take_due_news();
+    if due.is_empty() {
+        return Ok(());
+    }
+    let truth = Truth::of(rig)?;
+    let held = rig.store()?.read(standings).await.map_err(words)?;
+    let of_shop = list(&rig.field.world, BIGCOMMERCE, "orders");
+    for news in due {
+        let is_shops = news.platform == BIGCOMMERCE;
+        let (orders, id) =
+            if is_shops { (&of_shop, rig.shop) } else { (&truth.marketplace, rig.marketplace) };
+        // What has changed since may have been told by a message that never came.
+        let Some(order) = orders.iter().find(|order| **order == news.truth) else { continue };
+        let standing = held.iter().find(|held| held.connection == id && held.external_id == news.order);
+        let point = if is_shops {
+            own_point(&truth, order, standing)
+        } else {
+            held_point(rig, &truth, order, standing)
+        };
+        if let Some(point) = point {
+            let (platform, at, within) = (news.platform, news.at, KNOWN_WITHIN.as_mins());
+            return Err(format!(
+                "{UNKNOWN} {within} minutes after {platform} told of it at {at:.1}: {point}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// No message is believed that a platform did not send, or sent long ago.
+///
+/// # Errors
+/// Whose.
+pub fn check_believed(rig: &Rig) -> Result<(), String> {
+    for (platform, id) in [(rig.plan().marketplace.name(), rig.marketplace), (BIGCOMMERCE, rig.shop)] {
+        let (status, most) = (rig.engine()?.push_status(id), rig.field.believable(platform));
+        if status.verified > most {
+            return Err(format!(
+                "{} messages were believed to be {platform}'s, and {most} are",
+                status.verified
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// What must hold in the store at every moment.

@@ -49,6 +49,15 @@ impl Marketplace {
         }
     }
 
+    /// The call that reads one of its orders.
+    #[must_use]
+    pub const fn one_order(self) -> &'static str {
+        match self {
+            Self::Amazon | Self::Ebay => "getOrder",
+            Self::Etsy => "getShopReceipt",
+        }
+    }
+
     /// Whether the shop does not have a SKU; an empty one is none.
     #[must_use]
     pub fn is_foreign_sku(self, sku: &str) -> bool {

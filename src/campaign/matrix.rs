@@ -1,4 +1,5 @@
-//! What can go wrong with which call, before or after its effect, and how often the campaign made it happen.
+//! What can go wrong with which call or pushed message, before or after its effect, and how often the campaign made it
+//! happen.
 //!
 //! A cell that nobody could survive is none: see [`Fault::is_possible`]. The table must count only what really
 //! took place.
@@ -7,9 +8,14 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::sim::BIGCOMMERCE;
+use crate::sim::{AMAZON, BIGCOMMERCE, EBAY, ETSY};
 
-/// A call of a platform, as its specification names it.
+/// What a platform's messages are called here, by whichever way they come.
+pub const MESSAGE: &str = "message";
+/// The call that takes messages out of the merchant's queue.
+pub const RECEIVE_MESSAGE: &str = "ReceiveMessage";
+
+/// A call of a platform, as its specification names it, or a message that it sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Operation {
     /// The platform, by the simulators' name.
@@ -37,6 +43,12 @@ pub enum OperationKind {
     Token,
     /// Reads or writes a file at an address that carries its own permission.
     File,
+    /// A call to the merchant's own queue, which knows nothing of the seller's authorisation.
+    Queue,
+    /// No call: a message that the platform brings to the hook.
+    Pushed,
+    /// No call: a message that was taken out of the merchant's queue.
+    Queued,
 }
 
 impl OperationKind {
@@ -44,6 +56,23 @@ impl OperationKind {
     #[must_use]
     pub const fn is_write(self) -> bool {
         matches!(self, Self::RepeatableWrite | Self::SingleWrite)
+    }
+}
+
+impl Operation {
+    /// Whether it is called, or comes, only where the platforms push.
+    #[must_use]
+    pub fn is_of_hooks(&self) -> bool {
+        OF_HOOKS.contains(&self.name)
+    }
+
+    /// Whether a commit follows it in every run, or in every run where the platforms push.
+    fn is_committed(&self) -> bool {
+        COMMITTED.contains(&self.name) || self.is_committed_with_hooks()
+    }
+
+    fn is_committed_with_hooks(&self) -> bool {
+        COMMITTED_OF_HOOKS.contains(&(self.platform, self.name))
     }
 }
 
@@ -56,8 +85,8 @@ const fn operation(
     Operation { platform, name, kind, list }
 }
 
-/// Every call that the connectors make.
-pub const OPERATIONS: [Operation; 46] = [
+/// Every call that the connectors make, and every platform's messages.
+pub const OPERATIONS: [Operation; 68] = [
     operation("amazon", "token", OperationKind::Token, None),
     operation("amazon", "searchOrders", OperationKind::OrderRead, Some(&["orders"])),
     operation("amazon", "getOrder", OperationKind::OrderRead, None),
@@ -71,6 +100,13 @@ pub const OPERATIONS: [Operation; 46] = [
     operation("amazon", "getFeedDocument", OperationKind::Read, None),
     operation("amazon", "downloadFeedDocument", OperationKind::File, None),
     operation("amazon", "downloadCustomization", OperationKind::File, None),
+    operation("amazon", "getDestinations", OperationKind::Read, None),
+    operation("amazon", "createDestination", OperationKind::RepeatableWrite, None),
+    operation("amazon", "getSubscription", OperationKind::Read, None),
+    operation("amazon", "createSubscription", OperationKind::RepeatableWrite, None),
+    operation("amazon", RECEIVE_MESSAGE, OperationKind::Queue, Some(&["Messages"])),
+    operation("amazon", "DeleteMessageBatch", OperationKind::Queue, None),
+    operation("amazon", MESSAGE, OperationKind::Queued, None),
     operation("bigcommerce", "getOrders", OperationKind::OrderRead, Some(&[])),
     operation("bigcommerce", "getOrder", OperationKind::OrderRead, None),
     operation("bigcommerce", "createOrder", OperationKind::SingleWrite, None),
@@ -85,6 +121,11 @@ pub const OPERATIONS: [Operation; 46] = [
     operation("bigcommerce", "getSystemTimestamp", OperationKind::Read, None),
     operation("bigcommerce", "get-inventory-items", OperationKind::Read, Some(&["data"])),
     operation("bigcommerce", "put-absolute-adjustment", OperationKind::RepeatableWrite, None),
+    operation("bigcommerce", "getWebhooks", OperationKind::Read, Some(&["data"])),
+    operation("bigcommerce", "createWebhooks", OperationKind::SingleWrite, None),
+    operation("bigcommerce", "updateWebhook", OperationKind::RepeatableWrite, None),
+    operation("bigcommerce", "deleteWebhook", OperationKind::RepeatableWrite, None),
+    operation("bigcommerce", MESSAGE, OperationKind::Pushed, None),
     operation("ebay", "token", OperationKind::Token, None),
     operation("ebay", "getOrders", OperationKind::OrderRead, Some(&["orders"])),
     operation("ebay", "getOrder", OperationKind::OrderRead, None),
@@ -98,12 +139,42 @@ pub const OPERATIONS: [Operation; 46] = [
     operation("ebay", "getCancellation", OperationKind::Read, None),
     operation("ebay", "approveCancellation", OperationKind::RepeatableWrite, None),
     operation("ebay", "issueRefund", OperationKind::SingleWrite, None),
+    operation("ebay", "updateConfig", OperationKind::RepeatableWrite, None),
+    operation("ebay", "getDestinations", OperationKind::Read, None),
+    operation("ebay", "createDestination", OperationKind::RepeatableWrite, None),
+    operation("ebay", "getSubscriptions", OperationKind::Read, Some(&["subscriptions"])),
+    operation("ebay", "getTopic", OperationKind::Read, None),
+    operation("ebay", "createSubscription", OperationKind::RepeatableWrite, None),
+    operation("ebay", "enableSubscription", OperationKind::RepeatableWrite, None),
+    operation("ebay", "getPublicKey", OperationKind::Read, None),
+    operation("ebay", MESSAGE, OperationKind::Pushed, None),
     operation("etsy", "token", OperationKind::Token, None),
     operation("etsy", "getShopReceipts", OperationKind::OrderRead, Some(&["results"])),
     operation("etsy", "getShopReceipt", OperationKind::OrderRead, None),
     operation("etsy", "createReceiptShipment", OperationKind::SingleWrite, None),
     operation("etsy", "getListingsByShop", OperationKind::Read, Some(&["results"])),
     operation("etsy", "getShop", OperationKind::Read, None),
+    operation("etsy", MESSAGE, OperationKind::Pushed, None),
+];
+
+/// What is called, or comes, only where the platforms push.
+const OF_HOOKS: [&str; 16] = [
+    "getDestinations",
+    "createDestination",
+    "getSubscription",
+    "createSubscription",
+    RECEIVE_MESSAGE,
+    "DeleteMessageBatch",
+    "getWebhooks",
+    "createWebhooks",
+    "updateWebhook",
+    "deleteWebhook",
+    "updateConfig",
+    "getSubscriptions",
+    "getTopic",
+    "enableSubscription",
+    "getPublicKey",
+    MESSAGE,
 ];
 
 /// Calls after which a commit follows in every run; a crash at a commit is named after the call before it.
@@ -132,6 +203,17 @@ const COMMITTED: [&str; 22] = [
     "issueRefund",
 ];
 
+/// Calls after which one follows where the platforms push: those that read the one order that a message tells of, and the
+/// last of those that see to it that there are messages.
+const COMMITTED_OF_HOOKS: [(&str, &str); 6] = [
+    (AMAZON, "getOrder"),
+    (AMAZON, "createSubscription"),
+    (EBAY, "getOrder"),
+    (ETSY, "getShopReceipt"),
+    (BIGCOMMERCE, "createWebhooks"),
+    (EBAY, "createSubscription"),
+];
+
 /// The place of an operation in [`OPERATIONS`].
 #[must_use]
 pub fn place_of(platform: &str, name: &str) -> Option<usize> {
@@ -145,7 +227,7 @@ pub enum Fault {
     ConnectFailed,
     /// No answer until the client gave up.
     Timeout,
-    /// No answer, and the effect comes when the client has long given up.
+    /// No answer, and the effect comes when the client has long given up; a message that takes minutes.
     Late,
     /// The connection breaks.
     Reset,
@@ -157,7 +239,7 @@ pub enum Fault {
     Expired,
     /// The seller's authorisation is gone.
     Revoked,
-    /// The answer is a page for people instead of JSON.
+    /// The answer is a page for people instead of JSON; a message that is cut off.
     Malformed,
     /// Only the first part of the answer comes.
     Partial,
@@ -165,7 +247,7 @@ pub enum Fault {
     Stale,
     /// A list that names everything twice; another call that arrives twice.
     Duplicate,
-    /// A list in another order than asked for.
+    /// A list in another order than asked for; a message that comes after those which were sent later.
     Reordered,
     /// The answer takes its time.
     Slow,
@@ -173,11 +255,19 @@ pub enum Fault {
     Crash,
     /// Our process dies while a commit is being written.
     CrashAtCommit,
+    /// A message that never comes.
+    Lost,
+    /// A message that somebody else sends in the platform's name.
+    Forged,
+    /// A message that somebody kept and sends again when it is long over.
+    Replayed,
+    /// Our process dies while messages that it has answered are being dealt with.
+    CrashWhileRead,
 }
 
 impl Fault {
     /// All, in the order of the table.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::ConnectFailed,
         Self::Timeout,
         Self::Late,
@@ -194,6 +284,10 @@ impl Fault {
         Self::Slow,
         Self::Crash,
         Self::CrashAtCommit,
+        Self::Lost,
+        Self::Forged,
+        Self::Replayed,
+        Self::CrashWhileRead,
     ];
 
     /// Its name in the output.
@@ -216,6 +310,10 @@ impl Fault {
             Self::Slow => "slow",
             Self::Crash => "crash",
             Self::CrashAtCommit => "crash_at_commit",
+            Self::Lost => "lost",
+            Self::Forged => "forged",
+            Self::Replayed => "replayed",
+            Self::CrashWhileRead => "crash_while_read",
         }
     }
 
@@ -224,11 +322,19 @@ impl Fault {
     #[must_use]
     pub fn is_possible(self, operation: &Operation, side: Side) -> bool {
         let kind = operation.kind;
+        if kind == OperationKind::Pushed {
+            return self.strikes_pushed(side);
+        }
+        if kind == OperationKind::Queued {
+            // What happens on its way happens to the calls that bring it.
+            return self == Self::Crash || self == Self::CrashWhileRead && side == Side::After;
+        }
+        // Storage and the merchant's queue know neither tokens nor quotas.
+        let is_known_there = !matches!(kind, OperationKind::File | OperationKind::Queue);
         match (self, side) {
-            (Self::CrashAtCommit, _) => COMMITTED.contains(&operation.name),
+            (Self::CrashAtCommit, _) => operation.is_committed(),
             (_, Side::During) => false,
-            // Storage knows neither tokens nor quotas.
-            (Self::Throttled | Self::Revoked | Self::Expired, _) if kind == OperationKind::File => false,
+            (Self::Throttled | Self::Revoked | Self::Expired, _) if !is_known_there => false,
             (Self::ConnectFailed | Self::Throttled | Self::Revoked, _) => side == Side::Before,
             (Self::Expired, _) => side == Side::Before && kind != OperationKind::Token,
             (Self::Timeout | Self::Reset | Self::ServerError | Self::Malformed | Self::Crash, _) => true,
@@ -239,6 +345,29 @@ impl Fault {
             // Orders that come in by themselves, and those that we make, have one address.
             (Self::Reordered, _) if operation.name == "getOrderShippingAddresses" => false,
             (Self::Reordered, _) => side == Side::After && operation.list.is_some(),
+            (Self::Lost | Self::Forged, _) => side == Side::After && operation.name == RECEIVE_MESSAGE,
+            (Self::Replayed | Self::CrashWhileRead, _) => false,
+        }
+    }
+
+    /// Whether it can happen to a message that comes to the hook, before or after we have it.
+    fn strikes_pushed(self, side: Side) -> bool {
+        match self {
+            Self::ConnectFailed | Self::Malformed | Self::Lost | Self::Forged => side == Side::Before,
+            Self::Timeout | Self::Late | Self::Duplicate | Self::Reordered | Self::Replayed => {
+                side == Side::After
+            }
+            Self::Crash => true,
+            Self::CrashWhileRead => side != Side::During,
+            Self::Reset
+            | Self::ServerError
+            | Self::Throttled
+            | Self::Expired
+            | Self::Revoked
+            | Self::Partial
+            | Self::Stale
+            | Self::Slow
+            | Self::CrashAtCommit => false,
         }
     }
 }
@@ -279,6 +408,16 @@ pub struct Cell {
     pub side: Side,
 }
 
+impl Cell {
+    /// Whether it can be hit for certain only where the platforms push.
+    #[must_use]
+    pub fn is_of_hooks(&self) -> bool {
+        OPERATIONS.get(self.operation).is_some_and(|known| {
+            known.is_of_hooks() || self.fault == Fault::CrashAtCommit && known.is_committed_with_hooks()
+        })
+    }
+}
+
 /// The calls of a run that sells on this marketplace, with their places in [`OPERATIONS`].
 fn operations(marketplace: &str) -> impl Iterator<Item = (usize, &'static Operation)> {
     let is_called = move |known: &Operation| known.platform == marketplace || known.platform == BIGCOMMERCE;
@@ -309,6 +448,12 @@ impl Matrix {
     /// A call went out.
     pub fn count_call(&mut self, operation: usize) {
         *self.calls.entry(operation).or_default() += 1;
+    }
+
+    /// How often a call went out, or a message came.
+    #[must_use]
+    pub fn calls(&self, operation: usize) -> u64 {
+        self.calls.get(&operation).copied().unwrap_or(0)
     }
 
     /// Something went wrong.
@@ -350,7 +495,7 @@ impl Matrix {
     pub fn table(&self, marketplace: &str) -> String {
         let mut text = String::new();
         for (place, operation) in operations(marketplace) {
-            let calls = self.calls.get(&place).copied().unwrap_or(0);
+            let calls = self.calls(place);
             let (number, platform, name) = (place + 1, operation.platform, operation.name);
             text.push_str(&format!("{number:>2} {platform}.{name}: {calls} calls\n"));
         }

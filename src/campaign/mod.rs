@@ -2,9 +2,10 @@
 //! with everything going wrong that a seed draws.
 //!
 //! A seed decides all: what is sold and shipped, which call meets which fault, at which call or commit the process
-//! dies and how much later it comes back, when a backup is restored. So a failure is replayed by its seed. Calls
-//! pass through `field`, which knows whether a call had its effect; `invariants` compares the platforms'
-//! truth with what the appliance holds. Nothing here may touch the network, and nothing of it may depend on how
+//! dies and how much later it comes back, when a backup is restored, and in every other seed which of the messages that
+//! platforms push is lost, late, doubled or forged. So a failure is replayed by its seed. Calls pass through `field`,
+//! which knows whether a call had its effect; messages lie in `post` until they are brought; `invariants` compares the
+//! platforms' truth with what the appliance holds. Nothing here may touch the network, and nothing of it may depend on how
 //! fast the machine is.
 
 mod deeds;
@@ -13,6 +14,7 @@ mod field;
 mod invariants;
 pub mod marketplace;
 pub mod matrix;
+mod post;
 mod rig;
 mod seed;
 mod snapshot;

@@ -10,25 +10,26 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::deeds::{Deeds, list, text};
+use super::deeds::{self, Deeds, list, text};
 use super::field::{Field, FieldSetup, Passage, Tally, Witness};
 use super::invariants::{self, Ledger};
 use super::matrix::{Fault, Side};
+use super::post::{self, PUBLIC_URL};
 use super::seed::Plan;
-use super::snapshot::{self, Scratch};
+use super::snapshot::{self, Cut, Scratch};
 use crate::clock::{Clock, Entropy, ManualClock, SharedClock, shifted};
 use crate::domain::connection::ConnectionState;
 use crate::domain::effect::{Effect, EffectKind, EffectState, Verdict};
 use crate::domain::id::ConnectionId;
 use crate::domain::reason::ReasonCode;
 use crate::secret::Secret;
-use crate::sim::{BIGCOMMERCE, World};
+use crate::sim::{BIGCOMMERCE, ETSY, World};
 use crate::store::refunds::{self, RefundRow};
 use crate::store::standing::standings;
 use crate::store::{Store, StoreOptions, effects};
 use crate::sync::commands::{ConnectionUpdate, NewConnectionRequest};
 use crate::sync::spool::Spool;
-use crate::sync::{Engine, EngineParts, EngineSettings, Hooks};
+use crate::sync::{Engine, EngineParts, EngineSettings, Hooks, Pushed};
 use crate::vault::{KeySource, Vault};
 
 /// A process that was down for so many seconds has something to catch up with.
@@ -57,6 +58,8 @@ pub struct Rig {
     entropy_seed: u64,
     engine_settings: EngineSettings,
     restores: Vec<Restore>,
+    /// When the platforms stop sending; none where they do not, or have.
+    upset_at: Option<Timestamp>,
     steps: u64,
     started_at: Timestamp,
 }
@@ -103,13 +106,17 @@ impl Rig {
             entropy: Entropy::seeded(seed ^ 0xF1E1D),
             root: scratch.path().to_owned(),
             witness,
+            has_hooks: plan.hooks.is_some(),
         }));
-        snapshot::copy(template, &field.folder(), None).map_err(words)?;
+        snapshot::copy(template, &field.folder(), Cut::default()).map_err(words)?;
         let engine_settings = EngineSettings {
             poll_interval: plan.poll_interval,
             shop_poll_interval: plan.shop_poll_interval,
+            queue_pause: plan.hooks.as_ref().map_or(settings.queue_pause, |hooks| hooks.queue_pause),
             ..settings
         };
+        let upset_at =
+            plan.hooks.as_ref().and_then(|hooks| hooks.upset_at).map(|after| shifted(START, after));
         let restores = plan
             .restores
             .iter()
@@ -131,6 +138,7 @@ impl Rig {
             entropy_seed: seed,
             engine_settings,
             restores,
+            upset_at,
             steps: 0,
             started_at: START,
         };
@@ -185,10 +193,14 @@ impl Rig {
             self.notice_dead_token()?;
             self.back_up().await?;
             self.look_one_up().await?;
-            let before = self.field.tally();
+            self.upset_hooks().await?;
+            invariants::check_told(self).await?;
+            self.deliver().await?;
+            let (before, began_at) = (self.field.tally(), self.field.clock.now());
             let engine = self.engine()?.clone();
             let step = self.unless_dead(engine.step()).await;
             drop(engine);
+            self.field.note_busy(began_at);
             self.steps += 1;
             let next_due = match step {
                 Some(step) => {
@@ -208,7 +220,8 @@ impl Rig {
                 return Ok(());
             }
             self.check_pace()?;
-            let next = [next_due, Some(self.field.next_deed()), self.next_restore(), Some(end)];
+            let next_deed = Some(self.field.next_deed());
+            let next = [next_due, next_deed, self.field.next_message(), self.next_restore(), Some(end)];
             let next = next.into_iter().flatten().min().unwrap_or(end);
             self.field.clock.set(next.max(shifted(now, TICK)));
         }
@@ -220,7 +233,7 @@ impl Rig {
     /// Where they are refused.
     pub async fn mend(&mut self, is_last: bool) -> Result<(), String> {
         for platform in self.field.due_repairs(is_last) {
-            let mut requests = connection_requests(&self.field.world)?;
+            let mut requests = self.requests()?;
             let request = requests.remove(platform).ok_or("the platform has no credentials")?;
             let id = if platform == BIGCOMMERCE { self.shop } else { self.marketplace };
             let change = ConnectionUpdate { credentials: request.credentials, ..ConnectionUpdate::default() };
@@ -332,8 +345,67 @@ impl Rig {
         Ok(())
     }
 
+    /// Brings the messages that are due to the engine's own door, as the web server does.
+    async fn deliver(&mut self) -> Result<(), String> {
+        self.field.collect_messages();
+        self.prove_addresses()?;
+        while let Some(letter) = self.field.take_letter() {
+            let platform = letter.message.platform;
+            let id = if platform == BIGCOMMERCE { self.shop } else { self.marketplace };
+            let engine = self.engine()?.clone();
+            // Who may not call forgets what is pushed: its polls find everything once it goes on.
+            let is_kept = engine.connection(id).is_some_and(|connection| connection.state.may_call());
+            let told = if is_kept { self.field.told_by(&letter) } else { None };
+            let (headers, body) = (letter.headers(), letter.message.body.clone().into());
+            let answer = self.unless_dead(engine.pushed(letter.token(), &headers, body)).await;
+            drop(engine);
+            match answer {
+                Some(Pushed::Taken) => self.field.letter_taken(letter, is_kept, told),
+                Some(Pushed::Unknown) => {
+                    return Err(format!("{platform} sends to an address that no connection has"));
+                }
+                Some(Pushed::Busy(_)) | None => self.field.letter_refused(letter),
+            }
+            if self.field.is_dead() {
+                self.wake_up(false).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// eBay asks whether the addresses that it was told of are ours.
+    fn prove_addresses(&self) -> Result<(), String> {
+        for challenge in self.field.take_challenges() {
+            let code = self.field.below(u64::MAX).to_string();
+            let token = challenge.endpoint.rsplit('/').next().unwrap_or_default();
+            let answer = self.engine()?.push_challenge(token, &format!("challenge_code={code}"));
+            let answer = answer.map(|(_, body)| body).unwrap_or_default();
+            let said: Value = serde_json::from_str(&answer).unwrap_or_default();
+            if text(&said, "challengeResponse") != challenge.expected(&code) {
+                return Err(format!("eBay asked whether {} is ours and heard {answer}", challenge.endpoint));
+            }
+        }
+        Ok(())
+    }
+
+    /// The platforms stop sending; the next process sees to it.
+    async fn upset_hooks(&mut self) -> Result<(), String> {
+        let now = self.field.clock.now();
+        if !self.field.is_on() || self.upset_at.is_none_or(|at| now < at) {
+            return Ok(());
+        }
+        self.upset_at = None;
+        let Some(done) = deeds::upset_hooks(&self.field.world, self.plan.marketplace) else { return Ok(()) };
+        self.field.note(&done);
+        self.field.kill()?;
+        self.wake_up(false).await
+    }
+
     /// The platforms' truth after every step that changed something; what is held after every fourth that wrote.
     async fn check(&mut self, before: Tally) -> Result<(), String> {
+        if self.plan.hooks.is_some() {
+            invariants::check_believed(self)?;
+        }
         let now = self.field.tally();
         if now.writes != before.writes {
             invariants::check_truth(self)?;
@@ -357,7 +429,8 @@ impl Rig {
         tokio::select! {
             biased;
             () = self.field.death() => None,
-            done = work => Some(done),
+            // It may have died without anybody waiting for anything.
+            done = work => (!self.field.is_dead()).then_some(done),
         }
     }
 
@@ -376,6 +449,7 @@ impl Rig {
         // Whoever restores does it in haste.
         let seconds = if is_restored { 1 + self.field.below(10) } else { seconds };
         self.field.clock.advance(Duration::from_secs(seconds));
+        self.field.miss_messages();
         if self.field.is_on() {
             self.plan_start(is_restored, seconds);
         }
@@ -420,6 +494,16 @@ impl Rig {
         let field = Arc::clone(&self.field);
         store.watch_commits(move |moment| field.on_commit(life, moment));
         let vault = Vault::open(&dir, &KeySource::DataFolder).map_err(words)?;
+        let spool = Spool::open(&dir).map_err(words)?;
+        // The field keeps the spool, so that the spool must not keep the field.
+        let field = Arc::downgrade(&self.field);
+        spool.watch(move |connection, moment| {
+            if let Some(field) = field.upgrade() {
+                field.on_spool(life, connection, moment);
+            }
+        });
+        self.field.keep_spool(&spool);
+        let public_url = self.plan.hooks.as_ref().map(|_| PUBLIC_URL.parse()).transpose().map_err(words)?;
         let parts = EngineParts {
             store: store.clone(),
             vault: Arc::new(vault),
@@ -427,7 +511,7 @@ impl Rig {
             clock,
             entropy: draw(2),
             settings: self.engine_settings.clone(),
-            hooks: Hooks::new(Spool::open(&dir).map_err(words)?, None),
+            hooks: Hooks::new(spool, public_url),
         };
         let engine = Engine::start(parts).await.map_err(words)?;
         self.field.note(&format!("process {life} starts"));
@@ -436,7 +520,7 @@ impl Rig {
     }
 
     async fn connect(&mut self) -> Result<(), String> {
-        let mut requests = connection_requests(&self.field.world)?;
+        let mut requests = self.requests()?;
         let engine = self.engine()?.clone();
         let shop = requests.remove(BIGCOMMERCE).ok_or("there is no shop")?;
         self.shop = engine.add_connection(shop, "campaign").await.map_err(|refused| refused.message)?;
@@ -446,7 +530,21 @@ impl Rig {
         marketplace.settings.shop = Some(self.shop);
         self.marketplace =
             engine.add_connection(marketplace, "campaign").await.map_err(|refused| refused.message)?;
+        self.field.name_connection(self.shop, BIGCOMMERCE);
+        self.field.name_connection(self.marketplace, sells);
+        if let Some(endpoint) = engine.hook_endpoint(self.marketplace).filter(|_| sells == ETSY) {
+            self.field.world.control(sells, "hook", Some(&post::etsy_portal(&endpoint)));
+        }
         Ok(())
+    }
+
+    /// What a person enters to connect each platform.
+    fn requests(&self) -> Result<BTreeMap<String, NewConnectionRequest>, String> {
+        let mut requests = connection_requests(&self.field.world)?;
+        if self.plan.hooks.is_some() {
+            post::enter_hooks(&mut requests);
+        }
+        Ok(requests)
     }
 
     fn next_restore(&self) -> Option<Timestamp> {
@@ -477,7 +575,7 @@ impl Rig {
     async fn take_backup(&self, backup: &Path) -> Result<(), String> {
         let folder = self.field.folder();
         // Nothing is being written: between two steps the files are whole.
-        snapshot::copy(&folder, backup, None).map_err(words)?;
+        snapshot::back_up(&folder, backup).map_err(words)?;
         // The database's own copy takes the place of the file that was copied with the rest.
         let database = snapshot::database(backup);
         std::fs::remove_file(&database).map_err(words)?;
@@ -492,8 +590,7 @@ impl Rig {
         self.field.kill()?;
         self.alive = None;
         let folder = self.field.folder();
-        std::fs::remove_dir_all(&folder).map_err(words)?;
-        snapshot::copy(backup, &folder, None).map_err(words)?;
+        snapshot::put_back(backup, &folder).map_err(words)?;
         let clock = Arc::clone(&self.field.clock) as SharedClock;
         let store =
             Store::open(store_options(&folder, &clock, Arc::new(Entropy::seeded(7)))).map_err(words)?;

@@ -8,32 +8,81 @@ use std::path::{Path, PathBuf};
 
 const DATABASE: &str = "eider.duckdb";
 const LOG: &str = "eider.duckdb.wal";
-/// What else lies in the folder and matters.
-const SECRETS: [&str; 2] = [crate::vault::VAULT_FILE_NAME, crate::vault::KEY_FILE_NAME];
+/// What platforms pushed and nobody has read.
+const SPOOL: &str = crate::sync::spool::SPOOL_FILE_NAME;
+/// What a backup holds, and a restore puts back. What was pushed stays where it is.
+const OF_BACKUPS: [&str; 4] = [DATABASE, LOG, crate::vault::VAULT_FILE_NAME, crate::vault::KEY_FILE_NAME];
+
+/// What was being written when the process died: so many bytes of it are there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Of the database's log; none leaves it whole.
+    pub wal_bytes: Option<u64>,
+    /// Of the spool; none leaves it whole.
+    pub spool_bytes: Option<u64>,
+}
 
 /// How long the database's log is; 0 where there is none.
 #[must_use]
 pub fn wal_bytes(folder: &Path) -> u64 {
-    fs::metadata(folder.join(LOG)).map_or(0, |metadata| metadata.len())
+    length(&folder.join(LOG))
 }
 
-/// Copies what lies in `from`. `kept_wal_bytes` cuts the log off there, as a crash in the middle of writing does.
+/// How long the spool is; 0 where there is none.
+#[must_use]
+pub fn spool_bytes(folder: &Path) -> u64 {
+    length(&folder.join(SPOOL))
+}
+
+fn length(file: &Path) -> u64 {
+    fs::metadata(file).map_or(0, |metadata| metadata.len())
+}
+
+/// Copies everything that lies in `from`, as a crash leaves it.
 ///
 /// # Errors
 /// What the disk says.
-pub fn copy(from: &Path, to: &Path, kept_wal_bytes: Option<u64>) -> io::Result<()> {
+pub fn copy(from: &Path, to: &Path, cut: Cut) -> io::Result<()> {
+    copy_files(from, to, OF_BACKUPS.into_iter().chain([SPOOL]))?;
+    for (name, kept) in [(LOG, cut.wal_bytes), (SPOOL, cut.spool_bytes)] {
+        let file = to.join(name);
+        if let Some(bytes) = kept
+            && file.try_exists()?
+        {
+            File::options().write(true).open(file)?.set_len(bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies what a backup holds.
+///
+/// # Errors
+/// What the disk says.
+pub fn back_up(from: &Path, to: &Path) -> io::Result<()> {
+    copy_files(from, to, OF_BACKUPS)
+}
+
+/// Puts a backup in the place of what lies in `folder`, as a restore does.
+///
+/// # Errors
+/// What the disk says.
+pub fn put_back(backup: &Path, folder: &Path) -> io::Result<()> {
+    for name in OF_BACKUPS {
+        remove(&folder.join(name))?;
+    }
+    copy_files(backup, folder, OF_BACKUPS)
+}
+
+fn copy_files<'a>(from: &Path, to: &Path, names: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
     fs::create_dir_all(to)?;
-    for name in [DATABASE, LOG].into_iter().chain(SECRETS) {
+    for name in names {
         let source = from.join(name);
         if source.try_exists()? {
             fs::copy(&source, to.join(name))?;
         }
     }
-    let log = to.join(LOG);
-    match kept_wal_bytes {
-        Some(bytes) if log.try_exists()? => File::options().write(true).open(log)?.set_len(bytes),
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 /// Takes the log out of a folder whose database has it folded in.
@@ -41,7 +90,12 @@ pub fn copy(from: &Path, to: &Path, kept_wal_bytes: Option<u64>) -> io::Result<(
 /// # Errors
 /// What the disk says.
 pub fn drop_log(folder: &Path) -> io::Result<()> {
-    match fs::remove_file(folder.join(LOG)) {
+    remove(&folder.join(LOG))
+}
+
+/// Removes a file that may not be there.
+fn remove(file: &Path) -> io::Result<()> {
+    match fs::remove_file(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         done => done,
     }

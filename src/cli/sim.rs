@@ -114,7 +114,10 @@ fn in_words(options: &Options, report: &Report, took: Duration) -> String {
         options.threads,
         report.steps,
         report.commits,
-        report.matrix.total(Fault::Crash) + report.matrix.total(Fault::CrashAtCommit),
+        [Fault::Crash, Fault::CrashAtCommit, Fault::CrashWhileRead]
+            .into_iter()
+            .map(|fault| report.matrix.total(fault))
+            .sum::<u64>(),
         campaign::matrix::cells(sells).len() - missing.len(),
         campaign::matrix::cells(sells).len(),
     ));

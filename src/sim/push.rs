@@ -19,6 +19,8 @@ pub struct Message {
     pub headers: Vec<(&'static str, String)>,
     /// JSON.
     pub body: String,
+    /// When what it tells of happened, by the world's time.
+    pub made_at: Timestamp,
 }
 
 /// Waits between two deliveries of a message that was not answered by 2xx.

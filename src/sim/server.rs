@@ -19,6 +19,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{Request, Response, StatusCode};
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 use tokio::task::JoinHandle;
 
 use super::push::{Message, RETRY_AFTER};
@@ -52,6 +53,46 @@ pub enum Layout {
     /// All platforms under one address, each under its name.
     Single(SocketAddr),
 }
+
+/// What became of the messages that a platform sent since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Deliveries {
+    /// Messages that were answered by 2xx.
+    pub delivered: u64,
+    /// Those of them that took more than one try.
+    pub redelivered: u64,
+    /// Tries that were not: nobody listens there, or does not answer so.
+    pub refused: u64,
+    /// Messages that were not delivered in the last of their tries.
+    pub given_up: u64,
+}
+
+/// How one try to deliver a message ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Try {
+    Taken { is_first: bool },
+    ComesAgain { after: Duration },
+    GivenUp,
+}
+
+impl Deliveries {
+    fn count(&mut self, ended: Try) {
+        match ended {
+            Try::Taken { is_first } => {
+                self.delivered += 1;
+                self.redelivered += u64::from(!is_first);
+            }
+            Try::ComesAgain { .. } => self.refused += 1,
+            Try::GivenUp => {
+                self.refused += 1;
+                self.given_up += 1;
+            }
+        }
+    }
+}
+
+/// What became of the messages, by platform.
+type AllDeliveries = Arc<Mutex<BTreeMap<&'static str, Deliveries>>>;
 
 /// A world that is being served.
 #[derive(Debug)]
@@ -90,6 +131,7 @@ pub fn start(world: &Arc<World>, layout: &Layout) -> io::Result<Running> {
 fn start_each(world: &Arc<World>, wanted: &BTreeMap<String, u16>) -> io::Result<Running> {
     let mut sims = BTreeMap::new();
     let mut servers = Vec::new();
+    let (messages, deliveries) = deliver_messages(world)?;
     for platform in PLATFORMS {
         let listener = match wanted.get(platform).map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)))
         {
@@ -97,9 +139,10 @@ fn start_each(world: &Arc<World>, wanted: &BTreeMap<String, u16>) -> io::Result<
             Some(Err(_)) | None => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?,
         };
         sims.insert(platform.to_owned(), format!("http://{}", listener.local_addr()?));
-        servers.push(listen(world, listener, Some(platform), &BTreeMap::new())?);
+        let serving = Serving::new(world, Some(platform), &BTreeMap::new(), &deliveries);
+        servers.push(listen(serving, listener)?);
     }
-    Ok(Running { url: None, sims, servers, messages: deliver_messages(world)? })
+    Ok(Running { url: None, sims, servers, messages })
 }
 
 fn start_single(world: &Arc<World>, address: SocketAddr) -> io::Result<Running> {
@@ -113,16 +156,19 @@ fn start_single(world: &Arc<World>, address: SocketAddr) -> io::Result<Running> 
     let url = format!("http://{}/", listener.local_addr()?);
     let sims: BTreeMap<String, String> =
         PLATFORMS.iter().map(|platform| ((*platform).to_owned(), format!("{url}{platform}"))).collect();
-    let servers = vec![listen(world, listener, None, &sims)?];
-    Ok(Running { url: Some(url), sims, servers, messages: deliver_messages(world)? })
+    let (messages, deliveries) = deliver_messages(world)?;
+    let servers = vec![listen(Serving::new(world, None, &sims, &deliveries), listener)?];
+    Ok(Running { url: Some(url), sims, servers, messages })
 }
 
-/// Delivers what the platforms send by themselves. What is not answered by 2xx comes again later.
-fn deliver_messages(world: &Arc<World>) -> io::Result<JoinHandle<()>> {
+/// Delivers what the platforms send by themselves, and counts. What is not answered by 2xx comes again later.
+fn deliver_messages(world: &Arc<World>) -> io::Result<(JoinHandle<()>, AllDeliveries)> {
     let settings = HttpSettings { allow_private: true, ..HttpSettings::default() };
     let door = HttpTransport::new(settings).map_err(io::Error::other)?;
     let world = Arc::clone(world);
-    Ok(tokio::spawn(async move {
+    let deliveries = AllDeliveries::default();
+    let counted = Arc::clone(&deliveries);
+    let task = tokio::spawn(async move {
         let mut waiting: Vec<(Timestamp, usize, Message)> = Vec::new();
         loop {
             let now = SystemClock.now();
@@ -130,17 +176,26 @@ fn deliver_messages(world: &Arc<World>) -> io::Result<JoinHandle<()>> {
             let (due, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(at, _, _)| *at <= now);
             waiting = later;
             for (_, tries, message) in due {
-                if send_message(&door, &message).await {
-                    continue;
-                }
-                if let Some(wait) = RETRY_AFTER.get(tries) {
-                    let at = SignedDuration::try_from(*wait).map_or(now, |wait| shifted(now, wait));
+                let ended = match (send_message(&door, &message).await, RETRY_AFTER.get(tries)) {
+                    (true, _) => Try::Taken { is_first: tries == 0 },
+                    (false, Some(wait)) => Try::ComesAgain { after: *wait },
+                    (false, None) => Try::GivenUp,
+                };
+                counted
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .entry(message.platform)
+                    .or_default()
+                    .count(ended);
+                if let Try::ComesAgain { after } = ended {
+                    let at = SignedDuration::try_from(after).map_or(now, |wait| shifted(now, wait));
                     waiting.push((at, tries + 1, message));
                 }
             }
             SystemClock.sleep(MESSAGES_EVERY).await;
         }
-    }))
+    });
+    Ok((task, deliveries))
 }
 
 async fn send_message(door: &HttpTransport, message: &Message) -> bool {
@@ -166,6 +221,40 @@ struct Serving {
     platform: Option<&'static str>,
     sims: BTreeMap<String, String>,
     unanswered: Arc<Mutex<BTreeMap<&'static str, u64>>>,
+    deliveries: AllDeliveries,
+}
+
+impl Serving {
+    fn new(
+        world: &Arc<World>,
+        platform: Option<&'static str>,
+        sims: &BTreeMap<String, String>,
+        deliveries: &AllDeliveries,
+    ) -> Self {
+        Self {
+            world: Arc::clone(world),
+            platform,
+            sims: sims.clone(),
+            unanswered: Arc::default(),
+            deliveries: Arc::clone(deliveries),
+        }
+    }
+
+    /// What became of every platform's messages.
+    fn messages(&self) -> serde_json::Value {
+        let deliveries = self.deliveries.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let lost = self.world.lost_messages();
+        let of = |platform: &'static str| {
+            let counts = deliveries.get(platform).copied().unwrap_or_default();
+            let mut shown = serde_json::json!(counts);
+            if let Some(shown) = shown.as_object_mut() {
+                let lost = lost.get(platform).copied().unwrap_or_default();
+                shown.insert("lost".to_owned(), serde_json::json!(lost));
+            }
+            (platform.to_owned(), shown)
+        };
+        PLATFORMS.into_iter().map(of).collect::<serde_json::Map<_, _>>().into()
+    }
 }
 
 /// A call that somebody waits for the answer of.
@@ -193,14 +282,7 @@ impl Drop for Unanswered {
 /// A connection's socket, kept to break it.
 struct Socket(TcpStream);
 
-fn listen(
-    world: &Arc<World>,
-    listener: TcpListener,
-    platform: Option<&'static str>,
-    sims: &BTreeMap<String, String>,
-) -> io::Result<(ServerHandle, JoinHandle<io::Result<()>>)> {
-    let serving =
-        Serving { world: Arc::clone(world), platform, sims: sims.clone(), unanswered: Arc::default() };
+fn listen(serving: Serving, listener: TcpListener) -> io::Result<(ServerHandle, JoinHandle<io::Result<()>>)> {
     let serving = web::Data::new(serving);
     let app = move || {
         App::new()
@@ -273,6 +355,7 @@ fn root(request: &HttpRequest, uri: &str, serving: &Serving) -> HttpResponse {
         "/_sim/unanswered" => {
             HttpResponse::Ok().json(&*serving.unanswered.lock().unwrap_or_else(PoisonError::into_inner))
         }
+        "/_sim/messages" => HttpResponse::Ok().json(serving.messages()),
         "/" => HttpResponse::Ok().json(serde_json::json!({"sims": serving.sims})),
         _ => HttpResponse::NotFound().finish(),
     }

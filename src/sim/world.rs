@@ -102,6 +102,8 @@ pub(super) struct State {
     late: BTreeMap<(i64, u64), (String, Request<Bytes>)>,
     calls: BTreeMap<String, BTreeMap<&'static str, BTreeMap<String, u64>>>,
     call_number: u64,
+    /// Messages that a fault kept from ever being sent, by platform.
+    lost_messages: BTreeMap<&'static str, u64>,
 }
 
 /// All simulated platforms of one process.
@@ -179,6 +181,18 @@ impl World {
                 }
             }
         }
+    }
+
+    /// When something happens by itself next, by the world's clock. What clients and people do comes beside it.
+    pub fn next_event(&self) -> Option<Timestamp> {
+        let state = self.lock();
+        let at = Timestamp::from_microsecond(state.next_due()?).ok()?;
+        Some(shifted(at, SignedDuration::from_secs(state.meta.offset_s.saturating_neg())))
+    }
+
+    /// Messages that a fault kept from ever being sent, by platform, since the start.
+    pub fn lost_messages(&self) -> BTreeMap<&'static str, u64> {
+        self.lock().lost_messages.clone()
     }
 
     /// Messages that the platforms send by themselves, up to now.
@@ -320,6 +334,7 @@ impl State {
             late: BTreeMap::new(),
             calls: BTreeMap::new(),
             call_number: 0,
+            lost_messages: BTreeMap::new(),
         }
     }
 
@@ -384,15 +399,10 @@ impl State {
         // The world's time never goes back, whatever its clock does.
         let goal = whole_millisecond(goal).max(self.now);
         let goal_us = goal.as_microsecond();
-        loop {
-            let late = self.late.first_key_value().map(|((due, _), _)| *due);
-            let platforms =
-                [self.amazon.next_due(), self.ebay.next_due(), self.etsy.next_due(), self.shop.next_due()];
-            let dues = platforms.into_iter().chain([late, self.meta.next_arrival]);
-            let Some(due) = dues.flatten().min().filter(|due| *due <= goal_us) else { break };
+        while let Some(due) = self.next_due().filter(|due| *due <= goal_us) {
             let at = Timestamp::from_microsecond(due).unwrap_or(self.now);
             self.now = whole_millisecond(at).max(self.now);
-            if late == Some(due) {
+            if self.late_due() == Some(due) {
                 self.apply_late();
             } else if self.amazon.next_due() == Some(due) {
                 self.amazon.take_step(self.now);
@@ -407,6 +417,18 @@ impl State {
             }
         }
         self.now = goal;
+    }
+
+    /// When the first effect comes whose client gave up, in microseconds.
+    fn late_due(&self) -> Option<i64> {
+        self.late.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// When something happens by itself next, in microseconds.
+    fn next_due(&self) -> Option<i64> {
+        let platforms =
+            [self.amazon.next_due(), self.ebay.next_due(), self.etsy.next_due(), self.shop.next_due()];
+        platforms.into_iter().chain([self.late_due(), self.meta.next_arrival]).flatten().min()
     }
 
     /// The next order arrives.
@@ -557,7 +579,7 @@ impl State {
         for message in waiting {
             let fault = self.planned.get_mut(message.platform).and_then(faults::take_of_messages);
             match fault {
-                Some(Fault::LostWebhook) => {}
+                Some(Fault::LostWebhook) => *self.lost_messages.entry(message.platform).or_default() += 1,
                 Some(Fault::DuplicateWebhook) => sent.extend([message.clone(), message]),
                 _ => sent.push(message),
             }

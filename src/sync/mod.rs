@@ -62,6 +62,8 @@ pub struct EngineSettings {
     pub shop_poll_interval: Duration,
     /// Time between two readings of all listings.
     pub listings_interval: Duration,
+    /// Time between two looks into a merchant's queue that was empty. The queue itself waits for messages.
+    pub queue_pause: Duration,
     /// A mistake for the fault campaign to find.
     #[cfg(test)]
     pub planted: Option<Planted>,
@@ -75,6 +77,7 @@ impl EngineSettings {
             poll_interval: poll,
             shop_poll_interval: shop_poll,
             listings_interval: listings,
+            queue_pause: Duration::from_secs(1),
             #[cfg(test)]
             planted: None,
         }

@@ -4,7 +4,7 @@
 
 use super::Engine;
 
-/// A mistake in the protocol that keeps every order single.
+/// A mistake in the protocol that keeps every order single and loses none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Planted {
     /// After a call in doubt nobody looks whether it worked.
@@ -19,6 +19,8 @@ pub enum Planted {
     EpochIgnored,
     /// A look that fails makes a call in doubt plainly due again.
     DoubtForgotten,
+    /// The spool forgets a message before what it tells of is read and durable.
+    MessageForgottenEarly,
 }
 
 impl Engine {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -83,7 +83,23 @@ enum Message {
     Append(Entry, oneshot::Sender<Result<(), SpoolError>>),
     /// Something was read: the file may be emptied.
     Tidy,
+    /// Somebody waits until what came before is done.
+    Settle(mpsc::SyncSender<()>),
 }
+
+/// A moment of the spool, for whoever imitates a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpoolMoment {
+    /// A message is about to be written; nothing of it is durable. On the thread that writes.
+    BeforeAppend,
+    /// It is durable; nobody has been told. On the thread that writes.
+    AfterAppend,
+    /// Messages were dealt with; the spool still has them. On the thread of whoever dealt with them.
+    BeforeForgotten,
+}
+
+/// Who is told of every moment of the spool.
+type Watcher = Box<dyn Fn(ConnectionId, SpoolMoment) + Send + Sync>;
 
 #[derive(Default)]
 struct Waiting {
@@ -113,13 +129,15 @@ impl Waiting {
 struct Shared {
     path: PathBuf,
     waiting: Mutex<Waiting>,
+    watcher: OnceLock<Watcher>,
 }
 
-/// The spool, open. One per data folder.
+/// The spool, open. One per data folder; cheap to clone.
+#[derive(Clone)]
 pub struct Spool {
     shared: Arc<Shared>,
     /// The thread that writes, once there is something to write.
-    writer: Mutex<Option<mpsc::Sender<Message>>>,
+    writer: Arc<Mutex<Option<mpsc::Sender<Message>>>>,
 }
 
 impl std::fmt::Debug for Spool {
@@ -152,8 +170,23 @@ impl Spool {
                 }
             }
         }
-        let shared = Arc::new(Shared { path, waiting: Mutex::new(waiting) });
-        Ok(Self { shared, writer: Mutex::new(None) })
+        let shared = Arc::new(Shared { path, waiting: Mutex::new(waiting), watcher: OnceLock::new() });
+        Ok(Self { shared, writer: Arc::default() })
+    }
+
+    /// Tells `watcher` of every moment from now on: for whoever imitates a crash there. Only the first call counts.
+    pub fn watch(&self, watcher: impl Fn(ConnectionId, SpoolMoment) + Send + Sync + 'static) {
+        self.shared.watcher.get_or_init(|| Box::new(watcher));
+    }
+
+    /// Returns once the file is as everything that was asked for up to now leaves it.
+    pub fn settle(&self) {
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let (done, is_done) = mpsc::sync_channel(1);
+        // Without a thread nothing was asked for, or nothing is done any more.
+        if writer.is_some_and(|writer| writer.send(Message::Settle(done)).is_ok()) {
+            let _ = is_done.recv();
+        }
     }
 
     /// Keeps a message. When this returns, it is durable.
@@ -218,6 +251,11 @@ impl Spool {
 
     /// Forgets messages that were read.
     pub fn done(&self, ids: &[u64]) {
+        let first =
+            ids.iter().find_map(|id| self.shared.lock().entries.get(id).map(|entry| entry.connection));
+        if let Some(connection) = first {
+            self.shared.tell(connection, SpoolMoment::BeforeForgotten);
+        }
         {
             let mut waiting = self.shared.lock();
             for id in ids {
@@ -248,6 +286,12 @@ impl Spool {
 }
 
 impl Shared {
+    fn tell(&self, connection: ConnectionId, moment: SpoolMoment) {
+        if let Some(watcher) = self.watcher.get() {
+            watcher(connection, moment);
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -287,17 +331,29 @@ impl Writer {
         while let Ok(first) = messages.recv() {
             let mut entries = Vec::new();
             let mut answers = Vec::new();
+            let mut waiters = Vec::new();
             for message in std::iter::once(first).chain(messages.try_iter().take(GROUP_MAX)) {
-                if let Message::Append(entry, answer) = message {
-                    entries.push(entry);
-                    answers.push(answer);
+                match message {
+                    Message::Append(entry, answer) => {
+                        entries.push(entry);
+                        answers.push(answer);
+                    }
+                    Message::Settle(waiter) => waiters.push(waiter),
+                    Message::Tidy => {}
                 }
             }
             // Before new ones lie behind what was read.
             if let Err(error) = self.tidy(shared) {
                 tracing::warn!("the spool of pushed messages cannot be emptied: {error}");
             }
+            let first = entries.first().map(|entry| entry.connection);
+            if let Some(connection) = first {
+                shared.tell(connection, SpoolMoment::BeforeAppend);
+            }
             let kept = self.keep(&entries).map_err(|error| SpoolError::Io(error.to_string()));
+            if let Some(connection) = first.filter(|_| kept.is_ok()) {
+                shared.tell(connection, SpoolMoment::AfterAppend);
+            }
             if kept.is_ok() {
                 let mut waiting = shared.lock();
                 for entry in entries {
@@ -307,6 +363,10 @@ impl Writer {
             for answer in answers {
                 // Whoever asked may have gone away: then the platform sends it again.
                 let _ = answer.send(kept.clone());
+            }
+            for waiter in waiters {
+                // Nobody else waits.
+                let _ = waiter.send(());
             }
         }
     }
@@ -474,6 +534,33 @@ mod tests {
         assert_eq!(spool.waiting_count(), 1);
         drop(spool);
         assert_eq!(bodies(&Spool::open(dir.path()).unwrap(), ONE), Vec::<Bytes>::new());
+    }
+
+    #[tokio::test]
+    async fn whoever_imitates_a_crash_sees_the_file_before_and_after_each_step() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        let path = dir.path().join(SPOOL_FILE_NAME);
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let (keeps, file) = (Arc::clone(&seen), path.clone());
+        spool.watch(move |connection, moment| {
+            let length = std::fs::metadata(&file).map_or(0, |metadata| metadata.len());
+            keeps.lock().unwrap().push((connection, moment, length > 0));
+        });
+        push(&spool, TWO, "message").await;
+        let ids: Vec<u64> =
+            spool.waiting(TWO, 10, Timestamp::UNIX_EPOCH).iter().map(|entry| entry.id).collect();
+        spool.done(&ids);
+        // Asked for and not waited for: only who settles can say what the file holds.
+        spool.settle();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+        spool.done(&ids);
+        let expected = [
+            (TWO, SpoolMoment::BeforeAppend, false),
+            (TWO, SpoolMoment::AfterAppend, true),
+            (TWO, SpoolMoment::BeforeForgotten, true),
+        ];
+        assert_eq!(*seen.lock().unwrap(), expected);
     }
 
     #[tokio::test]

@@ -2,18 +2,23 @@
 
     python3 tests/kill/kill.py target/release/eider [--kills 50] [--seed 5] [--settle 240]
 
-Faults are on: 8 % of calls fail. Most kills wait until a call that creates or ships stands unanswered. At the end: no order
-of the marketplace twice in the shop or with another total, every paid one there once it has had time, no history, every
-parcel told once, and the data file verifies. Exit code 1 where that does not hold.
+Faults are on: 8 % of calls fail. Most kills wait until a call that creates or ships stands unanswered. The platforms push,
+too, while the appliance lives and while it is dead; some of their messages are lost and some come twice, and polls are a
+while apart. At the end: no order of the marketplace twice in the shop or with another total, every paid one there once it
+has had time, no history, every parcel told once, every platform's messages were delivered, and the data file verifies. Exit
+code 1 where that does not hold.
 """
 
 import argparse
 import datetime
+import http.cookiejar
 import json
 import os
 import random
+import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,10 +36,21 @@ DEEDS = (
 )
 # A call in doubt is decided 120 s after it, by two looks 60 s apart; a call may take 30 s before that.
 DECIDED_AFTER_S = 220
+# Who calls a hook. Amazon writes to a queue instead, which the simulated platform has, too.
+WITH_HOOKS = ("bigcommerce", "ebay", "etsy")
+QUEUE = {
+    "queue_url": "https://sqs.us-east-1.amazonaws.com/123456789012/eider-orders",
+    "aws_access_key_id": "AKIASIMULATED",
+    "aws_secret_access_key": "simulated/secret/access/key",
+}
+ETSY_SECRET = "whsec_c2ltdWxhdGVkLWV0c3ktc2VjcmV0"
+# So that messages bring what is new, mostly. Every start looks at everything, anyway.
+POLL_INTERVAL_S = 15
 
 
-def ask(url, body=None, token=None):
-    request = urllib.request.Request(url, data=None if body is None else json.dumps(body).encode())
+def ask(url, body=None, token=None, method=None):
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, method=method)
     request.add_header("content-type", "application/json")
     if token:
         request.add_header("authorization", "Bearer " + token)
@@ -58,7 +74,7 @@ class Platforms:
         log = open(os.path.join(folder, "sims.log"), "w")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log)
         ready = json.loads(self.process.stdout.readline())
-        self.url, self.shop = ready["url"], ready["sims"]["bigcommerce"]
+        self.url, self.sims, self.shop = ready["url"], ready["sims"], ready["sims"]["bigcommerce"]
         self.marketplaces = [url for name, url in ready["sims"].items() if name != "bigcommerce"]
 
     def orders(self):
@@ -75,13 +91,65 @@ class Platforms:
         held = ask(self.url + "_sim/unanswered")
         return {name: held[name] for name in DEEDS if held.get(name)}
 
+    def spoil_messages(self, dice):
+        """Some of the next messages are lost, and some come twice."""
+        for name in WITH_HOOKS:
+            for kind in ("lost_webhook", "duplicate_webhook"):
+                ask(self.sims[name] + "/_sim/fault", {"operation": "*", "kind": kind, "count": dice.randrange(1, 4)})
 
-def start(binary, folder, platforms):
-    command = [binary, "demo", "--listen", "127.0.0.1:0", "--data", os.path.join(folder, "app")]
+    def messages(self):
+        """What became of each platform's messages; of Amazon's, what was taken out of the queue."""
+        told = ask(self.url + "_sim/messages")
+        by_hook = {name: told[name] for name in WITH_HOOKS}
+        from_queue = ask(self.sims["amazon"] + "/_sim/calls").get("DeleteMessageBatch", {}).get("200", 0)
+        return by_hook, from_queue
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def start(binary, folder, platforms, port):
+    # The same address in every life: the platforms know it.
+    command = [binary, "demo", "--listen", f"127.0.0.1:{port}", "--data", os.path.join(folder, "app")]
     log = open(os.path.join(folder, "app.log"), "a")
-    process = subprocess.Popen(command + ["--simulators", platforms.url], stdout=subprocess.PIPE, stderr=log)
+    command += ["--simulators", platforms.url]
+    environment = dict(os.environ, EIDER__PUBLIC_URL=f"http://127.0.0.1:{port}/")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, env=environment)
     line = process.stdout.readline()
-    return process, json.loads(line) if line else None
+    if not line:
+        raise SystemExit(f"the appliance did not start; see {folder}/app.log")
+    return process, json.loads(line)
+
+
+def until_done(deed):
+    """What one call in twelve fails at is tried again."""
+    for tries_left in reversed(range(10)):
+        try:
+            return deed()
+        except urllib.error.HTTPError as error:
+            if not tries_left:
+                raise SystemExit(f"{error.url}: {error.read().decode()}") from error
+            time.sleep(1)
+
+
+def switch_hooks_on(platforms, ready):
+    """Enters what platforms that have no call for it want from a person: Etsy's portal, and Amazon's queue."""
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+    browser.open(ready["login"], timeout=30).read()
+    entered = {"amazon": QUEUE, "etsy": {"webhook_secret": ETSY_SECRET}}
+    for one in ask(ready["url"] + "api/v1/connections", token=ready["token"])["data"]:
+        page = browser.open(f"{ready['url']}connections/{one['id']}", timeout=30).read().decode()
+        if one["channel"] == "etsy":
+            address = re.search(r"http://127\.0\.0\.1:\d+/hooks/[A-Za-z0-9_-]{43}", page).group()
+            ask(platforms.sims["etsy"] + "/_sim/hook", {"url": address, "secret": ETSY_SECRET})
+        change = {"settings": {"poll_interval_s": POLL_INTERVAL_S}}
+        if one["channel"] in entered:
+            change["credentials"] = entered[one["channel"]]
+        url = f"{ready['url']}api/v1/connections/{one['id']}"
+        until_done(lambda: ask(url, change, token=ready["token"], method="PATCH"))
 
 
 def ship_some(platforms, shipped, dice, limit):
@@ -97,11 +165,10 @@ def ship_some(platforms, shipped, dice, limit):
             limit -= 1
 
 
-def kill_once(binary, folder, platforms, shipped, dice):
-    """True where the kill hit a create or a shipment that stood unanswered."""
-    process, ready = start(binary, folder, platforms)
-    if ready is None:
-        raise SystemExit(f"the appliance did not start; see {folder}/app.log")
+def kill_once(binary, folder, platforms, shipped, dice, port):
+    """The creates and shipments that stood unanswered when the kill hit."""
+    process, _ = start(binary, folder, platforms, port)
+    platforms.spoil_messages(dice)
     time.sleep(dice.uniform(0.0, 3.0))
     ship_some(platforms, shipped, dice, 3)
     struck = {}
@@ -115,6 +182,13 @@ def kill_once(binary, folder, platforms, shipped, dice):
     process.send_signal(signal.SIGKILL)
     process.wait()
     return struck
+
+
+def findings_of_messages(by_hook, from_queue):
+    found = [f"none of {name}'s messages was delivered" for name, told in by_hook.items() if not told["delivered"]]
+    if not from_queue:
+        found.append("none of amazon's messages was taken out of the queue")
+    return found
 
 
 def findings(platforms, shipped, paid, go_live, now):
@@ -152,17 +226,21 @@ def main():
     wanted = arguments.parse_args()
     binary, dice = os.path.abspath(wanted.binary), random.Random(wanted.seed)
     folder = tempfile.mkdtemp(prefix="eider-kill-")
-    platforms = Platforms(binary, folder, wanted.seed)
+    platforms, port = Platforms(binary, folder, wanted.seed), free_port()
     shipped, struck_count, by_deed = {}, 0, {}
     try:
+        process, ready = start(binary, folder, platforms, port)
+        switch_hooks_on(platforms, ready)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
         for number in range(1, wanted.kills + 1):
-            struck = kill_once(binary, folder, platforms, shipped, dice)
+            struck = kill_once(binary, folder, platforms, shipped, dice, port)
             struck_count += bool(struck)
             for name, count in struck.items():
                 by_deed[name] = by_deed.get(name, 0) + count
             if number % 10 == 0:
                 print(f"{number} kills, {struck_count} into an unanswered create or shipment", flush=True)
-        process, ready = start(binary, folder, platforms)
+        process, ready = start(binary, folder, platforms, port)
         time.sleep(max(0, wanted.settle - DECIDED_AFTER_S))
         # What is paid later may be on its way still.
         paid = {external_id for external_id, order in platforms.orders().items() if order["paid"]}
@@ -170,6 +248,8 @@ def main():
         held = ask(ready["url"] + "api/v1/connections", token=ready["token"])["data"]
         go_live = {one["channel"]: seconds(one["settings"]["go_live"]) for one in held}
         found, order_count, copy_count = findings(platforms, shipped, paid, go_live, time.time())
+        by_hook, from_queue = platforms.messages()
+        found += findings_of_messages(by_hook, from_queue)
         process.send_signal(signal.SIGTERM)
         began = time.time()
         process.wait()
@@ -184,6 +264,10 @@ def main():
         found.append(f"only {struck_count} of {wanted.kills} kills hit an unanswered create or shipment")
     print(f"{wanted.kills} kills, {struck_count} into unanswered calls {by_deed}; {order_count} orders, {copy_count} in the "
           f"shop, {len(shipped)} shipped there; stopped in {stopped_in:.1f} s")
+    for name, told in by_hook.items():
+        print(f"hooks of {name}: {told['delivered']} delivered, {told['redelivered']} of them again; {told['refused']} refused "
+              f"while nobody was there, {told['given_up']} given up; {told['lost']} lost")
+    print(f"amazon's queue: messages taken out {from_queue} times")
     for text in found:
         print("FOUND:", text)
     if found:

@@ -135,7 +135,7 @@ impl Shop {
             })
             .to_string();
             let headers = standard_headers(format!("msg_{number}"), now, &body, CLIENT_SECRET.as_bytes());
-            self.messages.push(Message { platform: BIGCOMMERCE, url, headers, body });
+            self.messages.push(Message { platform: BIGCOMMERCE, url, headers, body, made_at: now });
         }
     }
 

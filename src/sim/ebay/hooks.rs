@@ -77,7 +77,8 @@ impl Ebay {
             })
             .to_string();
             let headers = signature(&body).map(|signature| ("x-ebay-signature", signature));
-            self.messages.push(Message { platform: EBAY, url, headers: headers.into_iter().collect(), body });
+            let headers = headers.into_iter().collect();
+            self.messages.push(Message { platform: EBAY, url, headers, body, made_at: now });
         }
     }
 

@@ -45,7 +45,7 @@ impl Etsy {
         self.meta.messages_sent += 1;
         let id = format!("msg_{}", self.meta.messages_sent);
         let headers = standard_headers(id, now, &body, &key);
-        self.messages.push(Message { platform: ETSY, url: hook.url.clone(), headers, body });
+        self.messages.push(Message { platform: ETSY, url: hook.url.clone(), headers, body, made_at: now });
         self.changes.meta = true;
     }
 

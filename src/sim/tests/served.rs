@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::quiet;
-use crate::clock::SystemClock;
+use crate::clock::{Clock as _, SystemClock};
 use crate::sim::server::{self, Layout};
 use crate::sim::{SimOptions, World};
 
@@ -74,5 +74,37 @@ async fn the_network_breaks_as_the_world_says() {
         .find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
     assert_eq!(promised.unwrap() / 2, body.len(), "half of what was promised");
     assert_eq!(body_of(&ask(&base, &head, "").await)["name"], "Eider Test Goods");
+    running.stop().await;
+}
+
+/// The counts that a look at a real run is told by: what nobody takes is refused, and what a fault takes never leaves.
+#[actix_web::test]
+async fn messages_are_counted_by_what_became_of_them() {
+    let options = SimOptions { marketplaces: &crate::sim::MARKETPLACES, ..quiet() };
+    let world = Arc::new(World::open(options, Arc::new(SystemClock)).unwrap());
+    let running = server::start(&world, &Layout::Single("127.0.0.1:0".parse().unwrap())).unwrap();
+    let url = running.url.clone().unwrap();
+    // A port that nobody listens on.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let hook = serde_json::json!({"url": format!("http://{free}/hooks/x"), "secret": "whsec_c2VjcmV0"});
+    assert!(world.control("etsy", "hook", Some(&hook)).0.is_success());
+    let lost = serde_json::json!({"operation": "*", "kind": "lost_webhook", "count": 1});
+    assert!(world.control("etsy", "fault", Some(&lost)).0.is_success());
+    let listings = world.control("etsy", "listings", None).1;
+    let wish = serde_json::json!({"sku": listings[0]["sku"], "quantity": 1, "paid": true});
+    let host = "host: 127.0.0.1";
+    for (name, count) in [("lost", 1), ("refused", 1)] {
+        assert!(world.control("etsy", "sell", Some(&wish)).0.is_success());
+        let mut told = Value::Null;
+        for _ in 0..100 {
+            told = body_of(&ask(&url, &format!("GET /_sim/messages HTTP/1.1\r\n{host}"), "").await);
+            if told["etsy"][name] == count {
+                break;
+            }
+            SystemClock.sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert_eq!(told["etsy"][name], count, "{told}");
+        assert_eq!((&told["etsy"]["delivered"], &told["etsy"]["given_up"]), (&0.into(), &0.into()), "{told}");
+    }
     running.stop().await;
 }

@@ -13,8 +13,6 @@ use crate::sync::{Engine, EngineError};
 
 /// There is no queue: what is entered starts the connection's jobs anew.
 const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
-/// Between two looks: the queue itself waits for messages.
-const PAUSE: Duration = Duration::from_secs(1);
 /// After the queue refused a call, or did not answer.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(60);
 
@@ -22,10 +20,11 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
     let id = connection.id;
     let connector = engine.connector(id)?;
     let Some(queue) = connector.message_queue() else { return Ok(Ran::Idle(INTERVAL)) };
+    let pause = engine.settings().queue_pause;
     let received = tokio::select! {
         received = queue.receive() => received,
         // The program stops. What the queue was about to give comes again.
-        () = engine.stopping() => return Ok(Ran::Idle(PAUSE)),
+        () = engine.stopping() => return Ok(Ran::Idle(pause)),
     };
     let messages = match received {
         Ok(messages) => messages,
@@ -35,7 +34,7 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
         }
     };
     if messages.is_empty() {
-        return Ok(Ran::Idle(PAUSE));
+        return Ok(Ran::Idle(pause));
     }
     let spool = &engine.inner.parts.hooks.spool;
     let mut receipts = Vec::with_capacity(messages.len());

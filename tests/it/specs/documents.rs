@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use super::schema::followed;
 
 /// The specifications of the operations that connectors use or simulators answer: platform and file.
-const FILES: [(&str, &str); 17] = [
+const FILES: [(&str, &str); 18] = [
     ("amazon", "amazon/orders_2026-01-01.json"),
     ("amazon", "amazon/ordersV0.json"),
     ("amazon", "amazon/listingsItems_2021-08-01.json"),
     ("amazon", "amazon/sellers.json"),
     ("amazon", "amazon/feeds_2021-06-30.json"),
+    ("amazon", "amazon/notifications.json"),
     ("bigcommerce", "bigcommerce/orders.v2.oas2.yml"),
     ("bigcommerce", "bigcommerce/orders.v3.yml"),
     ("bigcommerce", "bigcommerce/store_information.v2.yml"),

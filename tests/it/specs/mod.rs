@@ -105,7 +105,7 @@ fn every_operation_of_the_connectors_is_seen() {
 }
 
 /// Refusals that the specification lists and the simulator can give.
-const REFUSALS: [(&str, &str, &[u16]); 25] = [
+const REFUSALS: [(&str, &str, &[u16]); 29] = [
     ("etsy", "getShopReceipts", &[400, 401, 403, 404, 500]),
     ("etsy", "getShopReceipt", &[400, 401, 403, 404, 500]),
     ("etsy", "createReceiptShipment", &[400, 401, 403, 404, 409, 500]),
@@ -121,6 +121,10 @@ const REFUSALS: [(&str, &str, &[u16]); 25] = [
     ("amazon", "createFeed", &[400, 403, 429, 500]),
     ("amazon", "getFeed", &[403, 404, 429, 500]),
     ("amazon", "getFeedDocument", &[403, 404, 429, 500]),
+    ("amazon", "getSubscription", &[403, 404, 429, 500]),
+    ("amazon", "getDestinations", &[403, 429, 500]),
+    ("amazon", "createDestination", &[403, 429, 500]),
+    ("amazon", "createSubscription", &[403, 429, 500]),
     ("ebay", "getOrders", &[400, 401, 429, 500]),
     ("ebay", "getOrder", &[400, 401, 404, 429, 500]),
     ("ebay", "getShippingFulfillments", &[400, 401, 429, 500]),
@@ -171,7 +175,8 @@ fn source_of(platform: &str) -> &'static str {
         "amazon" => concat!(
             include_str!("../../../src/channels/amazon/mod.rs"),
             include_str!("../../../src/channels/amazon/client.rs"),
-            include_str!("../../../src/channels/amazon/feeds.rs")
+            include_str!("../../../src/channels/amazon/feeds.rs"),
+            include_str!("../../../src/channels/amazon/queue.rs")
         ),
         "bigcommerce" => concat!(
             include_str!("../../../src/channels/bigcommerce/mod.rs"),

@@ -46,7 +46,7 @@ const SHOP_PAYLOADS: [(&str, &str); 15] = [
 ];
 
 /// Amazon's models whose recorded answers are of operations that we use: every operation of the connector.
-const AMAZON_OPERATIONS: [(&str, &str); 9] = [
+const AMAZON_OPERATIONS: [(&str, &str); 13] = [
     ("orders_2026-01-01.json", "searchOrders"),
     ("orders_2026-01-01.json", "getOrder"),
     ("ordersV0.json", "confirmShipment"),
@@ -56,6 +56,10 @@ const AMAZON_OPERATIONS: [(&str, &str); 9] = [
     ("feeds_2021-06-30.json", "createFeed"),
     ("feeds_2021-06-30.json", "getFeed"),
     ("feeds_2021-06-30.json", "getFeedDocument"),
+    ("notifications.json", "getSubscription"),
+    ("notifications.json", "getDestinations"),
+    ("notifications.json", "createDestination"),
+    ("notifications.json", "createSubscription"),
 ];
 
 const TOKEN: &str = r#"{"access_token":"T","token_type":"bearer","expires_in":3600}"#;
@@ -78,7 +82,7 @@ impl Transport for Recording {
         } else if call.operation == self.operation {
             *self.is_given.lock().unwrap() = true;
             (self.status, self.body.as_str())
-        } else if let Some((_, status, body)) = FEED.iter().find(|(known, ..)| *known == call.operation) {
+        } else if let Some((_, status, body)) = LEADS.iter().find(|(known, ..)| *known == call.operation) {
             (*status, *body)
         } else if call.operation == "getOrder" {
             // A recorded order, to hang recorded parts on.
@@ -95,8 +99,11 @@ impl Transport for Recording {
     }
 }
 
-/// What leads to a recorded part of a feed, and on from it.
-const FEED: [(&str, u16, &str); 4] = [
+/// What leads to a recorded part of a feed or of a subscription, and on from it.
+const LEADS: [(&str, u16, &str); 7] = [
+    ("getSubscription", 404, r#"{"errors":[{"code":"NotFound","message":"none"}]}"#),
+    ("getDestinations", 200, r#"{"payload":[]}"#),
+    ("createDestination", 200, r#"{"payload":{"destinationId":"d"}}"#),
     ("createFeedDocument", 201, r#"{"feedDocumentId":"d","url":"https://files.amazon.example/d"}"#),
     ("createFeed", 202, r#"{"feedId":"f"}"#),
     ("getFeed", 200, r#"{"processingStatus":"DONE","resultFeedDocumentId":"r"}"#),
@@ -107,12 +114,16 @@ const FEED: [(&str, u16, &str); 4] = [
     ),
 ];
 
-const ENTERED: [(&str, &str); 10] = [
+const ENTERED: [(&str, &str); 13] = [
     ("access_token", "x"),
+    ("aws_access_key_id", "x"),
+    ("aws_secret_access_key", "x"),
     ("client_id", "x"),
     ("client_secret", "x"),
     ("keystring", "x"),
     ("marketplace_ids", "ATVPDKIKX0DER"),
+    // The queue of the recorded destinations.
+    ("queue_url", "https://sqs.us-east-2.amazonaws.com/444455556666/queue1"),
     ("refresh_token", "x"),
     ("seller_id", "A1"),
     ("shared_secret", "x"),
@@ -210,6 +221,9 @@ async fn amazon(connector: &dyn Connector, operation: &str) -> Value {
             said(connector.refunds().unwrap().refunded(&order, "f").await, |progress| {
                 json!(format!("{progress:?}"))
             })
+        }
+        "getSubscription" | "getDestinations" | "createDestination" | "createSubscription" => {
+            said(connector.message_queue().unwrap().subscribe().await, |done| json!(done))
         }
         other => panic!("no reader for {other}"),
     }

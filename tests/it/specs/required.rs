@@ -9,7 +9,9 @@ use super::documents::Operation;
 use super::schema::Side;
 
 /// What a request must carry to do what we mean by it.
-const IN_REQUESTS: [(&str, &[&str]); 14] = [
+const IN_REQUESTS: [(&str, &[&str]); 16] = [
+    ("amazon.createDestination", &["name", "resourceSpecification.sqs.arn"]),
+    ("amazon.createSubscription", &["destinationId", "payloadVersion"]),
     ("createWebhooks", &["destination", "is_active", "scope"]),
     ("updateWebhook", &["destination", "is_active"]),
     ("createReceiptShipment", &["carrier_name", "send_bcc", "tracking_code"]),
@@ -67,8 +69,8 @@ const IN_REQUESTS: [(&str, &[&str]); 14] = [
             "orderLevelRefundAmount?.value",
         ],
     ),
-    ("createDestination", &["deliveryConfig.endpoint", "deliveryConfig.verificationToken", "name", "status"]),
-    ("createSubscription", &["destinationId", "payload.schemaVersion", "status", "topicId"]),
+    ("ebay.createDestination", &["deliveryConfig.endpoint", "deliveryConfig.verificationToken", "name", "status"]),
+    ("ebay.createSubscription", &["destinationId", "payload.schemaVersion", "status", "topicId"]),
     ("updateSubscription", &["destinationId", "payload.schemaVersion", "status"]),
     ("updateConfig", &["alertEmail"]),
     ("createOrderShipments", &["items[].order_product_id", "items[].quantity", "order_address_id"]),
@@ -91,7 +93,7 @@ const IN_REQUESTS: [(&str, &[&str]); 14] = [
 ];
 
 /// What an answer must carry for the connector to do its work.
-const IN_ANSWERS: [(&str, &[&str]); 30] = [
+const IN_ANSWERS: [(&str, &[&str]); 33] = [
     (
         "getOrderRefunds",
         &[
@@ -234,6 +236,9 @@ const IN_ANSWERS: [(&str, &[&str]); 30] = [
         "getMarketplaceParticipations",
         &["payload[].marketplace.id", "payload[].participation.isParticipating"],
     ),
+    ("getSubscription", &["payload.destinationId"]),
+    ("amazon.getDestinations", &["payload[].destinationId", "payload[].resource.sqs.arn"]),
+    ("amazon.createDestination", &["payload.destinationId"]),
 ];
 
 const ETSY_RECEIPT: &[&str] = &[

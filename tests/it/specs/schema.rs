@@ -237,8 +237,15 @@ pub fn plainly_broken(part: &Value, value: &Value) -> Option<String> {
     }
     let text = value.as_str()?;
     if let Some(pattern) = part.get("pattern").and_then(Value::as_str) {
-        assert_eq!(pattern, "^([A-Z]{2})$", "a pattern that is not understood");
-        if text.len() != 2 || !text.bytes().all(|byte| byte.is_ascii_uppercase()) {
+        let is_like = match pattern {
+            "^([A-Z]{2})$" => text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_uppercase()),
+            r"^arn:aws:sqs:\S+:\S+:\S+" => text.strip_prefix("arn:aws:sqs:").is_some_and(|rest| {
+                let parts: Vec<&str> = rest.split(':').collect();
+                parts.len() == 3 && parts.iter().all(|part| !part.is_empty() && !part.contains(' '))
+            }),
+            other => panic!("the pattern {other} is not understood"),
+        };
+        if !is_like {
             return Some(format!("not like {pattern}"));
         }
     }

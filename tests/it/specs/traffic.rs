@@ -22,7 +22,7 @@ use eider::domain::listing::ShopVariant;
 use eider::domain::shipment::{ShipmentDraft, ShippedLine};
 use eider::http::{Answer, Call, Transport, TransportError};
 use eider::secret::Secret;
-use eider::sim::{Delivery, Reply, SimOptions, World};
+use eider::sim::{AMAZON_ACCESS_KEY_ID, AMAZON_QUEUE_URL, Delivery, Reply, SimOptions, World};
 use eider::store::{Store, StoreOptions};
 use eider::sync::commands::NewConnectionRequest;
 use eider::sync::spool::Spool;
@@ -178,6 +178,7 @@ async fn everything() -> Vec<Exchange> {
     quiet.every_deed().await;
     quiet.hooks_again().await;
     quiet.feeds().await;
+    quiet.queue().await;
     quiet.beyond_connectors();
     quiet.every_misuse();
     quiet.every_refusal().await;
@@ -356,7 +357,13 @@ impl Rig {
     }
 
     fn alone(&self, channel: &str) -> Arc<dyn Connector> {
-        let own = credentials(&self.recorder.world).remove(channel).unwrap();
+        self.alone_with(channel, &[])
+    }
+
+    /// The same, with what a person enters beside the rest.
+    fn alone_with(&self, channel: &str, entered: &[(&str, &str)]) -> Arc<dyn Connector> {
+        let mut own = credentials(&self.recorder.world).remove(channel).unwrap();
+        own.extend(entered.iter().map(|(name, text)| ((*name).to_owned(), Secret::from(*text))));
         let transport = Arc::clone(&self.recorder) as Arc<dyn Transport>;
         connector(channel, own, transport, Arc::clone(&self.clock) as SharedClock)
     }
@@ -389,6 +396,28 @@ impl Rig {
         let said = subscribe(&second, &beside).await;
         assert!(said.contains("0 moved from an earlier address, 14 removed"), "{said}");
         assert_eq!(subscribe(&second, &beside).await, "");
+    }
+
+    /// Each step of subscribing the merchant's queue refused, then done, and found done the next time.
+    async fn queue(&self) {
+        let entered = [
+            ("queue_url", AMAZON_QUEUE_URL),
+            ("aws_access_key_id", AMAZON_ACCESS_KEY_ID),
+            ("aws_secret_access_key", "x"),
+        ];
+        let subscribe = async || {
+            let amazon = self.alone_with("amazon", &entered);
+            amazon.message_queue().unwrap().subscribe().await
+        };
+        for operation in ["getSubscription", "getDestinations", "createDestination", "createSubscription"] {
+            for kind in ["429", "500", "401"] {
+                self.fault("amazon", operation, kind);
+                assert!(subscribe().await.is_err(), "{operation} {kind}");
+            }
+        }
+        // The queue was entered before its subscription was refused.
+        assert_eq!(subscribe().await, Ok(Some("ORDER_CHANGE subscribed".to_owned())));
+        assert_eq!(subscribe().await, Ok(None));
     }
 
     /// A cancellation and a refund on Amazon, each done and each refused.
