@@ -150,13 +150,17 @@ impl Shop {
         set_headers(response, self.window.quota, self.window.left(), self.window.reset_ms(now));
     }
 
-    /// An error in the words of the API's version: V2 an array, V3 an object, which the inventory calls a problem.
+    /// An error in the words of the API's version: V2 an array, V3 an object, which the inventory calls a problem and the
+    /// hooks give no list of errors.
     fn refused(&self, request: &Request<Bytes>, Refusal(status, message): &Refusal) -> Response<Bytes> {
         let code = status.as_u16();
         let path = request.uri().path();
         if path.contains("/v3/") {
             let kind = "https://developer.bigcommerce.com/api-docs/getting-started/api-status-codes";
-            let body = json!({"status": code, "title": message, "type": kind, "errors": {}});
+            let body = match path.contains("/v3/hooks") {
+                true => json!({"status": code, "title": message, "type": kind}),
+                false => json!({"status": code, "title": message, "type": kind, "errors": {}}),
+            };
             let mut response = reply::json(*status, &body);
             if path.contains("/v3/inventory/") {
                 reply::set_header(&mut response, "content-type", "application/problem+json");

@@ -342,7 +342,9 @@ fn amazon_payloads(file: &Value, name: &str) -> Vec<Payload> {
     }
     let status: u16 = file["status"].as_str().unwrap().parse().unwrap();
     let examples = &file["examples"];
-    let example = examples.get("application/json").unwrap_or(examples);
+    // Models name their one example by its media type, by what it is, or not at all.
+    let named = ["application/json", "Successful Response"].into_iter().find_map(|name| examples.get(name));
+    let example = named.unwrap_or(examples);
     let sandbox = file["sandbox_static"].as_array().into_iter().flatten().map(|pair| &pair["response"]);
     let answers = std::iter::once(example).chain(sandbox).filter(|answer| !answer.is_null());
     let mut payloads: Vec<Payload> = Vec::new();

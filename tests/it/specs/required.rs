@@ -69,7 +69,10 @@ const IN_REQUESTS: [(&str, &[&str]); 16] = [
             "orderLevelRefundAmount?.value",
         ],
     ),
-    ("ebay.createDestination", &["deliveryConfig.endpoint", "deliveryConfig.verificationToken", "name", "status"]),
+    (
+        "ebay.createDestination",
+        &["deliveryConfig.endpoint", "deliveryConfig.verificationToken", "name", "status"],
+    ),
     ("ebay.createSubscription", &["destinationId", "payload.schemaVersion", "status", "topicId"]),
     ("updateSubscription", &["destinationId", "payload.schemaVersion", "status"]),
     ("updateConfig", &["alertEmail"]),

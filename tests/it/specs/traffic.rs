@@ -410,13 +410,17 @@ impl Rig {
             amazon.message_queue().unwrap().subscribe().await
         };
         for operation in ["getSubscription", "getDestinations", "createDestination", "createSubscription"] {
-            for kind in ["429", "500", "401"] {
-                self.fault("amazon", operation, kind);
+            // A token that is refused once is fetched anew. What fails may have been done all the same, so that is last.
+            for (kind, count) in [("429", 1), ("401", 2), ("500", 1)] {
+                self.control(
+                    "amazon",
+                    "fault",
+                    &json!({"operation": operation, "kind": kind, "count": count}),
+                );
                 assert!(subscribe().await.is_err(), "{operation} {kind}");
             }
         }
-        // The queue was entered before its subscription was refused.
-        assert_eq!(subscribe().await, Ok(Some("ORDER_CHANGE subscribed".to_owned())));
+        assert!(subscribe().await.is_ok());
         assert_eq!(subscribe().await, Ok(None));
     }
 
