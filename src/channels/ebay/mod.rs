@@ -21,13 +21,14 @@ mod config;
 mod consent;
 mod identity;
 mod map;
+mod parcels;
 mod push;
 mod sign;
 mod walk;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -50,6 +51,7 @@ use crate::domain::connection::CredentialLife;
 use crate::domain::order::{FulfilledBy, OrderFacts, OrderStatus};
 use crate::domain::shipment::{ShipmentDraft, ShipmentFacts};
 use client::{Client, Limits, Outgoing};
+use parcels::Parcels;
 use walk::{PAGE_ORDERS, PlacedPlace, Walk};
 
 /// The channel.
@@ -88,18 +90,8 @@ const POLL_INTERVAL_MIN: Duration = Duration::from_secs(60);
 /// Between two polls of a server that stands in for eBay.
 const POLL_INTERVAL_MIN_ELSEWHERE: Duration = Duration::from_secs(1);
 
-/// Times that an order's parcels are asked for before the page is given up: a page may have hundreds of them.
-const PARCEL_TRIES_MAX: u32 = 3;
-
 /// Times that an order is asked for alone before the list's word stands.
 const ORDER_TRIES_MAX: u32 = 3;
-
-/// Readings of an order in a row in which its parcels could not be read before it is taken without them. A fault on the way
-/// passes in that time, which is minutes with the waits between; what lasts longer must not keep other orders.
-const PARCEL_READINGS_MAX: u32 = 8;
-
-/// Orders whose unreadable parcels are counted.
-const UNREADABLE_MAX: usize = 1_000;
 
 /// The parcels of so many orders of a page are asked for at once: a page on which every order is shipped takes two hundred
 /// calls, and nothing of it is kept before the last.
@@ -131,8 +123,7 @@ pub struct Ebay {
     go_live: Option<Timestamp>,
     /// Keys that eBay signs notifications with, and until when each is trusted.
     push_keys: Mutex<BTreeMap<String, (push::PushKey, Timestamp)>>,
-    /// Orders whose parcels could not be read, and in how many readings in a row.
-    unreadable_parcels: Mutex<BTreeMap<String, u32>>,
+    parcels: Parcels,
 }
 
 fn connect(setup: ConnectorSetup) -> Result<Arc<dyn Connector>, ChannelError> {
@@ -146,7 +137,7 @@ impl Ebay {
             is_elsewhere: setup.base_url.is_some(),
             go_live: setup.settings.go_live,
             push_keys: Mutex::default(),
-            unreadable_parcels: Mutex::default(),
+            parcels: Parcels::default(),
         })
     }
 }
@@ -210,7 +201,7 @@ impl OrderSource for Ebay {
         match self.client.send(&self.one_order(external_id)).await {
             Ok(got) => {
                 let order: &RawValue = parse("getOrder", &got.body)?;
-                self.complete(order, false, Priority::Interactive).await.map(Some)
+                self.complete_now(order).await.map(Some)
             }
             Err(ChannelError::Reject { kind: RejectKind::NotFound, .. }) => Ok(None),
             Err(error) => Err(error),
@@ -381,91 +372,6 @@ impl Ebay {
         let created_at: Option<Timestamp> = creation_date.and_then(|text| text.parse().ok());
         self.go_live.is_none_or(|go_live| created_at.is_none_or(|at| at < go_live))
     }
-
-    /// An order as we keep it, with its parcels. In a reading of many orders history goes without them, which would cost
-    /// a call for each order; what was shipped before the first reading came that far is no history.
-    async fn complete(
-        &self,
-        order: &RawValue,
-        is_bulk: bool,
-        priority: Priority,
-    ) -> Result<Received, ChannelError> {
-        let head: wire::OrderHead = serde_json::from_str(order.get()).unwrap_or_default();
-        let is_history = self.is_history(head.creation_date.as_deref());
-        let goes_without = head.fulfillment_hrefs.is_empty() || is_bulk && is_history;
-        let parcels = match head.order_id.filter(|_| !goes_without) {
-            Some(id) => self.parcels_if_told(&id, priority).await?,
-            None => "\"fulfillments\":null".to_owned(),
-        };
-        Ok(received(format!("{{\"order\":{},{parcels}}}", order.get())))
-    }
-
-    /// An order's parcels as members of its payload. Where eBay refuses those of this one order, or what it answers cannot
-    /// be read in many readings, the order goes without them, and its payload says so. Whatever else goes wrong says
-    /// nothing of this order and fails the page.
-    async fn parcels_if_told(&self, order_id: &str, priority: Priority) -> Result<String, ChannelError> {
-        let error = match self.parcels(order_id, priority).await {
-            Ok(parcels) => {
-                self.unreadable_parcels().remove(order_id);
-                return Ok(format!("\"fulfillments\":{parcels}"));
-            }
-            Err(error) => error,
-        };
-        let goes_without = match &error {
-            ChannelError::Reject { .. } => true,
-            ChannelError::Corrupt { .. } => self.count_unreadable(order_id) >= PARCEL_READINGS_MAX,
-            ChannelError::Retry { .. } | ChannelError::Reauth { .. } | ChannelError::Fatal { .. } => false,
-        };
-        if !goes_without {
-            return Err(error);
-        }
-        tracing::warn!(order.id = order_id, "an order comes without its parcels: {error}");
-        Ok("\"fulfillments\":null,\"fulfillmentsMissing\":true".to_owned())
-    }
-
-    /// Counts a reading in which an order's parcels could not be read, and says how many there were in a row.
-    fn count_unreadable(&self, order_id: &str) -> u32 {
-        let mut held = self.unreadable_parcels();
-        if held.len() >= UNREADABLE_MAX && !held.contains_key(order_id) {
-            held.pop_first();
-        }
-        let readings = held.entry(order_id.to_owned()).or_default();
-        *readings = readings.saturating_add(1);
-        *readings
-    }
-
-    fn unreadable_parcels(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, u32>> {
-        self.unreadable_parcels.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// An order's parcels, a JSON array as eBay wrote it: asked for more than once where something went wrong on the
-    /// way, or where the answer cannot be read.
-    async fn parcels(&self, order_id: &str, priority: Priority) -> Result<String, ChannelError> {
-        let path = format!("{ORDERS_PATH}/{}/shipping_fulfillment", segment(order_id));
-        let outgoing = Outgoing::read("getShippingFulfillments", path, priority);
-        let mut tries = 1;
-        loop {
-            let told = match self.client.send(&outgoing).await {
-                Ok(answer) => parcels_of(&answer.body),
-                Err(error) => Err(error),
-            };
-            match told {
-                Err(ChannelError::Retry { throttled: false, .. } | ChannelError::Corrupt { .. })
-                    if tries < PARCEL_TRIES_MAX =>
-                {
-                    tries += 1;
-                }
-                other => return other,
-            }
-        }
-    }
-}
-
-/// The parcels of one answer.
-fn parcels_of(body: &[u8]) -> Result<String, ChannelError> {
-    let list: wire::Fulfillments<'_> = parse("getShippingFulfillments", body)?;
-    let texts: Vec<&str> = list.fulfillments.iter().map(|parcel| parcel.get()).collect();
-    Ok(format!("[{}]", texts.join(",")))
 }
 
 fn received(payload: String) -> Received {
@@ -503,8 +409,8 @@ impl Fulfilment for Ebay {
         &self,
         order: &FulfilmentOrder,
     ) -> Result<Option<Vec<ShipmentFacts>>, ChannelError> {
-        let texts = self.parcels(&order.external_id, Priority::Interactive).await?;
-        let told: Vec<wire::Fulfillment> = parse("getShippingFulfillments", texts.as_bytes())?;
+        let list = self.parcels_now(&order.external_id, Priority::Interactive).await?;
+        let told: Vec<wire::Fulfillment> = parse("getShippingFulfillments", list.array.as_bytes())?;
         let parcels = map::shipments(&told);
         parcels
             .map(Some)

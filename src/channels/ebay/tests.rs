@@ -12,7 +12,7 @@ use super::super::script::{self, NOW, Script};
 use super::super::webhooks::{HookAddress, News, Push, PushError, Webhooks as _};
 use super::super::{CredentialSink, after_sale::RefundReason};
 use super::*;
-use crate::clock::ManualClock;
+use crate::clock::{Clock as _, ManualClock};
 use crate::domain::id::ConnectionId;
 use crate::domain::order::AmountKind;
 use crate::domain::refund::MarketplaceRefund;
@@ -410,7 +410,7 @@ async fn an_order_whose_parcels_are_refused_comes_without_them_and_keeps_no_othe
     let one = json!({"total": 1, "orders": [with_parcel("12-1")]}).to_string();
     let (ebay, script, _) = plain();
     script.answer(200, TOKEN).answer(200, one.clone());
-    for _ in 0..PARCEL_TRIES_MAX {
+    for _ in 0..parcels::TRIES_MAX {
         script.answer(500, "");
     }
     let error = ebay.changed_orders(&cursor, start).await.unwrap_err();
@@ -430,13 +430,13 @@ async fn parcels_that_cannot_be_read_keep_the_page_for_a_while_and_not_for_ever(
     let (cursor, start) = a_later_poll();
     let (ebay, script, _) = plain();
     script.answer(200, TOKEN);
-    for reading in 1..=PARCEL_READINGS_MAX + 1 {
+    for reading in 1..=parcels::READINGS_MAX + 1 {
         script.answer(200, page.clone());
-        for _ in 0..PARCEL_TRIES_MAX {
+        for _ in 0..parcels::TRIES_MAX {
             script.answer(200, "Please sign in to the network");
         }
         let found = ebay.changed_orders(&cursor, start).await;
-        if reading < PARCEL_READINGS_MAX {
+        if reading < parcels::READINGS_MAX {
             assert!(matches!(found, Err(ChannelError::Corrupt { .. })), "{reading}: {found:?}");
         } else {
             let facts = found.unwrap().orders.remove(0).facts.unwrap();
@@ -444,11 +444,54 @@ async fn parcels_that_cannot_be_read_keep_the_page_for_a_while_and_not_for_ever(
         }
     }
     // Once they can be read they come, and the count begins anew.
-    script.answer(200, page.clone()).answer(200, PARCELS);
+    script.answer(200, page).answer(200, PARCELS);
     let found = ebay.changed_orders(&cursor, start).await.unwrap();
     assert_eq!(found.orders[0].facts.as_ref().unwrap().shipments.as_ref().map(Vec::len), Some(1));
-    script.answer(200, page).answer(200, "{").answer(200, "{").answer(200, "{");
+    let mut changed = with_parcel("12-1");
+    changed["lastModifiedDate"] = json!("2026-11-20T09:00:01.000Z");
+    script.answer(200, json!({"total": 1, "orders": [changed]}).to_string());
+    script.answer(200, "{").answer(200, "{").answer(200, "{");
     assert!(ebay.changed_orders(&cursor, start).await.is_err());
+}
+
+#[tokio::test]
+async fn parcels_are_asked_for_once_more_when_their_list_can_no_longer_lag() {
+    let (ebay, script, clock) = plain();
+    let (cursor, start) = a_later_poll();
+    let changed_at = shifted(clock.now(), SignedDuration::from_secs(-30));
+    let listed = |changed_at: Timestamp, hrefs: &[&str]| {
+        let mut order = with_parcel("12-1");
+        order["lastModifiedDate"] = json!(changed_at.to_string());
+        order["fulfillmentHrefs"] = json!(hrefs);
+        order
+    };
+    // What is told of, and whether eBay was asked for it.
+    let poll = async |order: &Value, told: Option<&str>| {
+        script.answer(200, json!({"total": 1, "orders": [order]}).to_string());
+        if let Some(number) = told {
+            script.answer(200, PARCELS.replace("1Z", number));
+        }
+        let found = ebay.changed_orders(&cursor, start).await.unwrap().orders.remove(0).facts.unwrap();
+        script.asked();
+        found.shipments.unwrap().remove(0).external_id
+    };
+    script.answer(200, TOKEN);
+    let one = listed(changed_at, &["https://api.ebay.com/x/1"]);
+    assert_eq!(poll(&one, Some("1Z")).await, "1Z");
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(poll(&one, None).await, "1Z", "too early for a better answer");
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(poll(&one, Some("2Z")).await, "2Z");
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(poll(&one, None).await, "2Z");
+    // The order alone is asked for now, and so are its parcels.
+    script.answer(200, one.to_string()).answer(200, PARCELS);
+    let alone = ebay.order("12-1").await.unwrap().unwrap().facts.unwrap();
+    assert_eq!(alone.shipments.unwrap()[0].external_id, "1Z");
+    // A change, and a list that does not have all parcels yet, ask at once.
+    let changed = listed(clock.now(), &["https://api.ebay.com/x/1", "https://api.ebay.com/x/2"]);
+    assert_eq!(poll(&changed, Some("3Z")).await, "3Z");
+    assert_eq!(poll(&changed, Some("4Z")).await, "4Z");
 }
 
 #[tokio::test]

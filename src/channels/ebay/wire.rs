@@ -74,6 +74,9 @@ pub struct OrderHead {
     /// When it was created.
     #[serde(deserialize_with = "loose::text")]
     pub creation_date: Option<String>,
+    /// When it last changed.
+    #[serde(deserialize_with = "loose::text")]
+    pub last_modified_date: Option<String>,
     /// Where its parcels are listed.
     #[serde(deserialize_with = "loose::list")]
     pub fulfillment_hrefs: Vec<String>,
