@@ -2,6 +2,7 @@
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use rust_decimal::Decimal;
 
 use crate::channels::registry;
 use crate::domain::connection::ConnectionState;
@@ -18,7 +19,22 @@ pub fn money(minor: i64, currency: &str) -> String {
     let Ok(known) = currency.parse::<Currency>() else {
         return format!("{minor} minor units of {currency}");
     };
-    let text = Money { minor, currency: known }.decimal().to_string();
+    grouped(Money { minor, currency: known }.decimal(), currency)
+}
+
+/// A unit price: with the currency's digits, or more where it has them.
+#[must_use]
+pub fn price(price: Decimal, currency: &str) -> String {
+    let digits = currency.parse::<Currency>().map_or(0, Currency::minor_digits);
+    let mut price = price.normalize();
+    if price.scale() < digits {
+        price.rescale(digits);
+    }
+    grouped(price, currency)
+}
+
+fn grouped(amount: Decimal, currency: &str) -> String {
+    let text = amount.to_string();
     let (sign, digits) = text.strip_prefix('-').map_or(("", text.as_str()), |digits| ("−", digits));
     let (whole, fraction) = digits.split_once('.').map_or((digits, None), |(w, f)| (w, Some(f)));
     let mut grouped = String::with_capacity(whole.len() + whole.len() / 3);
@@ -295,6 +311,10 @@ mod tests {
         assert_eq!(money(1_234_567, "JPY"), "1,234,567 JPY");
         assert_eq!(money(1_500, "KWD"), "1.500 KWD");
         assert_eq!(money(999, "USD"), "9.99 USD");
+        let price = |text: &str, currency| price(text.parse().unwrap(), currency);
+        assert_eq!(price("83.5", "USD"), "83.50 USD");
+        assert_eq!(price("1083.1250", "USD"), "1,083.125 USD");
+        assert_eq!(price("83.0", "JPY"), "83 JPY");
     }
 
     #[test]

@@ -391,10 +391,7 @@ fn lines(detail: &OrderDetail, currency: &str) -> Vec<LineView> {
                 sku: line.sku.clone().unwrap_or_default(),
                 quantity: line.quantity,
                 shipped: shipped(line),
-                unit_price: line
-                    .unit_price
-                    .map(|price| format!("{} {currency}", price.normalize()))
-                    .unwrap_or_default(),
+                unit_price: line.unit_price.map(|price| shown::price(price, currency)).unwrap_or_default(),
                 total: shown::money(total, currency),
             }
         })
