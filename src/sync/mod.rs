@@ -205,6 +205,11 @@ impl Engine {
             engine.recall_stream(&stream);
         }
         let now = engine.now();
+        // A restored database may be older than a connection.
+        let unknown = engine.inner.parts.hooks.spool.keep_of(&known.iter().map(|one| one.id).collect());
+        if unknown > 0 {
+            tracing::warn!("{unknown} waiting messages of connections that are not there were left out");
+        }
         for connection in known {
             engine.adopt(connection, now);
         }

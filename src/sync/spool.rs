@@ -4,7 +4,7 @@
 //! A line is one message. Lines that were read are forgotten in memory; the file is emptied when none waits any more.
 //! After a crash some messages are read twice, which changes nothing: a message only says what to look at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -268,6 +268,19 @@ impl Spool {
         }
     }
 
+    /// Forgets messages of connections that are not among `known`: nobody reads them. Returns how many there were.
+    pub fn keep_of(&self, known: &BTreeSet<ConnectionId>) -> usize {
+        let unknown: Vec<u64> = {
+            let waiting = self.shared.lock();
+            let others = waiting.entries.values().filter(|entry| !known.contains(&entry.connection));
+            others.map(|entry| entry.id).collect()
+        };
+        if !unknown.is_empty() {
+            self.done(&unknown);
+        }
+        unknown.len()
+    }
+
     fn send(&self, message: Message) -> Result<(), SpoolError> {
         let gone = || SpoolError::Io("its thread ended".to_owned());
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -500,6 +513,19 @@ mod tests {
         assert_eq!(due, ["first", "second"]);
         drop(spool);
         assert_eq!(bodies(&Spool::open(dir.path()).unwrap(), ONE), ["first", "second"]);
+    }
+
+    #[tokio::test]
+    async fn what_belongs_to_no_connection_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let spool = Spool::open(dir.path()).unwrap();
+        push(&spool, ONE, "a").await;
+        push(&spool, TWO, "b").await;
+        assert_eq!(spool.keep_of(&BTreeSet::from([ONE])), 1);
+        assert_eq!((bodies(&spool, ONE).len(), spool.waiting_count()), (1, 1));
+        spool.done(&[spool.waiting(ONE, 1, Timestamp::UNIX_EPOCH)[0].id]);
+        spool.settle();
+        assert_eq!(Spool::open(dir.path()).unwrap().waiting_count(), 0);
     }
 
     #[tokio::test]
