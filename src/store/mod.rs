@@ -45,11 +45,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use duckdb::{Connection, params};
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use prometheus_client::metrics::histogram::Histogram;
 
-use crate::clock::{Entropy, SharedClock};
+use crate::clock::{Entropy, SharedClock, shifted};
 use migrate::EngineLimits;
 use reader::ReaderPool;
 use writer::{Ids, Shared, Writer};
@@ -106,16 +106,24 @@ pub struct Installation {
     pub id: String,
     /// 1, and one more after every restore.
     pub epoch: i64,
-    /// Since when.
+    /// When the installation was made, or the last restore.
     pub epoch_since: Timestamp,
 }
 
+/// A platform's clock and ours may differ by so much.
+const CLOCK_MARGIN: SignedDuration = SignedDuration::from_hours(1);
+
 impl Installation {
-    /// True of what may have been dealt with in a time that a restore has forgotten: it is from before the last one, if
-    /// there was any.
+    /// True of what a platform says to be of a time before this epoch, or may mean so: its clock is another.
+    #[must_use]
+    pub fn may_be_older(&self, at: Timestamp) -> bool {
+        at <= shifted(self.epoch_since, CLOCK_MARGIN)
+    }
+
+    /// True of what may have been dealt with in a time that a restore has forgotten.
     #[must_use]
     pub fn may_have_forgotten(&self, at: Timestamp) -> bool {
-        self.epoch > 1 && at <= self.epoch_since
+        self.epoch > 1 && self.may_be_older(at)
     }
 }
 

@@ -272,8 +272,8 @@ impl Rig {
         store.close().await;
         drop(store);
         std::fs::copy(backup, self.dir.path().join("eider.duckdb")).unwrap();
-        let store =
-            Store::open(store_options(self.dir.path(), Arc::clone(&self.clock) as SharedClock)).unwrap();
+        let own = OwnClock { right: Arc::clone(&self.clock), wrong_by_s: Arc::clone(&self.wrong_by_s) };
+        let store = Store::open(store_options(self.dir.path(), Arc::new(own))).unwrap();
         store.begin_epoch().await.unwrap();
         store.close().await;
         drop(store);
@@ -597,22 +597,28 @@ async fn what_was_created_after_the_backup_and_then_cancelled_is_cancelled_after
     }
 }
 
-/// The backup knows nothing of a create that was on its way when it was restored.
+/// The backup knows nothing of a create that was on its way when it was restored. By our clock the order may have been
+/// placed after the restore.
 #[tokio::test]
 async fn a_create_that_arrives_after_the_restore_is_not_made_again() {
-    let mut rig = Rig::new(quiet(), |_| ()).await;
-    let backup = rig.back_up().await;
-    rig.fault("bigcommerce", "createOrder", "late", 1);
-    let id = rig.sell(1);
-    while rig.calls("bigcommerce")["createOrder"].is_null() {
-        rig.pass(1).await;
+    for wrong_by_s in [0, -90] {
+        let mut rig = Rig::new(quiet(), |_| ()).await;
+        rig.wrong_by_s.store(wrong_by_s, Ordering::SeqCst);
+        rig.restart().await;
+        rig.pass(120).await;
+        let backup = rig.back_up().await;
+        rig.fault("bigcommerce", "createOrder", "late", 1);
+        let id = rig.sell(1);
+        while rig.calls("bigcommerce")["createOrder"].is_null() {
+            rig.pass(1).await;
+        }
+        assert_eq!(rig.shop_orders_of(&id).len(), 0, "it has not arrived");
+        rig.restore(&backup).await;
+        rig.pass(900).await;
+        let copies = rig.shop_orders_of(&id);
+        assert_eq!(copies.len(), 1, "{wrong_by_s}: {copies:?}");
+        rig.assert_exactly_once().await;
     }
-    assert_eq!(rig.shop_orders_of(&id).len(), 0, "it has not arrived");
-    rig.restore(&backup).await;
-    rig.pass(900).await;
-    let copies = rig.shop_orders_of(&id);
-    assert_eq!(copies.len(), 1, "{copies:?}");
-    rig.assert_exactly_once().await;
 }
 
 #[tokio::test]
@@ -2252,6 +2258,22 @@ async fn an_order_that_cannot_be_read_by_itself_keeps_no_other() {
         assert_eq!(other.rig.engine.inner.parts.hooks.spool.waiting_count(), 0, "{kind}");
         assert_eq!(other.rig.engine.connection(connection).unwrap().state, ConnectionState::Active, "{kind}");
     }
+}
+
+/// A restored database may know nothing of a connection that messages wait for.
+#[tokio::test]
+async fn messages_of_a_connection_that_is_not_there_do_not_wait_for_good() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let spool = rig.engine.inner.parts.hooks.spool.clone();
+    for connection in [ConnectionId(99), rig.shop] {
+        let body = bytes::Bytes::from_static(b"{}");
+        spool.append(connection, rig.clock.now(), BTreeMap::new(), body).await.unwrap();
+    }
+    drop(spool);
+    rig.restart().await;
+    let spool = &rig.engine.inner.parts.hooks.spool;
+    assert!(spool.waiting(ConnectionId(99), 9, Timestamp::MAX).is_empty());
+    assert_eq!(spool.waiting(rig.shop, 9, Timestamp::MAX).len(), 1);
 }
 
 /// What keeps the whole connection keeps its messages, too: none is given up for it.

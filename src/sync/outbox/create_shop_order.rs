@@ -95,7 +95,8 @@ async fn look_first(
 }
 
 /// Whether the mirror would know if the shop had the order: it must be complete from before the order was placed to
-/// less than one poll ago, and no restore may have forgotten a create.
+/// less than one poll ago. After a restore it knows nothing of what was placed before, and after an installation nothing
+/// until what somebody else was at has arrived: the folder of an earlier installation may have been lost.
 fn is_mirror_complete(engine: &Engine, work: &Work) -> bool {
     let placed_at = work.facts.placed_at;
     let interval = work
@@ -105,13 +106,18 @@ fn is_mirror_complete(engine: &Engine, work: &Work) -> bool {
         .map_or(engine.settings().shop_poll_interval, |seconds| Duration::from_secs(u64::from(seconds)));
     let is_recent =
         |until: Timestamp| retry::later(until, interval + interval / 10 + MIRROR_GRACE) >= engine.now();
-    let is_forgotten = engine.store().installation().may_have_forgotten(placed_at)
-        && !engine.has_planted(Planted::EpochIgnored);
-    !is_forgotten
-        && work.mirrored.stream.as_ref().is_some_and(|state| {
-            let reaches_back = state.complete_since.is_none_or(|since| since < placed_at);
-            reaches_back && state.complete_until.is_some_and(is_recent)
-        })
+    let installation = engine.store().installation();
+    let is_planted = engine.has_planted(Planted::EpochIgnored);
+    if installation.may_have_forgotten(placed_at) && !is_planted {
+        return false;
+    }
+    let is_older = placed_at <= installation.epoch_since && !is_planted;
+    let known_from = is_older.then(|| retry::later(installation.epoch_since, doubt::AFTER_CALL));
+    work.mirrored.stream.as_ref().is_some_and(|state| {
+        let reaches_back = state.complete_since.is_none_or(|since| since < placed_at);
+        let is_known = |until: Timestamp| known_from.is_none_or(|from| from <= until);
+        reaches_back && state.complete_until.is_some_and(|until| is_recent(until) && is_known(until))
+    })
 }
 
 /// Looks whether the shop holds an order that we know nothing of, and takes it over as ours: the shop's id of it.

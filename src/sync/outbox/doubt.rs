@@ -15,7 +15,7 @@ use crate::sync::retry::later;
 /// Two looks that found nothing lie at least so far apart.
 const BETWEEN_EMPTY_LOOKS: Duration = Duration::from_secs(60);
 /// The last of them comes at least so long after the call: platforms finish late.
-const AFTER_CALL: Duration = Duration::from_secs(120);
+pub(super) const AFTER_CALL: Duration = Duration::from_secs(120);
 
 /// What a look that found nothing means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

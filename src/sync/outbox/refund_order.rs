@@ -25,8 +25,6 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(60);
 /// A refund waits so long for a cancellation of its order that is under way.
 const CANCELLATION_WAIT: Duration = Duration::from_secs(60);
 
-/// The shop's clock may be ahead of ours by so much.
-const CLOCK_MARGIN: Duration = Duration::from_secs(3_600);
 /// A refund that was not sent, since the marketplace's own could not be read before, is tried so often.
 const TRIES_MAX: u32 = 8;
 
@@ -79,9 +77,8 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
 /// Whether it may have been sent in a time that a restore has forgotten. What a person has looked at since is known.
 fn is_forgotten(engine: &Engine, work: &Work, row: &RefundRow) -> bool {
     let installation = engine.store().installation();
-    let by_their_clock = retry::later(installation.epoch_since, CLOCK_MARGIN);
     let is_older = work.effect.created_at <= installation.epoch_since
-        || row.refund.refunded_at.is_some_and(|at| at <= by_their_clock);
+        || row.refund.refunded_at.is_some_and(|at| installation.may_be_older(at));
     installation.epoch > 1 && is_older && row.resend_at.is_none_or(|at| at <= installation.epoch_since)
 }
 
