@@ -67,7 +67,8 @@ impl Parcels {
         let settled_at = shifted(state.changed_at, LAG);
         let is_settled = known.asked_at >= settled_at || now < settled_at;
         let is_same = known.changed_at == state.changed_at && known.hrefs == state.hrefs;
-        (is_same && is_settled).then(|| known.parcels.clone())
+        let is_recent = now < shifted(known.asked_at, REMEMBERED);
+        (is_same && is_settled && is_recent).then(|| known.parcels.clone())
     }
 
     fn remember(&self, order_id: &str, state: State, asked_at: Timestamp, parcels: &str) {
@@ -119,7 +120,9 @@ impl Ebay {
         let changed_at = map::instant("lastModifiedDate", head.last_modified_date.as_deref()).ok().flatten();
         let state = changed_at.map(|changed_at| State { changed_at, hrefs: head.fulfillment_hrefs });
         let now = self.client.platform_now();
-        if let Some(parcels) = state.as_ref().and_then(|state| self.parcels.known(&id, state, now)) {
+        // Whoever reads many orders, or reads them again, wants what eBay says now.
+        let known = state.as_ref().filter(|_| !is_bulk);
+        if let Some(parcels) = known.and_then(|state| self.parcels.known(&id, state, now)) {
             return Ok(with(order, &format!("\"fulfillments\":{parcels}")));
         }
         let told = self.parcels_if_told(&id, priority).await?;
