@@ -386,9 +386,9 @@ impl Deeds {
 /// The platforms stop sending, as they do after many failures, and somebody with the same access token has made one of the
 /// shop's hooks a second time.
 pub fn upset_hooks(world: &World, marketplace: Marketplace) -> Option<String> {
-    world.control(BIGCOMMERCE, "hooks_off", Some(&json!({})));
     let (_, listed) = ask_shop(world, http::Method::GET, "v3/hooks", None)?;
     let first = listed.pointer("/data/0")?;
+    world.control(BIGCOMMERCE, "hooks_off", Some(&json!({})));
     let hook = json!({"scope": first["scope"], "destination": first["destination"], "is_active": true});
     ask_shop(world, http::Method::POST, "v3/hooks", Some(&hook))?;
     if marketplace == Marketplace::Ebay {

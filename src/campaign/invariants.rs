@@ -13,6 +13,7 @@ use super::post::KNOWN_WITHIN;
 use super::rig::{Rig, words};
 use crate::domain::connection::{ConnectionState, ExportFulfilment, History, UnmatchedSku};
 use crate::domain::effect::{Effect, EffectKind, EffectState};
+use crate::domain::id::ConnectionId;
 use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::plan::cancel_request;
 use crate::domain::reason::ReasonCode;
@@ -124,13 +125,17 @@ pub async fn check_told(rig: &mut Rig) -> Result<(), String> {
         let is_shops = news.platform == BIGCOMMERCE;
         let (orders, id) =
             if is_shops { (&of_shop, rig.shop) } else { (&truth.marketplace, rig.marketplace) };
-        // What has changed since may have been told by a message that never came.
-        let Some(order) = orders.iter().find(|order| **order == news.truth) else { continue };
         let standing = held.iter().find(|held| held.connection == id && held.external_id == news.order);
-        let point = if is_shops {
-            own_point(&truth, order, standing)
-        } else {
-            held_point(rig, &truth, order, standing)
+        let point_of = |order: &Value| match is_shops {
+            true => own_point(&truth, order, standing),
+            false => held_point(rig, &truth, order, standing),
+        };
+        let is_as_told = orders.iter().any(|order| *order == news.truth);
+        // What has changed since may have been told by a message that never came; that there is the order was told.
+        let point = match orders.iter().find(|order| text(order, "id") == news.order) {
+            Some(_) if is_as_told => point_of(&news.truth),
+            Some(order) if standing.is_none() => point_of(&news.truth).and_then(|_| point_of(order)),
+            _ => None,
         };
         if let Some(point) = point {
             let (platform, at, within) = (news.platform, news.at, KNOWN_WITHIN.as_mins());
@@ -165,7 +170,7 @@ pub fn check_believed(rig: &Rig) -> Result<(), String> {
 /// What does not.
 pub async fn check_held(rig: &mut Rig) -> Result<(), String> {
     let held = rig.store()?.read(standings).await.map_err(words)?;
-    check_standings(&held, &mut rig.ledger)
+    check_standings(&held, rig.marketplace, &mut rig.ledger)
 }
 
 /// Nothing is doubled, nothing that must stay out is in, and every total is the marketplace's.
@@ -283,13 +288,25 @@ fn check_parcels(truth: &Truth, ledger: &mut Ledger) -> Result<(), String> {
     Ok(())
 }
 
-/// No status was moved by an older fact, and nothing that was held is gone.
-fn check_standings(held: &[Standing], ledger: &mut Ledger) -> Result<(), String> {
+/// How far an order of a marketplace has come: none goes back.
+const fn stage(status: OrderStatus) -> u8 {
+    match status {
+        OrderStatus::Pending => 0,
+        OrderStatus::Open => 1,
+        OrderStatus::PartShipped => 2,
+        OrderStatus::Shipped => 3,
+        OrderStatus::Cancelled => 4,
+    }
+}
+
+/// No status was moved by an older fact, also where that bears the time of a newer one, and nothing that was held is gone.
+fn check_standings(held: &[Standing], marketplace: ConnectionId, ledger: &mut Ledger) -> Result<(), String> {
     let mut now = BTreeMap::new();
     for order in held {
         let key = (order.connection.0, order.external_id.clone());
         if let Some((updated_at, status)) = ledger.held.get(&key)
-            && order.updated_at < *updated_at
+            && (order.updated_at < *updated_at
+                || order.connection == marketplace && stage(order.status) < stage(*status))
         {
             return Err(format!(
                 "order {} went from {status} of {updated_at} back to {} of {}",

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::deeds::text;
 use super::matrix::{Cell, Fault};
+use crate::channels::webhooks::REPLAY_WINDOW;
 use crate::clock::{Entropy, shifted, whole_second};
 use crate::secret::Secret;
 use crate::sim::{
@@ -25,7 +26,7 @@ pub const PUBLIC_URL: &str = "https://eider.test/";
 /// calls: long before the next poll would find it.
 pub const KNOWN_WITHIN: SignedDuration = SignedDuration::from_mins(5);
 
-/// A message is acted on while it is no older than this; what somebody kept for longer is nobody's word.
+/// A message that comes first within this time is acted on: the window of replays, less what a busy appliance takes.
 const FRESH: SignedDuration = SignedDuration::from_secs(270);
 
 /// Seconds between two rounds of a platform that brings messages.
@@ -234,7 +235,8 @@ impl Post {
     /// It was answered. `is_kept` where the appliance will look at it.
     pub fn taken(&mut self, now: Timestamp, letter: Letter, is_kept: bool) -> Ended {
         let platform = letter.message.platform;
-        if is_kept && letter.kind != LetterKind::Bad {
+        let is_in_time = now.duration_since(letter.message.made_at) <= REPLAY_WINDOW;
+        if is_kept && is_in_time && letter.kind != LetterKind::Bad {
             *self.believable.entry(platform).or_default() += 1;
         }
         let is_overtaken = self.last_taken.get(platform).is_some_and(|last| *last > letter.number);
