@@ -91,8 +91,16 @@ pub enum AppError {
     #[error("the web server broke off: {0}")]
     Server(std::io::Error),
     /// The control socket.
-    #[error("the control socket cannot be made: {0}. Commands beside the running program need it")]
-    Control(std::io::Error),
+    #[error(
+        "the control socket in {dir} cannot be made: {source}. Commands beside the running program need it: the folder has to \
+         be the user's who runs it"
+    )]
+    Control {
+        /// The data folder.
+        dir: String,
+        /// Why.
+        source: std::io::Error,
+    },
     /// The setup link.
     #[error("the setup link cannot be made: {0}")]
     Setup(WebError),
@@ -186,7 +194,8 @@ impl App {
             }
         };
         let (stop, stopped) = watch::channel(false);
-        let control = control::serve(parts, stopped.clone()).map_err(AppError::Control)?;
+        let no_socket = |source| AppError::Control { dir: config.data.dir.display().to_string(), source };
+        let control = control::serve(parts, stopped.clone()).map_err(no_socket)?;
         let backups = schedule
             .map(|schedule| backup::run_schedule(store.clone(), Arc::clone(&state.clock), schedule, stopped))
             .map(tokio::spawn);

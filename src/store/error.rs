@@ -107,11 +107,14 @@ impl From<duckdb::Error> for StoreError {
         let message = error.to_string();
         let is_fatal =
             message.contains("database has been invalidated") || message.starts_with("FATAL Error");
-        if is_fatal {
-            return Self::Fatal(message);
-        }
-        if NO_ROOM.iter().any(|words| message.contains(words)) {
-            return Self::DiskFull { message };
+        let is_full = NO_ROOM.iter().any(|words| message.contains(words));
+        match (is_fatal, is_full) {
+            (true, true) => {
+                return Self::Fatal(format!("There is no room left on the disk: make room first. {message}"));
+            }
+            (true, false) => return Self::Fatal(message),
+            (false, true) => return Self::DiskFull { message },
+            (false, false) => {}
         }
         if message.starts_with("INTERRUPT Error") {
             return Self::Timeout;

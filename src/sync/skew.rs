@@ -39,12 +39,7 @@ impl Skew {
         held.offset = offset;
         if jump.abs() >= JUMP_MIN {
             held.skew = held.skew.saturating_add(jump);
-            let direction = if jump.is_negative() { "back" } else { "forward" };
-            tracing::warn!(
-                "the clock was set {direction} by {:#}; nothing is lost, and what waits keeps its waiting time. Check \
-                 the machine's time and its time server: platforms refuse calls whose time is wrong",
-                jump.abs()
-            );
+            tracing::warn!("{}", warning(jump));
         }
         shifted(wall, -held.skew)
     }
@@ -56,6 +51,15 @@ impl Skew {
         let skew = std::mem::take(&mut held.skew);
         (!skew.is_zero()).then_some(skew)
     }
+}
+
+fn warning(jump: SignedDuration) -> String {
+    let direction = if jump.is_negative() { "back" } else { "forward" };
+    format!(
+        "the clock was set {direction} by {:#}; nothing is lost, and what waits keeps its waiting time. Check the machine's \
+         time and its time server: platforms refuse calls whose time is wrong",
+        jump.abs()
+    )
 }
 
 fn read(clock: &dyn Clock) -> (Timestamp, SignedDuration) {
@@ -70,6 +74,14 @@ mod tests {
 
     use super::*;
     use crate::clock::ManualClock;
+
+    #[test]
+    fn who_reads_the_log_learns_of_a_jump_and_what_to_do() {
+        let said = warning(SignedDuration::from_hours(-25));
+        assert!(said.starts_with("the clock was set back by 25h; nothing is lost"), "{said}");
+        assert!(said.contains("Check the machine's time"), "{said}");
+        assert!(warning(SignedDuration::from_secs(90)).starts_with("the clock was set forward by 1m 30s"));
+    }
 
     #[test]
     fn a_jump_is_kept_out_until_it_is_taken_over_and_a_drift_is_followed() {

@@ -32,26 +32,52 @@ fn a_half_written_config_names_file_and_line() {
     refused(&eider(&dir, &["serve"]), 2, &["appliance.toml", "line 2"]);
 }
 
-#[test]
-fn a_folder_that_cannot_be_written_to_is_named_before_anything_starts() {
-    let (_kept, dir) = folder();
-    let locked = dir.join("locked");
-    fs::create_dir(&locked).unwrap();
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0o555)).unwrap();
-    // Whoever may do everything is not stopped by permissions: the rights to that are given up first.
+/// `eider serve` as a user whom permissions stop: whoever may do everything gives up the rights to that first.
+fn serve_within_permissions(data: &Path) -> Command {
     let mut serve = Command::new(if rustix::process::geteuid().is_root() { "setpriv" } else { EIDER });
     if rustix::process::geteuid().is_root() {
         serve.args(["--bounding-set=-dac_override,-dac_read_search", "--", EIDER]);
     }
-    serve.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(locked.join("data"));
-    refused(&serve.output().unwrap(), 1, &["locked/data", "ermission denied"]);
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    serve
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_that_cannot_be_written_to_is_named_before_anything_starts() {
+    let (_kept, dir) = folder();
+    let locked = dir.join("locked");
+    fs::create_dir(&locked).unwrap();
+    let allow = |path: &Path, mode: u32| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    allow(&locked, 0o555);
+    let output = serve_within_permissions(&locked.join("data")).output().unwrap();
+    refused(&output, 1, &["locked/data", "ermission denied"]);
     let listed = fs::read_dir(&locked).unwrap().count();
     assert_eq!(listed, 0);
 
-    // The folder is there, and what is in it cannot be written.
-    let data = dir.join("data");
-    assert!(eider(&dir, &["user", "list"]).status.code().is_some());
+    // Data are there, and the folder or the file takes no more.
+    Appliance::start(&dir).stop().await;
+    let (data, file) = (dir.join("data"), dir.join("data/eider.duckdb"));
+    let held = fs::read(&file).unwrap();
+    let own_mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+    for (path, mode) in [(&data, 0o555), (&file, 0o444)] {
+        let before = own_mode(path);
+        allow(path, mode);
+        refused(&serve_within_permissions(&data).output().unwrap(), 1, &["data", "ermission denied"]);
+        allow(path, before);
+        assert_eq!(fs::read(&file).unwrap(), held, "{}", path.display());
+    }
+    let again = Appliance::start(&dir);
+    assert_eq!(again.api("GET", "status", None).await.0, 200);
+    again.stop().await;
+}
+
+#[test]
+fn a_wrong_address_and_a_file_in_the_place_of_the_folder_are_named() {
+    let (_kept, dir) = folder();
     refused(&eider(&dir, &["serve", "--listen", "256.0.0.1:0"]), 2, &["256.0.0.1"]);
+    let data = dir.join("data");
     fs::write(&data, "a file").unwrap();
     refused(&eider(&dir, &["serve", "--listen", "127.0.0.1:0"]), 1, &["data"]);
     assert_eq!(fs::read(&data).unwrap(), b"a file");
@@ -234,8 +260,10 @@ async fn a_disk_that_is_full_during_a_checkpoint_loses_nothing_that_was_acknowle
     }
     cramped.waits_for_shop(&platforms, &sold).await;
     let backup = eider(&dir, &["backup", "--to", "backups"]);
-    assert_ne!(backup.status.code(), Some(0), "a checkpoint had no room");
-    assert_eq!(cramped.running.ends().await, Some(1), "{}", cramped.running.said());
+    refused(&backup, 1, &["There is no room left on the disk"]);
+    assert_eq!(cramped.running.ends().await, Some(1));
+    let said = cramped.running.said();
+    assert!(said.contains("There is no room left on the disk"), "{said}");
 
     let again = Appliance::start(&dir);
     for id in &sold {

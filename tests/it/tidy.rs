@@ -47,7 +47,7 @@ fn root() -> &'static Path {
 }
 
 /// Every file below `folder` with this extension, as a path from the root.
-fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
+pub fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![root().join(folder)];
     while let Some(folder) = open.pop() {
@@ -65,7 +65,7 @@ fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-fn text_of(path: &Path) -> String {
+pub fn text_of(path: &Path) -> String {
     fs::read_to_string(root().join(path)).unwrap()
 }
 

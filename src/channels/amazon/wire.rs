@@ -625,11 +625,13 @@ pub struct Subscription {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct Notification {
-    /// What it is, such as `ORDER_CHANGE`.
+    /// What it is, such as `ORDER_CHANGE`. Of feeds and reports the envelope's names begin with small letters.
+    #[serde(alias = "notificationType")]
     pub notification_type: String,
     /// What it says.
     pub payload: NotificationPayload,
     /// About itself.
+    #[serde(alias = "notificationMetadata")]
     pub notification_metadata: NotificationMetadata,
 }
 
@@ -656,5 +658,6 @@ pub struct OrderChangeNotification {
 #[serde(default, rename_all = "PascalCase")]
 pub struct NotificationMetadata {
     /// Its id: the same for a repeated one.
+    #[serde(alias = "notificationId")]
     pub notification_id: String,
 }

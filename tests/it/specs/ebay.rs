@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use eider::channels::after_sale::{CancelReason, Progress, RefundDraft, RefundLine, RefundReason};
 use eider::channels::error::{ChannelError, RejectKind};
+use eider::channels::registry::channel;
 use eider::channels::webhooks::{HookAddress, Push};
 use eider::channels::{Connector, Cursor, FulfilmentOrder, PlacedWindow, PollStart, Received};
 use eider::clock::{Clock as _, ManualClock, SharedClock};
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::gate::Exchange;
 use super::misuse;
-use super::traffic::{Recorder, connector, credentials, parcel, request};
+use super::traffic::{Recorder, connector, credentials, parcel, request, setup};
 
 /// Operations that a fault is put on.
 const OPERATIONS: [&str; 7] = [
@@ -195,6 +196,11 @@ impl Rig {
 
     /// Parcels, refunds, cancellations, notifications.
     async fn every_deed(&self) {
+        let own = credentials(&self.recorder.world).remove(EBAY).unwrap();
+        let transport = Arc::clone(&self.recorder) as Arc<dyn Transport>;
+        let setup = setup(EBAY, own, transport, Arc::clone(&self.clock) as SharedClock);
+        let identity = channel(&EBAY.into()).unwrap().identity.unwrap();
+        assert!((identity.ask)(setup).await.unwrap().is_some(), "who the seller is");
         let ebay = self.connector();
         let sold = self.sell(2, true);
         let (id, line) = (text(&sold["id"]), text(&sold["lines"][0]["line_id"]));

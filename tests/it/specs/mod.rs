@@ -20,7 +20,7 @@
 //! 4. Prism is asked for every operation of a platform whose specifications have examples, which eBay's have not: add
 //!    the call to `prism.rs`, and the specification to `SERVED` there.
 //! 5. Where real payloads of it are in the shared folder, give them a reader in `recorded.rs` and look at the snapshot
-//!    (`cargo insta review`): what is not in it was lost in reading.
+//!    (`cargo insta review`): what is not in it was lost in reading. What it pushes goes through `messages.rs`.
 //!
 //! # When something differs
 //!
@@ -36,6 +36,7 @@ mod documents;
 mod ebay;
 mod etsy;
 mod gate;
+mod messages;
 mod misuse;
 mod prism;
 mod recorded;
@@ -51,6 +52,8 @@ use serde_json::Value;
 use deviations::{DEVIATIONS, UNSPECIFIED};
 use gate::{Exchange, Finding, Gate};
 use traffic::exchanges;
+
+use super::tidy::{files, text_of};
 
 /// The gate, once; none where the shared folder is absent.
 fn gate() -> Option<&'static Gate> {
@@ -161,39 +164,20 @@ fn operations_of_connectors(gate: &Gate) -> BTreeSet<&str> {
 
 /// Those of one platform.
 fn operations_of<'a>(gate: &'a Gate, platform: &str) -> BTreeSet<&'a str> {
+    let source = source_of(platform);
     let is_named = |operation: &&documents::Operation| {
         operation.platform == platform
             && !operation.id.is_empty()
-            && source_of(platform).contains(&format!("\"{}\"", operation.id))
+            && source.contains(&format!("\"{}\"", operation.id))
     };
     gate.documents.operations.iter().filter(is_named).map(|operation| operation.id.as_str()).collect()
 }
 
 /// A connector's source without its tests.
-fn source_of(platform: &str) -> &'static str {
-    match platform {
-        "amazon" => concat!(
-            include_str!("../../../src/channels/amazon/mod.rs"),
-            include_str!("../../../src/channels/amazon/client.rs"),
-            include_str!("../../../src/channels/amazon/feeds.rs"),
-            include_str!("../../../src/channels/amazon/queue.rs")
-        ),
-        "bigcommerce" => concat!(
-            include_str!("../../../src/channels/bigcommerce/mod.rs"),
-            include_str!("../../../src/channels/bigcommerce/client.rs")
-        ),
-        "etsy" => concat!(
-            include_str!("../../../src/channels/etsy/mod.rs"),
-            include_str!("../../../src/channels/etsy/client.rs"),
-            include_str!("../../../src/channels/etsy/consent.rs")
-        ),
-        "ebay" => concat!(
-            include_str!("../../../src/channels/ebay/mod.rs"),
-            include_str!("../../../src/channels/ebay/after_sale.rs"),
-            include_str!("../../../src/channels/ebay/push.rs")
-        ),
-        other => panic!("no connector is called {other}"),
-    }
+fn source_of(platform: &str) -> String {
+    let paths = files(&format!("src/channels/{platform}"), "rs");
+    let own = paths.iter().filter(|path| !path.ends_with("tests.rs"));
+    own.map(|path| text_of(path)).collect()
 }
 
 #[test]

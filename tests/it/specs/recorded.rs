@@ -72,16 +72,23 @@ struct Recording {
     body: String,
     order: String,
     is_given: Mutex<bool>,
+    /// What was asked of `createSubscription`.
+    subscribed: Mutex<Value>,
 }
 
 #[async_trait]
 impl Transport for Recording {
     async fn send(&self, call: Call) -> Result<Answer, TransportError> {
+        if call.operation == "createSubscription" {
+            *self.subscribed.lock().unwrap() = serde_json::from_slice(call.request.body()).unwrap();
+        }
         let (status, body) = if call.operation == "token" {
             (200, TOKEN)
         } else if call.operation == self.operation {
             *self.is_given.lock().unwrap() = true;
             (self.status, self.body.as_str())
+        } else if call.operation == "getDestinations" && self.operation == "getSubscription" {
+            (200, DESTINATIONS)
         } else if let Some((_, status, body)) = LEADS.iter().find(|(known, ..)| *known == call.operation) {
             (*status, *body)
         } else if call.operation == "getOrder" {
@@ -99,6 +106,10 @@ impl Transport for Recording {
     }
 }
 
+/// Where what one of the recorded subscriptions tells of goes: to our queue.
+const DESTINATIONS: &str = r#"{"payload":[{"destinationId":"3acafc7e-121b-1329-8ae8-1571be663aa2","name":"ours",
+    "resource":{"sqs":{"arn":"arn:aws:sqs:us-east-2:444455556666:queue1"}}}]}"#;
+
 /// What leads to a recorded part of a feed or of a subscription, and on from it.
 const LEADS: [(&str, u16, &str); 7] = [
     ("getSubscription", 404, r#"{"errors":[{"code":"NotFound","message":"none"}]}"#),
@@ -114,7 +125,7 @@ const LEADS: [(&str, u16, &str); 7] = [
     ),
 ];
 
-const ENTERED: [(&str, &str); 13] = [
+pub const ENTERED: [(&str, &str); 13] = [
     ("access_token", "x"),
     ("aws_access_key_id", "x"),
     ("aws_secret_access_key", "x"),
@@ -140,6 +151,7 @@ async fn read(channel: &str, operation: &str, status: u16, body: String) -> Valu
         body,
         order: std::fs::read_to_string(order).unwrap(),
         is_given: Mutex::new(false),
+        subscribed: Mutex::default(),
     });
     let credentials: BTreeMap<String, Secret> =
         ENTERED.iter().map(|(name, value)| ((*name).to_owned(), Secret::from(*value))).collect();
@@ -147,6 +159,10 @@ async fn read(channel: &str, operation: &str, status: u16, body: String) -> Valu
     let transport = Arc::clone(&recording) as Arc<dyn Transport>;
     let connector = connector(channel, credentials, transport, clock);
     let said = match channel {
+        "amazon" if operation.ends_with("Subscription") || operation.contains("Destination") => {
+            let said = said(connector.message_queue().unwrap().subscribe().await, |done| json!(done));
+            json!({"said": said, "asked_for": *recording.subscribed.lock().unwrap()})
+        }
         "amazon" => amazon(&*connector, operation).await,
         "etsy" => etsy(&*connector, operation).await,
         "ebay" => ebay(&*connector).await,
@@ -221,9 +237,6 @@ async fn amazon(connector: &dyn Connector, operation: &str) -> Value {
             said(connector.refunds().unwrap().refunded(&order, "f").await, |progress| {
                 json!(format!("{progress:?}"))
             })
-        }
-        "getSubscription" | "getDestinations" | "createDestination" | "createSubscription" => {
-            said(connector.message_queue().unwrap().subscribe().await, |done| json!(done))
         }
         other => panic!("no reader for {other}"),
     }
