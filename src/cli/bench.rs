@@ -66,11 +66,13 @@ async fn measure(config: &Config, scratch: &Path, order_count: u64) -> Result<Ve
     let payloads = Arc::new(Payloads::record().await?);
     let mut figures = import::bare(config, &payloads, order_count).await?;
     let filled = import::fill(config, &payloads, order_count, &mut figures).await?;
-    figures.extend(keep::measure(&filled, scratch).await?);
+    let (kept, backup) = keep::measure(&filled, scratch).await?;
+    figures.extend(kept);
     let visitor = pages::let_in(&filled, config).await?;
     filled.store.close().await;
     drop(filled);
     figures.extend(pages::from_server(&config.data.dir, &visitor).await?);
+    figures.extend(keep::measure_alone(config, &backup, &scratch.join("restored")).await?);
     figures.extend(hooks::measure(config, scratch).await?);
     figures.extend(flow::single_orders(config, &scratch.join("single")).await?);
     figures.extend(flow::many_orders(config, &scratch.join("many")).await?);

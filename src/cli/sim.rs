@@ -35,6 +35,9 @@ pub struct SimArgs {
     /// Who sells
     #[arg(long, value_enum, default_value_t = Marketplace::Amazon)]
     marketplace: Marketplace,
+    /// Fail, too, where a cell of the matrix was not hit: a few seeds cannot hit all
+    #[arg(long)]
+    every_cell: bool,
     /// Print JSON instead of tables
     #[arg(long)]
     json: bool,
@@ -72,7 +75,8 @@ pub async fn run(place: &Place, args: SimArgs) -> Result<(), CliError> {
         tokio::task::spawn_blocking(move || campaign::run(&options, &|run| tell(&options, run, is_screen)));
     let report = ran.await.map_err(CliError::failed)?.map_err(CliError::Failed)?;
     let took = started.elapsed();
-    let is_good = report.failed.is_empty();
+    let missing = report.matrix.missing(options.marketplace.name());
+    let is_good = report.failed.is_empty() && (missing.is_empty() || !args.every_cell);
     if args.json {
         terminal::print_line(&in_json(&options, &report, took).to_string())?;
     } else {
@@ -87,17 +91,29 @@ fn tell(options: &Options, run: &Run, is_screen: bool) {
         let skipped = if options.count == 1 { 0 } else { failure.log.len().saturating_sub(LOG_LINES) };
         let log: Vec<&str> = failure.log.iter().skip(skipped).map(String::as_str).collect();
         terminal::say(&format!(
-            "{}\nseed {} failed at {}: {}\nreplay: eider sim --marketplace {} --seeds 1 --from {}\n",
+            "{}\nseed {} failed at {}: {}\nreplay: {}\n",
             log.join("\n"),
             run.seed,
             failure.at,
             failure.what,
-            options.marketplace.name(),
-            run.seed
+            replay(options, run.seed)
         ));
     } else if is_screen && run.seed.is_multiple_of(50) {
         terminal::say(&format!("seed {} passed", run.seed));
     }
+}
+
+/// The command that runs this seed again. What goes wrong when depends on how long it goes on, too.
+fn replay(options: &Options, seed: u64) -> String {
+    format!(
+        "eider sim --marketplace {} --hours {} --seeds 1 --from {seed}",
+        options.marketplace.name(),
+        hours(options)
+    )
+}
+
+fn hours(options: &Options) -> Decimal {
+    Decimal::from(options.minutes) / Decimal::from(60)
 }
 
 fn in_words(options: &Options, report: &Report, took: Duration) -> String {
@@ -157,7 +173,7 @@ fn in_json(options: &Options, report: &Report, took: Duration) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "seeds": report.count,
         "from": options.from,
-        "hours": Decimal::from(options.minutes) / Decimal::from(60),
+        "hours": hours(options),
         "cores": options.threads,
         "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
         "simulated_s": report.elapsed.as_secs(),
@@ -175,4 +191,31 @@ fn seeds_per_second(report: &Report, took: Duration) -> String {
     let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX).max(1);
     let hundredths = report.count.saturating_mul(100_000) / ms;
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::{Command, CommandLine};
+
+    #[test]
+    fn a_failure_is_replayed_by_the_command_that_it_names() {
+        for minutes in [3, 30, 45, 120] {
+            let options = Options {
+                from: 0,
+                count: 2_000,
+                minutes,
+                marketplace: Marketplace::Etsy,
+                threads: 2,
+                witness: None,
+            };
+            let command = replay(&options, 77);
+            let read = CommandLine::try_parse_from(command.split(' ')).unwrap().command;
+            let Command::Sim(args) = read else { panic!("{command}") };
+            assert_eq!((args.hours.0, args.seeds, args.from), (minutes, 1, 77), "{command}");
+            assert_eq!(args.marketplace, Marketplace::Etsy);
+        }
+    }
 }
