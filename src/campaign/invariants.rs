@@ -130,7 +130,7 @@ pub async fn check_told(rig: &mut Rig) -> Result<(), String> {
             true => own_point(&truth, order, standing),
             false => held_point(rig, &truth, order, standing),
         };
-        let is_as_told = orders.iter().any(|order| *order == news.truth);
+        let is_as_told = orders.contains(&news.truth);
         // What has changed since may have been told by a message that never came; that there is the order was told.
         let point = match orders.iter().find(|order| text(order, "id") == news.order) {
             Some(_) if is_as_told => point_of(&news.truth),
