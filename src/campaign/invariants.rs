@@ -195,6 +195,9 @@ fn check_copies(truth: &Truth) -> Result<(), String> {
             if !is_same {
                 return Err(format!("the shop's total is not the marketplace's: {order} → {copy}"));
             }
+            if copy["parts_minor"] != copy["total_minor"] {
+                return Err(format!("an order's parts do not make up its total: {order} → {copy}"));
+            }
         }
     }
     if known != copies.len() {

@@ -22,6 +22,7 @@ mod loose;
 mod request;
 #[cfg(test)]
 mod script;
+mod told;
 
 pub mod amazon;
 pub mod bigcommerce;

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::EnvFilter;
 
-use super::CliError;
+use super::{CliError, terminal};
 use crate::config::{Loaded, LogFormat};
 
 /// What is logged where `log.level` is not set.
@@ -40,7 +40,10 @@ pub fn start(loaded: &Loaded, unset: Unset) -> Result<(), CliError> {
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_screen).with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Json => {
+            terminal::speak_json();
+            builder.json().try_init()
+        }
     };
     started.map_err(|error| CliError::Failed(format!("Logging cannot be started: {error}.")))
 }

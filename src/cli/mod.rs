@@ -152,8 +152,8 @@ pub fn run_to_end(command_line: CommandLine) -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            terminal::say(&format!(
-                "error: no threads can be started ({error}): raise the limits of this user."
+            terminal::complain(&format!(
+                "no threads can be started ({error}): raise the limits of this user."
             ));
             return ExitCode::FAILURE;
         }
@@ -164,11 +164,11 @@ pub fn run_to_end(command_line: CommandLine) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(CliError::Said) => ExitCode::FAILURE,
         Err(CliError::Failed(text)) => {
-            terminal::say(&format!("error: {text}"));
+            terminal::complain(&text);
             ExitCode::FAILURE
         }
         Err(CliError::Usage(text)) => {
-            terminal::say(&format!("error: {text}"));
+            terminal::complain(&text);
             ExitCode::from(EXIT_USAGE)
         }
     }

@@ -1,16 +1,44 @@
 //! What the person at the terminal sees, and what scripts read. A reader that went away is no error.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use serde_json::json;
 
 use super::CliError;
+use crate::clock::{Clock as _, SystemClock};
 use crate::secret::Secret;
+
+/// Set where a machine reads stderr: each line of it is a JSON object then.
+static IS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on what is said is written as the log's lines are, for a machine.
+pub fn speak_json() {
+    IS_JSON.store(true, Ordering::Relaxed);
+}
 
 /// A line to the person: stderr.
 pub fn say(text: &str) {
+    tell("INFO", text, text);
+}
+
+/// The last words of a command that failed: stderr.
+pub fn complain(text: &str) {
+    tell("ERROR", &format!("error: {text}"), text);
+}
+
+/// Says it whatever level is logged: nobody asked for it to be left out.
+fn tell(level: &str, for_person: &str, for_machine: &str) {
+    let line = if IS_JSON.load(Ordering::Relaxed) {
+        let at = SystemClock.now().to_string();
+        let fields = json!({"message": for_machine});
+        json!({"timestamp": at, "level": level, "fields": fields, "target": "eider"}).to_string()
+    } else {
+        for_person.to_owned()
+    };
     // Where stderr is gone there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Results, as they are: stdout. A reader that has had enough (`| head`) ends the output quietly.

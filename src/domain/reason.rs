@@ -35,6 +35,8 @@ words! {
         ShopRejected = "shop_rejected",
         /// A call ended without an answer; we look whether it worked.
         InDoubt = "in_doubt",
+        /// A backup was restored, and what was on its way to the shop before may still arrive.
+        Restored = "restored",
         /// The shop holds more than one order with this id.
         DuplicateInShop = "duplicate_in_shop",
         /// The shop's order has another total than the marketplace's.
@@ -130,6 +132,11 @@ impl Reason {
             ReasonCode::InDoubt => {
                 format!("The last call to the shop ended without an answer, so the order may be there{said}.")
             }
+            ReasonCode::Restored => {
+                format!(
+                    "A backup was restored, and a call from before may still be on its way to the shop{said}."
+                )
+            }
             ReasonCode::DuplicateInShop => {
                 format!("The shop holds more than one order with this marketplace id{said}.")
             }
@@ -207,7 +214,7 @@ impl Reason {
                 "Open Connections to see what is wrong. It goes on by itself once the connection works."
             }
             ReasonCode::ShopRejected => "Mend what the shop names, then press Retry.",
-            ReasonCode::InDoubt => {
+            ReasonCode::InDoubt | ReasonCode::Restored => {
                 "Nothing to do: the shop is asked again within two minutes, so that the order is never created twice."
             }
             ReasonCode::DuplicateInShop => {

@@ -36,6 +36,19 @@ struct Inner {
     is_broken: bool,
 }
 
+impl Inner {
+    /// It takes nothing any more. That is said once: whoever waits hears it each time.
+    fn breaks(&mut self, error: &io::Error) {
+        if !self.is_broken {
+            tracing::error!(
+                %error,
+                "the simulators' journal could not be written; they answer 503 until they are started again"
+            );
+        }
+        self.is_broken = true;
+    }
+}
+
 impl Journal {
     /// Opens the journal in `folder` and gives every record to `apply`, oldest first. Creates the folder.
     ///
@@ -87,7 +100,7 @@ impl Journal {
             push_line(&mut lines, record);
         }
         if let Err(error) = (&*inner.file).write_all(lines.as_bytes()) {
-            inner.is_broken = true;
+            inner.breaks(&error);
             return Err(error);
         }
         inner.journal_bytes += u64::try_from(lines.len()).unwrap_or(0);
@@ -120,7 +133,7 @@ impl Journal {
             inner.is_syncing = false;
             match result {
                 Ok(()) => inner.durable = inner.durable.max(goal),
-                Err(_) => inner.is_broken = true,
+                Err(error) => inner.breaks(&error),
             }
             self.synced.notify_all();
         }

@@ -172,8 +172,7 @@ impl World {
         drop(state);
         match ticket.and_then(|ticket| journal.wait(ticket)) {
             Ok(()) => reply,
-            Err(error) => {
-                tracing::error!(error = %error, "the simulators' journal could not be written");
+            Err(_) => {
                 let body = json!({"error": "the simulator's journal could not be written"});
                 Reply {
                     response: reply::json(StatusCode::SERVICE_UNAVAILABLE, &body),
@@ -202,9 +201,7 @@ impl World {
         let messages = state.take_messages();
         if let Some(journal) = &self.journal {
             // Nobody waits for it: with the process its messages are lost as well.
-            if let Err(error) = state.changes().and_then(|records| journal.append(&records)) {
-                tracing::error!(error = %error, "the simulators' journal could not be written");
-            }
+            let _ = state.changes().and_then(|records| journal.append(&records));
         } else {
             state.forget_changes();
         }

@@ -40,7 +40,7 @@ pub struct Compacted {
 pub fn compact(options: &StoreOptions) -> Result<Compacted, StoreError> {
     let dir = &options.dir;
     let _lock = super::lock(dir)?;
-    restore::finish(dir)?;
+    restore::finish_interrupted(dir)?;
     remove_rest(dir)?;
     let (file, part) = (dir.join(FILE_NAME), dir.join(PART_NAME));
     let temp_dir = dir.join(TEMP_NAME);

@@ -161,7 +161,7 @@ impl Store {
         std::fs::create_dir_all(&temp_dir)
             .map_err(|error| StoreError::io(&format!("{} could not be made", temp_dir.display()), &error))?;
         let lock = lock(dir)?;
-        restore::finish(dir)?;
+        restore::finish_interrupted(dir)?;
         compact::remove_rest(dir)?;
         migrate::self_test()?;
         let file = dir.join(FILE_NAME);

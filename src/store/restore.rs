@@ -110,7 +110,7 @@ pub async fn restore(options: RestoreOptions) -> Result<Restored, StoreError> {
         .map_err(|error| cannot("make the folder", &dir, &error))?;
     // Held to the end: nobody may open the folder meanwhile.
     let _lock = super::lock(&dir)?;
-    finish(&dir)?;
+    finish_interrupted(&dir)?;
     let prepared = prepare(&options).await;
     if prepared.is_err()
         && !swap::is_pending(&dir)
@@ -119,7 +119,7 @@ pub async fn restore(options: RestoreOptions) -> Result<Restored, StoreError> {
         tracing::warn!(%error, "the rest of a broken restore is left over; the next start removes it");
     }
     let mut restored = prepared?;
-    finish(&dir)?;
+    put_in_place(&dir)?;
     restored.aside = restored.aside.filter(|aside| aside.exists());
     Ok(restored)
 }
@@ -131,11 +131,16 @@ pub fn is_pending(dir: &Path) -> bool {
 }
 
 /// Finishes an interrupted restore, or removes what one left that never came so far. The caller holds the lock.
-pub(super) fn finish(dir: &Path) -> Result<(), StoreError> {
-    let failed = |error: io::Error| cannot("finish the interrupted restore in", dir, &error);
+pub(super) fn finish_interrupted(dir: &Path) -> Result<(), StoreError> {
     if swap::is_pending(dir) {
         tracing::warn!("a restore was interrupted; it is finished now");
     }
+    put_in_place(dir)
+}
+
+/// Puts what is ready in its place and removes what is left over.
+fn put_in_place(dir: &Path) -> Result<(), StoreError> {
+    let failed = |error: io::Error| cannot("finish the restore in", dir, &error);
     while swap::step(dir).map_err(failed)? {}
     swap::remove(&dir.join(swap::STAGE_NAME)).map_err(failed)
 }

@@ -203,6 +203,7 @@ pub fn reason(code: ReasonCode) -> &'static str {
         ReasonCode::MarketplaceUnavailable => "Marketplace unavailable",
         ReasonCode::ShopRejected => "Refused by the shop",
         ReasonCode::InDoubt => "In doubt",
+        ReasonCode::Restored => "After a restore",
         ReasonCode::DuplicateInShop => "Duplicate in the shop",
         ReasonCode::ShopTotalDiffers => "Shop total differs",
         ReasonCode::TrackingMissing => "Tracking missing",

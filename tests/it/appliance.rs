@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub const EIDER: &str = env!("CARGO_BIN_EXE_eider");
 
 /// Longer than anything here takes on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A process that ends with the test, as hard as can be.
 pub struct Running {
@@ -213,6 +213,13 @@ impl Appliance {
         let mut serve = command(dir, EIDER);
         serve.env("EIDER__PUBLIC_URL", format!("http://{free}/"));
         serve.args(["serve", "--data", "data", "--listen"]).arg(free.to_string());
+        Self::run(dir, serve)
+    }
+
+    /// Starts it with settings from the environment.
+    pub fn start_with(dir: &Path, variables: &[(&str, &str)]) -> Self {
+        let mut serve = command(dir, EIDER);
+        serve.envs(variables.iter().copied()).args(["serve", "--listen", "127.0.0.1:0", "--data", "data"]);
         Self::run(dir, serve)
     }
 

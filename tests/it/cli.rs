@@ -1,10 +1,15 @@
 //! The program as it is typed: what it prints where, and its exit codes.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::appliance::Appliance;
 
 /// Runs the program in an empty folder, without the tester's own settings.
 fn eider(dir: &Path, variables: &[(&str, &str)], arguments: &[&str]) -> Output {
@@ -137,4 +142,26 @@ fn who_listens_everywhere_prints_links_that_can_be_opened() {
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "it drained and ended well");
     assert!(ready.starts_with("{\"url\":\"http://127.0.0.1:"), "{ready}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_for_machines_is_an_object_on_each_line_up_to_the_last_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let variables = [("EIDER__LOG__FORMAT", "json"), ("EIDER__LOG__LEVEL", "debug")];
+    let appliance = Appliance::start_with(dir.path(), &variables);
+    let second = eider(dir.path(), &variables, &["serve", "--data", "data", "--listen", "127.0.0.1:0"]);
+    assert_eq!(second.status.code(), Some(1), "{}", stderr(&second));
+    let (first, second) = (appliance.running.said(), stderr(&second));
+    let mut levels = BTreeSet::new();
+    for line in first.lines().chain(second.lines()) {
+        let object: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("{line}")).to_owned();
+        assert!(text(&object["timestamp"]).parse::<Timestamp>().is_ok(), "{line}");
+        assert!(object["fields"].is_object() && !text(&object["target"]).is_empty(), "{line}");
+        levels.insert(text(&object["level"]));
+    }
+    assert!(levels.contains("INFO") && levels.contains("ERROR"), "{levels:?}");
+    assert!(first.contains("Nobody owns this appliance yet"), "{first}");
+    assert!(second.contains("Stop that process"), "{second}");
+    appliance.stop().await;
 }

@@ -27,6 +27,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::{join, try_join_all};
 use http::Method;
+use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -34,11 +35,13 @@ use super::error::{ChannelError, RejectKind, Unreadable};
 use super::pace::{Priority, QuotaLine};
 use super::registry::ChannelInfo;
 use super::request::segment;
+use super::told::{Told, asked_again};
 use super::{
     Connector, ConnectorSetup, Cursor, OrderPage, OrderSource, PlacedPage, PlacedWindow, PollStart, Probe,
     ProbeLine, ProbeReport, RaisedStock, Received, ShopOrderLine, ShopOrderSummary, ShopOrders, ShopPage,
     ShopProfile,
 };
+use crate::clock::SharedClock;
 use crate::domain::connection::CredentialLife;
 use crate::domain::draft::ShopOrderDraft;
 use crate::domain::listing::ShopVariant;
@@ -79,6 +82,10 @@ const PART_PAGES_MAX: usize = 20;
 /// Orders read in full at the same time.
 const DETAILS_AT_ONCE: usize = 4;
 
+/// An order's lines and addresses may lag so long behind the list. Half of what the polls overlap: one of them lists the
+/// order after it.
+const DETAILS_LAG: SignedDuration = SignedDuration::from_secs(60);
+
 /// SKUs asked for in one call.
 const SKUS_AT_ONCE: usize = 50;
 
@@ -117,10 +124,19 @@ const PERSON_PATHS: &[&str] = &[
 #[derive(Debug)]
 pub struct BigCommerce {
     client: Client,
+    clock: SharedClock,
+    /// The shop's own orders in full, as they were told last.
+    told: Told,
+}
+
+impl BigCommerce {
+    fn new(setup: &ConnectorSetup) -> Result<Self, ChannelError> {
+        Ok(Self { client: Client::new(setup)?, clock: setup.clock.clone(), told: Told::new(DETAILS_LAG) })
+    }
 }
 
 fn connect(setup: ConnectorSetup) -> Result<Arc<dyn Connector>, ChannelError> {
-    Ok(Arc::new(BigCommerce { client: Client::new(&setup)? }))
+    Ok(Arc::new(BigCommerce::new(&setup)?))
 }
 
 impl Connector for BigCommerce {
@@ -156,6 +172,7 @@ impl OrderSource for BigCommerce {
         let outgoing = self.get("getOrder", order_path(external_id, ""), Vec::new(), Priority::Interactive);
         let Some(body) = self.found(&outgoing).await? else { return Ok(None) };
         let Some(order) = parse::<&RawValue>(&outgoing, &body)? else { return Ok(None) };
+        self.told.forget(external_id);
         self.compose(order.get(), Priority::Interactive).await.map(Some)
     }
 
@@ -204,14 +221,17 @@ impl ShopOrders for BigCommerce {
         let outgoing = self.get("getOrders", "/v2/orders".to_owned(), walk.query(), priority);
         let body = self.client.send(&outgoing).await?;
         let listed = read_orders(&outgoing, &body)?;
-        let step = walk.step(cursor, &listed.iter().map(|listed| &listed.order).collect::<Vec<_>>());
-        let taken = listed.get(..step.taken).unwrap_or_default();
+        let known: Vec<_> = listed.iter().map(|listed| self.known(listed, start.is_bulk)).collect();
+        let is_asked_for =
+            |(listed, known): (&Listed<'_>, &Option<String>)| map::is_own(&listed.order) && known.is_none();
+        let taken = walk::taken(listed.iter().zip(&known).map(is_asked_for));
+        let step = walk.step(cursor, &listed.iter().map(|listed| &listed.order).collect::<Vec<_>>(), taken);
+        let taken = listed.get(..taken).unwrap_or_default();
         let summaries: Vec<ShopOrderSummary> = taken.iter().filter_map(mirrored).collect();
-        let own: Vec<&str> =
-            taken.iter().filter(|listed| map::is_own(&listed.order)).map(|listed| listed.raw).collect();
+        let own: Vec<_> = taken.iter().zip(known).filter(|(listed, _)| map::is_own(&listed.order)).collect();
         let mut received = Vec::with_capacity(own.len());
         for orders in own.chunks(DETAILS_AT_ONCE) {
-            let details = orders.iter().map(|order| self.compose_patiently(order));
+            let details = orders.iter().map(|(listed, known)| self.in_full(listed, known.clone()));
             received.extend(try_join_all(details).await?);
         }
         Ok(ShopPage { summaries, own: received, cursor: step.cursor, has_more: step.has_more })
@@ -378,6 +398,12 @@ struct Listed<'a> {
     order: wire::Order,
 }
 
+/// An order in full, as one payload.
+fn received(external_id: Option<String>, payload: String) -> Received {
+    let facts = map::order(&payload);
+    Received { external_id, payload, facts }
+}
+
 /// A list's order for the mirror. One that cannot be read is none that we created, since we read those back: it
 /// must not stop the list, and arrives as an order that cannot be read.
 fn mirrored(listed: &Listed<'_>) -> Option<ShopOrderSummary> {
@@ -444,17 +470,24 @@ impl BigCommerce {
         map::summary(&order).map_err(|error| corrupt(outgoing, &error.to_string()))
     }
 
-    /// As [`Self::compose`], a few times over where calls fail in passing: a page holds many orders, and one
-    /// failed call would throw all of them away.
-    async fn compose_patiently(&self, order: &str) -> Result<Received, ChannelError> {
-        const TRIES: usize = 4;
-        for _ in 1..TRIES {
-            match self.compose(order, Priority::Bulk).await {
-                Err(ChannelError::Retry { throttled: false, .. } | ChannelError::Corrupt { .. }) => {}
-                ended => return ended,
-            }
+    /// A listed order in full, as it is known. Polls list it again and again, and only what may be news is asked for again;
+    /// whoever reads many orders anew wants what the shop says now.
+    fn known(&self, listed: &Listed<'_>, is_bulk: bool) -> Option<String> {
+        let id = listed.order.id.filter(|_| !is_bulk)?;
+        self.told.known(&id.to_string(), listed.raw, self.clock.now())
+    }
+
+    /// A listed order in full: as it is known, else asked for.
+    async fn in_full(&self, listed: &Listed<'_>, known: Option<String>) -> Result<Received, ChannelError> {
+        if let Some(payload) = known {
+            return Ok(received(listed.order.id.map(|id| id.to_string()), payload));
         }
-        self.compose(order, Priority::Bulk).await
+        let now = self.clock.now();
+        let received = asked_again(|| self.compose(listed.raw, Priority::Bulk)).await?;
+        if let Some(id) = &received.external_id {
+            self.told.remember(id, listed.raw, now, &received.payload);
+        }
+        Ok(received)
     }
 
     /// The shop's order with its lines, addresses and parcels, as one payload.
@@ -477,8 +510,7 @@ impl BigCommerce {
         let payload = format!(
             "{{\"order\":{order},\"products\":{products},\"shipping_addresses\":{addresses},\"shipments\":{shipments}}}"
         );
-        let facts = map::order(&payload);
-        Ok(Received { external_id, payload, facts })
+        Ok(received(external_id, payload))
     }
 
     /// All pages of a part of an order, each element as received.

@@ -24,7 +24,7 @@ const CREDENTIALS: &[(&str, &str)] =
 fn shop() -> (BigCommerce, Arc<Script>, Arc<ManualClock>) {
     let script = Arc::new(Script::default());
     let (setup, clock) = script::setup(script.clone(), CREDENTIALS);
-    (BigCommerce { client: Client::new(&setup).unwrap() }, script, clock)
+    (BigCommerce::new(&setup).unwrap(), script, clock)
 }
 
 fn usd() -> Currency {
@@ -220,6 +220,46 @@ async fn the_shops_own_orders_come_whole_and_ours_as_rows() {
 }
 
 #[tokio::test]
+async fn an_own_order_that_is_listed_again_is_asked_for_once_more_and_no_oftener() {
+    let (shop, script, clock) = shop();
+    let start = PollStart { since: Some(at("2026-11-01T00:00:00Z")), is_bulk: false };
+    // The orders listed, how many of them are told of, and the units that are read and the calls that were made.
+    let poll = async |orders: &[Value], told: usize, units: i64, start: PollStart| {
+        script.answer(200, Value::from(orders.to_vec()).to_string());
+        for _ in 0..told {
+            script.answer(200, json!([{"id": 5, "quantity": units}]).to_string()).answer(204, "");
+        }
+        let page = shop.changed_shop_orders(&Cursor::default(), start).await.unwrap();
+        let first = page.own[0].facts.as_ref().unwrap().lines.first().map(|line| line.quantity);
+        (page.own.len(), first, script.lines().len())
+    };
+    let one = [listed(2, 2, None)];
+    assert_eq!(poll(&one, 1, 1, start).await, (1, Some(1), 3));
+    clock.advance(Duration::from_secs(50));
+    assert_eq!(poll(&one, 0, 0, start).await, (1, Some(1), 1), "too early for a better answer");
+    clock.advance(Duration::from_secs(10));
+    assert_eq!(poll(&one, 1, 2, start).await, (1, Some(2), 3), "its lines lagged behind the list");
+    clock.advance(Duration::from_secs(60));
+    assert_eq!(poll(&one, 0, 0, start).await, (1, Some(2), 1));
+    let mut changed = one.clone();
+    changed[0]["status_id"] = json!(2);
+    assert_eq!(poll(&changed, 1, 3, start).await, (1, Some(3), 3));
+    // Whoever reads orders anew, many or one, hears what the shop says now.
+    let anew = PollStart { is_bulk: true, ..start };
+    assert_eq!(poll(&changed, 1, 4, anew).await, (1, Some(4), 3));
+    script.answer(200, changed[0].to_string()).answer(200, r#"[{"id": 5, "quantity": 5}]"#).answer(204, "");
+    let alone = OrderSource::order(&shop, "2").await.unwrap().unwrap().facts.unwrap();
+    assert_eq!((alone.lines[0].quantity, script.lines().len()), (5, 3));
+    assert_eq!(poll(&changed, 1, 6, start).await, (1, Some(6), 3));
+    // What is known takes no place among those that are asked for in one step.
+    let many: Vec<Value> = (0..60).map(|number| listed(100 + number, 3, None)).collect();
+    for (taken, told) in [(20, 20), (40, 20), (60, 20), (60, 0)] {
+        let (own, _, calls) = poll(&many, told, 1, start).await;
+        assert_eq!((own, calls), (taken, 1 + 2 * told));
+    }
+}
+
+#[tokio::test]
 async fn no_order_is_skipped_where_hundreds_share_a_second() {
     let (shop, script, _) = shop();
     let page = |ids: std::ops::Range<i64>, second| {
@@ -265,14 +305,15 @@ fn a_full_page_goes_on_at_its_last_second_and_own_orders_are_few_at_a_time() {
     };
     let step = |orders: &[wire::Order]| {
         let cursor = Cursor::default();
-        walk::Walk::next(&cursor, PollStart { since: None, is_bulk: false })
-            .step(&cursor, &orders.iter().collect::<Vec<_>>())
+        let taken = walk::taken(orders.iter().map(map::is_own));
+        let walk = walk::Walk::next(&cursor, PollStart { since: None, is_bulk: false });
+        (taken, walk.step(&cursor, &orders.iter().collect::<Vec<_>>(), taken))
     };
-    let full = step(&orders(250, OURS));
-    assert_eq!((full.taken, full.has_more), (250, true));
+    let (taken, full) = step(&orders(250, OURS));
+    assert_eq!((taken, full.has_more), (250, true));
     assert_eq!(full.cursor.window.as_ref().unwrap().next, r#"{"from":"2026-11-21T11:30:24Z"}"#);
-    let own = step(&orders(100, None));
-    assert_eq!((own.taken, own.has_more), (20, true));
+    let (taken, own) = step(&orders(100, None));
+    assert_eq!((taken, own.has_more), (20, true));
     assert_eq!(own.cursor.window.unwrap().next, r#"{"from":"2026-11-21T11:30:01Z"}"#);
     let odd = Cursor {
         updated_until: Some(at(NOW)),
@@ -619,7 +660,7 @@ async fn hooks_that_need_another_scope_cost_no_authorisation() {
     let script = Arc::new(Script::default());
     let credentials = [CREDENTIALS, &[("client_secret", "s")]].concat();
     let (setup, _) = script::setup(script.clone(), &credentials);
-    let shop = BigCommerce { client: Client::new(&setup).unwrap() };
+    let shop = BigCommerce::new(&setup).unwrap();
     let refusal = r#"{"status":403,"title":"You don't have a required scope"}"#;
     script.answer(403, refusal);
     let error = shop

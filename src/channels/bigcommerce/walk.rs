@@ -19,7 +19,7 @@ const PAGE_ORDERS_MAX: usize = 250;
 /// What BigCommerce gives where it does not heed the limit that was asked for.
 const PAGE_ORDERS_DEFAULT: usize = 50;
 
-/// Orders of the shop's own in one step: each takes up to three more calls, and a step that asked for more than
+/// Orders that are asked for one by one in one step: each takes up to three more calls, and a step that asked for more than
 /// the quota gives would never end.
 const OWN_ORDERS_MAX: usize = 20;
 
@@ -42,8 +42,6 @@ pub struct Walk {
 /// What a page leads to.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Step {
-    /// So many orders of the page are taken, from its start; the rest comes again.
-    pub taken: usize,
     /// Where to go on.
     pub cursor: Cursor,
     /// True where another page is waiting now.
@@ -78,10 +76,9 @@ impl Walk {
         query
     }
 
-    /// What the page leads to.
+    /// What the page leads to, of which so many orders are taken, from its start; the rest comes again.
     #[must_use]
-    pub fn step(&self, cursor: &Cursor, page: &[&wire::Order]) -> Step {
-        let taken = taken(page);
+    pub fn step(&self, cursor: &Cursor, page: &[&wire::Order], taken: usize) -> Step {
         let is_last = taken == page.len() && !is_full(page.len());
         let kept = page.get(..taken).unwrap_or_default();
         let newest = kept.iter().filter_map(|order| map::modified(order)).max();
@@ -100,7 +97,7 @@ impl Walk {
             let next = serde_json::to_string(&next).ok()?;
             Some(Window { next, until: seen_until, expires_at: None })
         });
-        Step { taken, has_more: window.is_some(), cursor: Cursor { updated_until, window } }
+        Step { has_more: window.is_some(), cursor: Cursor { updated_until, window } }
     }
 
     fn after_full_page(&self, newest: Option<Timestamp>) -> Self {
@@ -138,14 +135,15 @@ pub fn placed_next(min_id: i64, ids: &[i64]) -> Option<i64> {
     last.checked_add(1)
 }
 
-/// How many orders of a page one step takes: as many as bring no more than [`OWN_ORDERS_MAX`] of the shop's own.
-fn taken(page: &[&wire::Order]) -> usize {
-    let mut own = 0;
-    let is_within = |order: &&&wire::Order| {
-        own += usize::from(map::is_own(order));
-        own <= OWN_ORDERS_MAX
+/// How many orders of a page one step takes: as many as bring no more than [`OWN_ORDERS_MAX`] that are asked for one by one.
+#[must_use]
+pub fn taken(is_asked_for: impl Iterator<Item = bool>) -> usize {
+    let mut asked_for = 0;
+    let is_within = |is_asked_for: &bool| {
+        asked_for += usize::from(*is_asked_for);
+        asked_for <= OWN_ORDERS_MAX
     };
-    page.iter().take_while(is_within).count()
+    is_asked_for.take_while(is_within).count()
 }
 
 fn is_full(count: usize) -> bool {

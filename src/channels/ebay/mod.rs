@@ -41,6 +41,7 @@ use super::error::{ChannelError, RejectKind, Unreadable};
 use super::pace::{Priority, QuotaLine};
 use super::registry::ChannelInfo;
 use super::request::segment;
+use super::told::asked_again;
 use super::{
     Catalogue, Connector, ConnectorSetup, Cursor, Fulfilment, FulfilmentOrder, ListingPage, OrderPage,
     OrderSource, PlacedPage, PlacedWindow, PollStart, Probe, ProbeLine, ProbeReport, Received,
@@ -89,9 +90,6 @@ const POLL_INTERVAL_MIN: Duration = Duration::from_secs(60);
 
 /// Between two polls of a server that stands in for eBay.
 const POLL_INTERVAL_MIN_ELSEWHERE: Duration = Duration::from_secs(1);
-
-/// Times that an order is asked for alone before the list's word stands.
-const ORDER_TRIES_MAX: u32 = 3;
 
 /// The parcels of so many orders of a page are asked for at once: a page on which every order is shipped takes two hundred
 /// calls, and nothing of it is kept before the last.
@@ -350,21 +348,10 @@ impl Ebay {
         self.complete(alone.unwrap_or(order), is_bulk, priority).await
     }
 
-    /// One order as eBay wrote it: asked for more than once where something went wrong on the way, or where the answer
-    /// cannot be read.
+    /// One order as eBay wrote it.
     async fn order_alone(&self, order_id: &str, priority: Priority) -> Result<Box<RawValue>, ChannelError> {
         let outgoing = Outgoing { priority, ..self.one_order(order_id) };
-        let mut tries = 1;
-        loop {
-            match self.client.fetch(&outgoing).await {
-                Err(ChannelError::Retry { throttled: false, .. } | ChannelError::Corrupt { .. })
-                    if tries < ORDER_TRIES_MAX =>
-                {
-                    tries += 1;
-                }
-                other => return other,
-            }
-        }
+        asked_again(|| self.client.fetch(&outgoing)).await
     }
 
     /// Whether an order that was created then was created before the connection's go-live.

@@ -6,81 +6,44 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::value::RawValue;
 
 use super::super::Received;
 use super::super::error::ChannelError;
 use super::super::pace::Priority;
 use super::super::request::segment;
+use super::super::told::{Told, asked_again};
 use super::client::Outgoing;
-use super::{Ebay, ORDERS_PATH, map, parse, received, wire};
-use crate::clock::shifted;
-
-/// Times that an order's parcels are asked for before the page is given up: a page may have hundreds of them.
-pub(super) const TRIES_MAX: u32 = 3;
+use super::{Ebay, ORDERS_PATH, parse, received, wire};
 
 /// Readings of an order in a row in which its parcels could not be read before it is taken without them. A fault on the way
 /// passes in that time, which is minutes with the waits between; what lasts longer must not keep other orders.
 pub(super) const READINGS_MAX: u32 = 8;
 
-/// Orders whose unreadable parcels are counted, and orders whose parcels are remembered.
+/// Orders whose unreadable parcels are counted.
 const ORDERS_MAX: usize = 1_000;
 
 /// An answer may lag so long behind a change (DESIGN §4: platforms finish late).
 const LAG: SignedDuration = SignedDuration::from_secs(120);
 
-/// Parcels are remembered so long after they were asked for: longer than the polls overlap.
-const REMEMBERED: SignedDuration = SignedDuration::from_mins(15);
-
 /// What was told of parcels, for one connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Parcels {
     /// Orders whose parcels could not be read, and in how many readings in a row.
     unreadable: Mutex<BTreeMap<String, u32>>,
-    told: Mutex<BTreeMap<String, Told>>,
+    told: Told,
 }
 
-/// The parcels of one state of an order.
-#[derive(Debug)]
-struct Told {
-    changed_at: Timestamp,
-    hrefs: Vec<String>,
-    asked_at: Timestamp,
-    parcels: String,
+impl Default for Parcels {
+    fn default() -> Self {
+        Self { unreadable: Mutex::default(), told: Told::new(LAG) }
+    }
 }
 
 impl Parcels {
     fn unreadable(&self) -> MutexGuard<'_, BTreeMap<String, u32>> {
         self.unreadable.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn told(&self) -> MutexGuard<'_, BTreeMap<String, Told>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The parcels of this state of an order, where asking at `now` could tell nothing new: they were told after an answer
-    /// could lag, or it is still too early for a better one.
-    fn known(&self, order_id: &str, state: &State, now: Timestamp) -> Option<String> {
-        let told = self.told();
-        let known = told.get(order_id)?;
-        let settled_at = shifted(state.changed_at, LAG);
-        let is_settled = known.asked_at >= settled_at || now < settled_at;
-        let is_same = known.changed_at == state.changed_at && known.hrefs == state.hrefs;
-        let is_recent = now < shifted(known.asked_at, REMEMBERED);
-        (is_same && is_settled && is_recent).then(|| known.parcels.clone())
-    }
-
-    fn remember(&self, order_id: &str, state: State, asked_at: Timestamp, parcels: &str) {
-        let mut told = self.told();
-        told.retain(|_, known| shifted(known.asked_at, REMEMBERED) > asked_at);
-        if told.len() < ORDERS_MAX {
-            let State { changed_at, hrefs } = state;
-            told.insert(
-                order_id.to_owned(),
-                Told { changed_at, hrefs, asked_at, parcels: parcels.to_owned() },
-            );
-        }
     }
 
     /// Counts a reading in which an order's parcels could not be read, and says how many there were in a row.
@@ -93,13 +56,6 @@ impl Parcels {
         *readings = readings.saturating_add(1);
         *readings
     }
-}
-
-/// What an order says of itself, by which a change of its parcels is seen.
-#[derive(Debug, Clone)]
-struct State {
-    changed_at: Timestamp,
-    hrefs: Vec<String>,
 }
 
 impl Ebay {
@@ -117,20 +73,18 @@ impl Ebay {
         let Some(id) = head.order_id.filter(|_| !goes_without) else {
             return Ok(with(order, "\"fulfillments\":null"));
         };
-        let changed_at = map::instant("lastModifiedDate", head.last_modified_date.as_deref()).ok().flatten();
-        let state = changed_at.map(|changed_at| State { changed_at, hrefs: head.fulfillment_hrefs });
         let now = self.client.platform_now();
         // Whoever reads many orders, or reads them again, wants what eBay says now.
-        let known = state.as_ref().filter(|_| !is_bulk);
-        if let Some(parcels) = known.and_then(|state| self.parcels.known(&id, state, now)) {
+        let known = if is_bulk { None } else { self.parcels.told.known(&id, order.get(), now) };
+        if let Some(parcels) = known {
             return Ok(with(order, &format!("\"fulfillments\":{parcels}")));
         }
         let told = self.parcels_if_told(&id, priority).await?;
         // As many as the order speaks of: else the answer lags, or the order does.
-        if let (Some(state), Some(told)) = (state, &told)
-            && told.count == state.hrefs.len()
+        if let Some(told) = &told
+            && told.count == head.fulfillment_hrefs.len()
         {
-            self.parcels.remember(&id, state, now, &told.array);
+            self.parcels.told.remember(&id, order.get(), now, &told.array);
         }
         let parcels = told.map_or_else(
             || "\"fulfillments\":null,\"fulfillmentsMissing\":true".to_owned(),
@@ -143,7 +97,7 @@ impl Ebay {
     pub(super) async fn complete_now(&self, order: &RawValue) -> Result<Received, ChannelError> {
         let head: wire::OrderHead = serde_json::from_str(order.get()).unwrap_or_default();
         if let Some(id) = head.order_id {
-            self.parcels.told().remove(&id);
+            self.parcels.told.forget(&id);
         }
         self.complete(order, false, Priority::Interactive).await
     }
@@ -175,26 +129,11 @@ impl Ebay {
         Ok(None)
     }
 
-    /// An order's parcels, asked for more than once where something went wrong on the way, or where the answer cannot be
-    /// read.
+    /// An order's parcels as they are now.
     pub(super) async fn parcels_now(&self, order_id: &str, priority: Priority) -> Result<List, ChannelError> {
         let path = format!("{ORDERS_PATH}/{}/shipping_fulfillment", segment(order_id));
         let outgoing = Outgoing::read("getShippingFulfillments", path, priority);
-        let mut tries = 1;
-        loop {
-            let told = match self.client.send(&outgoing).await {
-                Ok(answer) => List::of(&answer.body),
-                Err(error) => Err(error),
-            };
-            match told {
-                Err(ChannelError::Retry { throttled: false, .. } | ChannelError::Corrupt { .. })
-                    if tries < TRIES_MAX =>
-                {
-                    tries += 1;
-                }
-                other => return other,
-            }
-        }
+        asked_again(|| async { List::of(&self.client.send(&outgoing).await?.body) }).await
     }
 }
 

@@ -9,6 +9,7 @@ use super::super::consent::{ConsentAnswer, ConsentRequest};
 use super::super::identity::Kinship;
 use super::super::registry::CredentialTexts;
 use super::super::script::{self, NOW, Script};
+use super::super::told::TRIES_MAX;
 use super::super::webhooks::{HookAddress, News, Push, PushError, Webhooks as _};
 use super::super::{CredentialSink, after_sale::RefundReason};
 use super::*;
@@ -410,7 +411,7 @@ async fn an_order_whose_parcels_are_refused_comes_without_them_and_keeps_no_othe
     let one = json!({"total": 1, "orders": [with_parcel("12-1")]}).to_string();
     let (ebay, script, _) = plain();
     script.answer(200, TOKEN).answer(200, one.clone());
-    for _ in 0..parcels::TRIES_MAX {
+    for _ in 0..TRIES_MAX {
         script.answer(500, "");
     }
     let error = ebay.changed_orders(&cursor, start).await.unwrap_err();
@@ -432,7 +433,7 @@ async fn parcels_that_cannot_be_read_keep_the_page_for_a_while_and_not_for_ever(
     script.answer(200, TOKEN);
     for reading in 1..=parcels::READINGS_MAX + 1 {
         script.answer(200, page.clone());
-        for _ in 0..parcels::TRIES_MAX {
+        for _ in 0..TRIES_MAX {
             script.answer(200, "Please sign in to the network");
         }
         let found = ebay.changed_orders(&cursor, start).await;
@@ -450,7 +451,9 @@ async fn parcels_that_cannot_be_read_keep_the_page_for_a_while_and_not_for_ever(
     let mut changed = with_parcel("12-1");
     changed["lastModifiedDate"] = json!("2026-11-20T09:00:01.000Z");
     script.answer(200, json!({"total": 1, "orders": [changed]}).to_string());
-    script.answer(200, "{").answer(200, "{").answer(200, "{");
+    for _ in 0..TRIES_MAX {
+        script.answer(200, "{");
+    }
     assert!(ebay.changed_orders(&cursor, start).await.is_err());
 }
 
@@ -846,7 +849,7 @@ async fn an_order_of_a_list_that_somebody_asks_to_cancel_is_read_alone() {
         (200, alone.to_string(), 1, true),
         (200, older.to_string(), 1, false),
         (404, r#"{"errors":[{"errorId":32100,"message":"Invalid order ID"}]}"#.to_owned(), 1, false),
-        (200, "no JSON".to_owned(), 3, false),
+        (200, "no JSON".to_owned(), TRIES_MAX, false),
     ] {
         let (ebay, script, _) = plain();
         script.answer(200, TOKEN).answer(200, page.clone());

@@ -8,14 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use hmac::{Hmac, Mac as _};
-use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
 use serde_json::json;
-use sha2::Sha256;
 use tokio::sync::oneshot;
 
 use super::super::simulators::Offer;
@@ -29,7 +26,7 @@ use crate::domain::id::{ChannelName, ConnectionId};
 use crate::domain::plan::{EventKind, NewEvent};
 use crate::http::{Call, HttpSettings, HttpTransport, Transport as _};
 use crate::sim::server::{self, Layout};
-use crate::sim::{BIGCOMMERCE, SimOptions, World};
+use crate::sim::{BIGCOMMERCE, SimOptions, World, standard_headers};
 use crate::store::{Store, WriteLane, events};
 use crate::sync::commands::NewConnectionRequest;
 use crate::sync::{Engine, EngineSettings};
@@ -242,20 +239,13 @@ impl Sender {
     /// One message, and how long its answer took.
     async fn send(&self) -> Result<(StatusCode, Duration), CliError> {
         let id = format!("msg_{}", self.number.fetch_add(1, Ordering::SeqCst));
-        let second = SystemClock.now().as_second().to_string();
-        let mut code =
-            Hmac::<Sha256>::new_from_slice(self.client_secret.as_bytes()).map_err(CliError::failed)?;
-        for part in [id.as_bytes(), b".", second.as_bytes(), b".", self.body.as_bytes()] {
-            code.update(part);
+        let signed = standard_headers(id, SystemClock.now(), &self.body, self.client_secret.as_bytes());
+        let mut request = http::Request::post(&self.address)
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        for (name, value) in signed {
+            request = request.header(name, value);
         }
-        let signature = format!("v1,{}", STANDARD.encode(code.finalize().into_bytes()));
-        let request = http::Request::post(&self.address)
-            .header("content-type", "application/json")
-            .header("webhook-id", id)
-            .header("webhook-timestamp", second)
-            .header("webhook-signature", signature)
-            .body(Bytes::from(self.body.clone()))
-            .map_err(CliError::failed)?;
+        let request = request.body(Bytes::from(self.body.clone())).map_err(CliError::failed)?;
         let started = Instant::now();
         let answer = self.transport.send(Call::new("hook", request)).await.map_err(CliError::failed)?;
         Ok((answer.status, started.elapsed()))

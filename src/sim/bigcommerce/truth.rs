@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::super::BIGCOMMERCE;
 use super::super::control::{self, ControlError};
+use super::super::money::whole_cents;
 use super::calls::Refusal;
 use super::{Order, Shop};
 
@@ -171,12 +172,18 @@ fn truth_shop_order(order: &Order) -> Value {
             "variant_id": (line.variant_id != 0).then(|| line.variant_id.to_string()),
         })
     };
+    // What the total ought to be: the store takes the one that it is given.
+    let goods = order.lines.iter().map(|line| whole_cents(line.price_inc.saturating_mul(line.quantity)));
+    let amounts = &order.amounts;
+    let others = [amounts.shipping.inc, amounts.handling.inc, amounts.wrapping.inc, -amounts.discount];
+    let parts = goods.chain(others).fold(0, i64::saturating_add);
     json!({
         "id": order.id.to_string(),
         "external_order_id": order.external_order_id,
         "external_source": order.external_source,
         "status_id": order.status_id,
-        "total_minor": minor(order.amounts.total.inc),
+        "total_minor": minor(amounts.total.inc),
+        "parts_minor": minor(parts),
         "currency": order.currency,
         "is_deleted": order.is_deleted,
         "refunded_minor": minor(order.refunded),

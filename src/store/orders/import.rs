@@ -97,8 +97,7 @@ const PARKED_SQL: &str = "SELECT payload_hash FROM main.parked
     WHERE connection_id = ? AND payload_hash IN (SELECT unnest(CAST(? AS UBIGINT[])))";
 const BUYERS_SQL: &str = "SELECT buyer_key, count(*), arg_max(order_no, placed_at) FROM main.orders
     WHERE buyer_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) GROUP BY buyer_key";
-const AMOUNTS_SQL: &str = "SELECT order_no, line_no, kind, minor FROM main.order_amount
-    WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
+const AMOUNTS_SQL: &str = "SELECT order_no, line_no, kind, minor FROM main.order_amount WHERE {order_no}";
 const DROP_AMOUNTS_SQL: &str = "DELETE FROM main.order_amount
     WHERE order_no BETWEEN ? AND ? AND order_no IN (SELECT unnest(CAST(? AS BIGINT[])))";
 const MAKE_CHANGES_SQL: &str = "
@@ -1193,9 +1192,9 @@ fn stamp_refunds<'w, 'b: 'w>(
 /// Rewrites the amounts of those orders whose amounts changed.
 fn update_amounts(tx: &Tx<'_>, changed: &[Touched<'_, '_>], first: i64, last: i64) -> Result<(), StoreError> {
     type AmountKey = (Option<i32>, String, i64);
-    let numbers = id_list(changed.iter().map(|(work, ..)| work.marks.order_no));
     let mut held: HashMap<i64, Vec<AmountKey>> = HashMap::new();
-    let found = tx.rows(AMOUNTS_SQL, params![first, last, numbers], |row| {
+    let orders = changed.iter().map(|(work, ..)| work.marks.order_no);
+    let found = tx.of_ids(("order_no", AMOUNTS_SQL), orders, |row| {
         Ok((get::<i64>(row, 0)?, (get(row, 1)?, get(row, 2)?, get(row, 3)?)))
     })?;
     for (order_no, amount) in found {

@@ -51,15 +51,20 @@ pub(super) async fn look_again(
     text: &str,
 ) -> Result<Option<Outcome>, StoreError> {
     let effect = &work.effect;
-    let wait = |due_at: Timestamp, state: EffectState, text: &str| {
-        let reason = Some(Reason::of(ReasonCode::InDoubt));
+    let wait = |due_at: Timestamp, state: EffectState, code: ReasonCode, text: &str| {
+        let reason = Some(Reason::of(code));
         Ok(Some(Outcome::Postponed { due_at, state, reason, text: text.to_owned() }))
     };
     if let Some(until) = settles_at(engine, work.facts.placed_at) {
-        let state = if is_in_doubt(effect) { EffectState::InDoubt } else { effect.state };
+        let (state, code) = if is_in_doubt(effect) {
+            (EffectState::InDoubt, ReasonCode::InDoubt)
+        } else {
+            (effect.state, ReasonCode::Restored)
+        };
         return wait(
             until,
             state,
+            code,
             "What was on its way before the restore may still arrive; looking again then.",
         );
     }
@@ -78,7 +83,7 @@ pub(super) async fn look_again(
         let next = Effect { first_empty_probe_at: Some(first_empty), ..engine.current(effect) };
         engine.with_queue(|queue| queue.put(next));
     }
-    wait(at, EffectState::InDoubt, text)
+    wait(at, EffectState::InDoubt, ReasonCode::InDoubt, text)
 }
 
 /// After a restore nobody knows which calls were on their way, and a look that finds nothing proves nothing while one

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use eider::channels::webhooks::HookAddress;
 use eider::channels::{Connector, Cursor, FulfilmentOrder, PlacedWindow, PollStart, RaisedStock};
 use eider::clock::SystemClock;
 use eider::domain::customer::Address;
@@ -25,13 +26,14 @@ use eider::domain::shipment::{ShipmentDraft, ShippedLine};
 use eider::http::{Answer, Call, HttpSettings, HttpTransport, Transport, TransportError};
 use eider::secret::Secret;
 use http::{HeaderMap, StatusCode};
+use serde_json::Value;
 
 use super::documents::shared;
 use super::traffic::connector;
 use super::{gate, operations_of};
 
 /// Which specification answers which paths: platform, the paths' beginning, what Prism does not want of it, file.
-const SERVED: [(&str, &str, &str, &str); 10] = [
+const SERVED: [(&str, &str, &str, &str); 11] = [
     ("etsy", "/v3/application/", "", "etsy/3.0.0.json"),
     ("amazon", "/orders/2026-01-01/", "", "amazon/orders_2026-01-01.json"),
     ("amazon", "/orders/v0/", "", "amazon/ordersV0.json"),
@@ -41,6 +43,7 @@ const SERVED: [(&str, &str, &str, &str); 10] = [
     ("bigcommerce", "/stores/abc123/v2/", "/stores/abc123/v2", "bigcommerce/store_information.v2.yml"),
     ("bigcommerce", "/stores/abc123/v3/orders/", "/stores/abc123/v3", "bigcommerce/orders.v3.yml"),
     ("bigcommerce", "/stores/abc123/v3/inventory/", "/stores/abc123/v3", "bigcommerce/inventory.v3.yml"),
+    ("bigcommerce", "/stores/abc123/v3/hooks", "/stores/abc123/v3", "bigcommerce/webhooks.v3.yml"),
     ("bigcommerce", "/stores/abc123/v3/", "/stores/abc123/v3", "bigcommerce/product-variants_catalog.v3.yml"),
 ];
 
@@ -182,6 +185,20 @@ impl Transport for Mocked {
             // That model's example lacks its media type, so that Prism takes `payload` for one and drops it.
             answer.body = Bytes::from([b"{\"payload\":", &answer.body[..], b"}"].concat());
         }
+        if operation == "getWebhooks" {
+            // No example stands there, so that each text is `string`: it is made two hooks of ours, one too many.
+            let mut page: Value = serde_json::from_slice(&answer.body).unwrap();
+            let hook = page["data"][0].take();
+            let hook = |id: i64| {
+                let mut hook = hook.clone();
+                hook["id"] = id.into();
+                hook["scope"] = "store/order/created".into();
+                hook["destination"] = hook_at('A').into();
+                hook
+            };
+            page["data"] = Value::Array(vec![hook(1), hook(2)]);
+            answer.body = page.to_string().into();
+        }
         let text = String::from_utf8_lossy(&answer.body).chars().take(300).collect();
         self.answered.lock().unwrap().push((operation, answer.status.as_u16(), text));
         Ok(answer)
@@ -242,6 +259,11 @@ async fn the_connectors_work_against_a_mock_made_from_the_specifications() {
     assert_eq!(operations, own.collect());
 }
 
+/// An address as this program makes them.
+fn hook_at(first: char) -> String {
+    format!("https://shop.test/hooks/{first}{}", "a".repeat(42))
+}
+
 fn window() -> PlacedWindow {
     let at = |text: &str| text.parse().unwrap();
     PlacedWindow { from: at("2026-11-01T00:00:00Z"), until: at("2026-11-02T00:00:00Z"), is_bulk: false }
@@ -287,6 +309,10 @@ async fn every_call_of_the_shop(shop: &dyn Connector) {
     assert_eq!(orders.profile().await.unwrap().currency.len(), 3);
     shop.order_source().unwrap().placed_orders(window(), None).await.unwrap();
     assert!(shop.order_source().unwrap().order("218").await.unwrap().unwrap().facts.is_ok());
+    let hooks = shop.webhooks().unwrap();
+    let said = hooks.subscribe(HookAddress { endpoint: &hook_at('B'), others: &[] }).await.unwrap().unwrap();
+    assert!(said.contains("13 hooks were added, 0 switched on again, 1 moved"), "{said}");
+    assert!(said.contains("1 removed"), "{said}");
     let report = shop.probe().probe().await;
     assert!(report.is_ok(), "{:?}", report.lines);
 }
