@@ -347,7 +347,7 @@ impl Field {
         let due_at = shifted(self.clock.now(), REENTERED_AFTER);
         let mut state = self.lock();
         let State { repairs, entered, .. } = &mut *state;
-        for (platform, _) in entered.iter().filter(|(_, at)| **at > taken_at) {
+        for (platform, _) in entered.iter().filter(|(_, at)| **at >= taken_at) {
             repairs.entry(platform).or_insert(due_at);
         }
     }
