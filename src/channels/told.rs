@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest as _, Sha256};
 
 use super::error::ChannelError;
 use crate::clock::shifted;
@@ -32,8 +33,8 @@ pub struct Told {
 /// What was told of one state of an order.
 #[derive(Debug)]
 struct OfOrder {
-    /// The order as it was listed.
-    listed: String,
+    /// The hash of the order as it was listed.
+    state: [u8; 32],
     /// When it was first asked about this state.
     since: Timestamp,
     asked_at: Timestamp,
@@ -56,7 +57,7 @@ impl Told {
     #[must_use]
     pub fn known(&self, order_id: &str, listed: &str, now: Timestamp) -> Option<String> {
         let orders = self.orders();
-        let known = orders.get(order_id).filter(|known| known.listed == listed)?;
+        let known = orders.get(order_id).filter(|known| known.state == state_of(listed))?;
         let settles_at = shifted(known.since, self.lag);
         let is_settled = known.asked_at >= settles_at || now < settles_at;
         // A clock that was put back says nothing.
@@ -66,13 +67,14 @@ impl Told {
 
     /// Keeps an answer.
     pub fn remember(&self, order_id: &str, listed: &str, asked_at: Timestamp, answer: &str) {
+        let state = state_of(listed);
         let mut orders = self.orders();
         orders
             .retain(|_, known| shifted(known.asked_at, REMEMBERED) > asked_at && known.asked_at <= asked_at);
-        let before = orders.remove(order_id).filter(|known| known.listed == listed);
+        let before = orders.remove(order_id).filter(|known| known.state == state);
         if orders.len() < ORDERS_MAX {
             let since = before.map_or(asked_at, |known| known.since);
-            let of_order = OfOrder { listed: listed.to_owned(), since, asked_at, answer: answer.to_owned() };
+            let of_order = OfOrder { state, since, asked_at, answer: answer.to_owned() };
             orders.insert(order_id.to_owned(), of_order);
         }
     }
@@ -81,6 +83,11 @@ impl Told {
     pub fn forget(&self, order_id: &str) {
         self.orders().remove(order_id);
     }
+}
+
+/// What stands for a listed state: the answer mostly contains the order itself.
+fn state_of(listed: &str) -> [u8; 32] {
+    Sha256::digest(listed).into()
 }
 
 /// What a platform answers about one order: asked for more than once where something went wrong on the way, or where the

@@ -105,6 +105,15 @@ fn command(dir: &Path, program: &str) -> Command {
     command
 }
 
+/// The command that serves the folder, run by another program where one is given.
+fn serve_by(dir: &Path, wrapper: &[&str]) -> Command {
+    let words: Vec<&str> = wrapper.iter().copied().chain([EIDER]).collect();
+    let (program, before) = words.split_first().unwrap();
+    let mut serve = command(dir, program);
+    serve.args(before).args(["serve", "--listen", "127.0.0.1:0", "--data", "data"]);
+    serve
+}
+
 /// A client for the simulators' truth and the appliance's API.
 pub fn client() -> HttpTransport {
     HttpTransport::new(HttpSettings { allow_private: true, ..HttpSettings::default() }).unwrap()
@@ -218,18 +227,14 @@ impl Appliance {
 
     /// Starts it with settings from the environment.
     pub fn start_with(dir: &Path, variables: &[(&str, &str)]) -> Self {
-        let mut serve = command(dir, EIDER);
-        serve.envs(variables.iter().copied()).args(["serve", "--listen", "127.0.0.1:0", "--data", "data"]);
+        let mut serve = serve_by(dir, &[]);
+        serve.envs(variables.iter().copied());
         Self::run(dir, serve)
     }
 
     /// Starts it by another program, which gets the whole command line as its last arguments.
     pub fn start_by(dir: &Path, wrapper: &[&str]) -> Self {
-        let words: Vec<&str> = wrapper.iter().copied().chain([EIDER]).collect();
-        let (program, before) = words.split_first().unwrap();
-        let mut serve = command(dir, program);
-        serve.args(before).args(["serve", "--listen", "127.0.0.1:0", "--data", "data"]);
-        Self::run(dir, serve)
+        Self::run(dir, serve_by(dir, wrapper))
     }
 
     fn run(dir: &Path, serve: Command) -> Self {

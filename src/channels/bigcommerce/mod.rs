@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::future::{join, try_join_all};
+use futures_util::future::{join, try_join_all, try_join3};
 use http::Method;
 use jiff::SignedDuration;
 use serde::Serialize;
@@ -80,11 +80,11 @@ const PAGE_PARTS_DEFAULT: usize = 50;
 const PART_PAGES_MAX: usize = 20;
 
 /// Orders read in full at the same time.
-const DETAILS_AT_ONCE: usize = 4;
+const DETAILS_AT_ONCE: usize = 10;
 
 /// An order's lines and addresses may lag so long behind the list. Half of what the polls overlap: one of them lists the
 /// order after it.
-const DETAILS_LAG: SignedDuration = SignedDuration::from_secs(60);
+const DETAILS_LAG: SignedDuration = SignedDuration::from_secs(walk::OVERLAP.as_secs() / 2);
 
 /// SKUs asked for in one call.
 const SKUS_AT_ONCE: usize = 50;
@@ -229,10 +229,11 @@ impl ShopOrders for BigCommerce {
         let taken = listed.get(..taken).unwrap_or_default();
         let summaries: Vec<ShopOrderSummary> = taken.iter().filter_map(mirrored).collect();
         let own: Vec<_> = taken.iter().zip(known).filter(|(listed, _)| map::is_own(&listed.order)).collect();
-        let mut received = Vec::with_capacity(own.len());
-        for orders in own.chunks(DETAILS_AT_ONCE) {
-            let details = orders.iter().map(|(listed, known)| self.in_full(listed, known.clone()));
-            received.extend(try_join_all(details).await?);
+        let mut own = own.into_iter().peekable();
+        let mut received = Vec::new();
+        while own.peek().is_some() {
+            let some = own.by_ref().take(DETAILS_AT_ONCE);
+            received.extend(try_join_all(some.map(|(listed, known)| self.in_full(listed, known))).await?);
         }
         Ok(ShopPage { summaries, own: received, cursor: step.cursor, has_more: step.has_more })
     }
@@ -494,19 +495,17 @@ impl BigCommerce {
     async fn compose(&self, order: &str, priority: Priority) -> Result<Received, ChannelError> {
         let read: wire::Order = serde_json::from_str(order).unwrap_or_default();
         let external_id = read.id.map(|id| id.to_string());
-        let mut products = "[]".to_owned();
-        let mut addresses = "[]".to_owned();
-        let mut shipments = "[]".to_owned();
-        if let Some(id) = &external_id {
-            products = self.parts("getOrderProducts", id, "products", priority).await?.array;
-            if read.shipping_address_count != Some(0) {
-                let path = "shipping_addresses";
-                addresses = self.parts("getOrderShippingAddresses", id, path, priority).await?.array;
-            }
-            if read.items_shipped != Some(0) {
-                shipments = self.parts("getOrderShipments", id, "shipments", priority).await?.array;
-            }
-        }
+        let part = async |operation: &'static str, part: &'static str, is_empty: bool| {
+            let Some(id) = external_id.as_deref().filter(|_| !is_empty) else { return Ok("[]".to_owned()) };
+            self.parts(operation, id, part, priority).await.map(|list| list.array)
+        };
+        let has_no_address = read.shipping_address_count == Some(0);
+        let (products, addresses, shipments) = try_join3(
+            part("getOrderProducts", "products", false),
+            part("getOrderShippingAddresses", "shipping_addresses", has_no_address),
+            part("getOrderShipments", "shipments", read.items_shipped == Some(0)),
+        )
+        .await?;
         let payload = format!(
             "{{\"order\":{order},\"products\":{products},\"shipping_addresses\":{addresses},\"shipments\":{shipments}}}"
         );

@@ -332,8 +332,9 @@ async fn one_order_comes_with_all_pages_of_its_lines() {
         let line = |id| json!({"id": id, "quantity": 1, "total_ex_tax": "0.2000", "total_inc_tax": "0.2000"});
         Value::from((from..to).map(line).collect::<Vec<_>>()).to_string()
     };
-    script.answer(200, order.to_string()).answer(200, lines(0, 50)).answer(200, lines(50, 51));
-    script.answer(200, r#"[{"id":1,"country_iso2":"US"}]"#).answer(204, "");
+    // Lines, addresses and parcels are asked for at the same time.
+    script.answer(200, order.to_string()).answer(200, lines(0, 50));
+    script.answer(200, r#"[{"id":1,"country_iso2":"US"}]"#).answer(204, "").answer(200, lines(50, 51));
     let received = OrderSource::order(&shop, "7").await.unwrap().unwrap();
     let facts = received.facts.clone().unwrap();
     assert_eq!((facts.lines.len(), facts.shipments.as_ref().map(Vec::len)), (51, Some(0)));

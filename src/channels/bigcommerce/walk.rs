@@ -24,7 +24,7 @@ const PAGE_ORDERS_DEFAULT: usize = 50;
 const OWN_ORDERS_MAX: usize = 20;
 
 /// How far a poll reaches back behind its cursor, for changes that the list shows late.
-const OVERLAP: SignedDuration = SignedDuration::from_mins(2);
+pub const OVERLAP: SignedDuration = SignedDuration::from_mins(2);
 
 /// V2's dates are whole seconds.
 const SECOND: SignedDuration = SignedDuration::from_secs(1);

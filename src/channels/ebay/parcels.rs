@@ -1,7 +1,7 @@
 //! Parcels: eBay lists those of an order by themselves, at a call for each order.
 //!
 //! The polls overlap, so that an order that changed is listed in five of them or six. Its parcels are asked for when its
-//! change is first seen, and once more when an answer can no longer lag behind that change.
+//! change is first seen, and once more when an answer can no longer lag behind what was listed then.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};

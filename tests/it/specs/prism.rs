@@ -29,7 +29,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use super::documents::shared;
-use super::traffic::connector;
+use super::traffic::{connector, hook_at};
 use super::{gate, operations_of};
 
 /// Which specification answers which paths: platform, the paths' beginning, what Prism does not want of it, file.
@@ -257,11 +257,6 @@ async fn the_connectors_work_against_a_mock_made_from_the_specifications() {
         ["amazon", "bigcommerce", "etsy"].into_iter().flat_map(|platform| operations_of(gate, platform));
     let own = own.filter(|operation| !NOT_ASKED.contains(operation));
     assert_eq!(operations, own.collect());
-}
-
-/// An address as this program makes them.
-fn hook_at(first: char) -> String {
-    format!("https://shop.test/hooks/{first}{}", "a".repeat(42))
 }
 
 fn window() -> PlacedWindow {

@@ -35,6 +35,11 @@ use serde_json::{Value, json};
 use super::gate::Exchange;
 use super::misuse::{self, Misuse};
 
+/// An address of our own for webhooks, as this program makes them.
+pub fn hook_at(first: char) -> String {
+    format!("https://shop.test/hooks/{first}{}", "a".repeat(42))
+}
+
 /// The shop's operations that [`Rig::shop_calls`] leads to.
 const OF_ONE_ORDER: [&str; 10] = [
     "getOrder",
@@ -374,10 +379,9 @@ impl Rig {
         self.control("bigcommerce", "hooks_off", &json!({}));
         let shop = self.alone("bigcommerce");
         let hooks = shop.webhooks().unwrap();
-        let at = |first: &str| format!("https://shop.test/hooks/{first}{}", "a".repeat(42));
         let known = self.engine.connections().into_iter().find(|one| one.channel.as_str() == "bigcommerce");
         let own = self.engine.hook_endpoint(known.unwrap().id).unwrap();
-        let (first, second, third) = (at("A"), at("B"), at("C"));
+        let (first, second, third) = (hook_at('A'), hook_at('B'), hook_at('C'));
         let subscribe = async |endpoint: &str, others: &[String]| {
             hooks.subscribe(HookAddress { endpoint, others }).await.unwrap().unwrap_or_default()
         };
