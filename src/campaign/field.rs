@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::deeds::Deeds;
-use super::matrix::{Cell, Fault, Matrix, OPERATIONS, Operation, OperationKind, Side, place_of};
+use super::matrix::{
+    Cell, Fault, Matrix, OPERATIONS, Operation, OperationKind, Side, order_read_of, place_of,
+};
 use super::post::Post;
 use super::snapshot::{self, Cut};
 use super::trace::Trace;
@@ -364,6 +366,13 @@ impl Field {
     #[must_use]
     pub fn died_in_write(&self) -> bool {
         self.lock().died_in_write
+    }
+
+    /// The platform's next answer about one order does not know yet what changed lately.
+    pub fn aim_stale(&self, platform: &str) {
+        let Some(operation) = order_read_of(platform) else { return };
+        let cell = Cell { fault: Fault::Stale, operation, side: Side::After };
+        self.lock().aims.push(Aim { cell, skip: 0 });
     }
 
     /// A draw for the run itself.

@@ -23,9 +23,9 @@ use crate::domain::effect::{Effect, EffectKind, EffectState, Verdict};
 use crate::domain::id::ConnectionId;
 use crate::domain::reason::ReasonCode;
 use crate::secret::Secret;
-use crate::sim::{BIGCOMMERCE, ETSY, World};
+use crate::sim::{BIGCOMMERCE, ETSY, STALE_SECONDS, World};
 use crate::store::refunds::{self, RefundRow};
-use crate::store::standing::standings;
+use crate::store::standing::{Standing, standings};
 use crate::store::{Store, StoreOptions, effects};
 use crate::sync::commands::{ConnectionUpdate, NewConnectionRequest};
 use crate::sync::spool::Spool;
@@ -330,11 +330,16 @@ impl Rig {
         let platforms = [(sells, "orders", self.marketplace), (BIGCOMMERCE, "shop_orders", self.shop)];
         let place = usize::try_from(self.field.below(2)).unwrap_or(0);
         let Some((platform, name, id)) = platforms.get(place).copied() else { return Ok(()) };
-        let known = list(&self.field.world, platform, name);
-        let bound = u64::try_from(known.len()).unwrap_or(0);
-        let place = usize::try_from(self.field.below(bound)).unwrap_or(0);
-        let Some(external_id) = known.get(place).map(|order| text(order, "id").to_owned()) else {
-            return Ok(());
+        let just_heard = if self.field.below(2) == 0 { self.just_heard_of(id).await? } else { None };
+        let external_id = if let Some(external_id) = just_heard {
+            self.field.aim_stale(platform);
+            external_id
+        } else {
+            let known = list(&self.field.world, platform, name);
+            let bound = u64::try_from(known.len()).unwrap_or(0);
+            let place = usize::try_from(self.field.below(bound)).unwrap_or(0);
+            let Some(order) = known.get(place) else { return Ok(()) };
+            text(order, "id").to_owned()
         };
         self.field.note(&format!("a person looks {platform} {external_id} up"));
         let engine = self.engine()?.clone();
@@ -343,6 +348,16 @@ impl Rig {
             self.wake_up(false).await?;
         }
         Ok(())
+    }
+
+    /// The held order whose last change is so young that another of its platform's servers may not know it yet: what that
+    /// one says is older than what is held.
+    async fn just_heard_of(&self, connection: ConnectionId) -> Result<Option<String>, String> {
+        let held = self.store()?.read(standings).await.map_err(words)?;
+        let recently = shifted(self.field.clock.now(), SignedDuration::from_secs(-STALE_SECONDS));
+        let is_meant = |order: &Standing| order.connection == connection && order.updated_at > recently;
+        let newest = held.into_iter().filter(is_meant).max_by_key(|order| order.updated_at);
+        Ok(newest.map(|order| order.external_id))
     }
 
     /// Brings the messages that are due to the engine's own door, as the web server does.

@@ -150,6 +150,11 @@ fn a_message_that_is_forgotten_early_is_found() {
     assert_found(Planted::MessageForgottenEarly, 0, &[invariants::UNKNOWN]);
 }
 
+#[test]
+fn an_older_fact_that_wins_is_found() {
+    assert_found(Planted::OlderFactWins, 0, &[" back to "]);
+}
+
 /// Who looks at the marketplace's own page sees each refund by itself, not their sum alone.
 #[test]
 fn a_person_takes_no_refund_for_another_one_of_nearly_the_same_amount() {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::Engine;
+use super::planted::Planted;
 use crate::channels::{OrderSource, Received};
 use crate::domain::connection::Connection;
 use crate::domain::person;
@@ -35,12 +36,16 @@ impl Engine {
         &self,
         connection: &Connection,
         source: &dyn OrderSource,
-        received: Vec<Received>,
+        mut received: Vec<Received>,
         stream: Option<StreamUpdate>,
         actor: &str,
     ) -> Result<ImportOutcome, StoreError> {
         let paths = source.person_paths();
         let is_bulk = received.len() > 20;
+        if self.has_planted(Planted::OlderFactWins) {
+            let facts = received.iter_mut().filter_map(|received| received.facts.as_mut().ok());
+            facts.for_each(|facts| facts.updated_at = self.now());
+        }
         let batch = ImportBatch {
             connection: connection.clone(),
             orders: received.into_iter().map(|received| import_item(received, paths)).collect(),

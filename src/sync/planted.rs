@@ -21,6 +21,8 @@ pub enum Planted {
     DoubtForgotten,
     /// The spool forgets a message before what it tells of is read and durable.
     MessageForgottenEarly,
+    /// What was read last counts as the newest, whatever its own time is.
+    OlderFactWins,
 }
 
 impl Engine {
