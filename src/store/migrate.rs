@@ -19,6 +19,7 @@ const MIGRATIONS: &[(&str, &str)] = &[
     ("0006_shop_user_and_address", include_str!("migrations/0006_shop_user_and_address.sql")),
     ("0007_notice", include_str!("migrations/0007_notice.sql")),
     ("0008_marketplace_refund", include_str!("migrations/0008_marketplace_refund.sql")),
+    ("0009_net", include_str!("migrations/0009_net.sql")),
 ];
 
 const HAS_VERSION_SQL: &str =
@@ -175,6 +176,15 @@ mod tests {
         connection
     }
 
+    /// The values of an order's row of which each text is `x`.
+    fn some_order(connection: &Connection) -> String {
+        let values = "SELECT string_agg(CASE data_type WHEN 'VARCHAR' THEN '''x''' WHEN 'BOOLEAN' THEN 'false'
+                WHEN 'TIMESTAMP' THEN 'TIMESTAMP ''2026-01-01''' WHEN 'DATE' THEN 'DATE ''2026-01-01''' ELSE '7' END,
+                ', ' ORDER BY column_index)
+            FROM duckdb_columns() WHERE schema_name = 'main' AND table_name = 'orders'";
+        connection.query_row(values, [], |row| row.get(0)).unwrap()
+    }
+
     #[test]
     fn a_file_of_an_older_version_is_brought_up_to_date_and_kept_as_it_was() {
         let dir = tempfile::tempdir().unwrap();
@@ -218,13 +228,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_of_refunded_orders_has_its_net_after_the_upgrade() {
+        let connection = of_version(8);
+        let values = some_order(&connection);
+        for refund in [0, 400, 3_300] {
+            connection.execute(&format!("INSERT INTO main.orders VALUES ({values})"), []).unwrap();
+            let sums = "UPDATE main.orders SET channel = 'ebay', total_minor = 3300, tax_minor = 300, refund_minor = ?,
+                net_minor = 3000 - ? WHERE channel = 'x'";
+            connection.execute(sums, [refund, refund]).unwrap();
+        }
+        apply(&connection, 8, Timestamp::UNIX_EPOCH).unwrap();
+        let held = "SELECT string_agg(net_minor, ' ' ORDER BY refund_minor) FROM main.orders";
+        let held: String = connection.query_row(held, [], |row| row.get(0)).unwrap();
+        assert_eq!(held, "3000 2637 0");
+    }
+
+    #[test]
     fn what_was_refunded_on_a_marketplace_before_the_upgrade_is_news_when_it_is_read_again() {
         let connection = of_version(7);
-        let values = "SELECT string_agg(CASE data_type WHEN 'VARCHAR' THEN '''x''' WHEN 'BOOLEAN' THEN 'false'
-                WHEN 'TIMESTAMP' THEN 'TIMESTAMP ''2026-01-01''' WHEN 'DATE' THEN 'DATE ''2026-01-01''' ELSE '7' END,
-                ', ' ORDER BY column_index)
-            FROM duckdb_columns() WHERE schema_name = 'main' AND table_name = 'orders'";
-        let values: String = connection.query_row(values, [], |row| row.get(0)).unwrap();
+        let values = some_order(&connection);
         let orders = [
             ("etsy", "Paid, 5.00 USD refunded"),
             ("etsy", "Paid"),

@@ -52,6 +52,36 @@ impl RefundRow {
     }
 }
 
+/// What is left of an order after refunds, without tax, of the columns `total`, `tax` and `refund`: what is left has tax in it
+/// in the proportion of the whole, rounded down. In 0009_net.sql once more.
+macro_rules! net_sql {
+    ($total:literal, $tax:literal, $refund:literal) => {
+        concat!(
+            "CASE WHEN ",
+            $total,
+            " = 0 THEN -",
+            $tax,
+            " - ",
+            $refund,
+            " ELSE ",
+            $total,
+            " - ",
+            $refund,
+            " - CAST(CAST(",
+            $tax,
+            " AS HUGEINT) * (",
+            $total,
+            " - ",
+            $refund,
+            ") // ",
+            $total,
+            " AS BIGINT) END"
+        )
+    };
+}
+
+pub(super) use net_sql;
+
 const OF_ORDERS_SQL: &str =
     "SELECT order_no, shop_refund_id, refunded_at, total_minor, shares, called_at, listed_before,
         marketplace_refund_id, told_at, resend_at
@@ -59,10 +89,13 @@ const OF_ORDERS_SQL: &str =
 const CURRENCIES_SQL: &str = "SELECT order_no, currency FROM main.orders WHERE {order_no}";
 const LINES_SQL: &str =
     "SELECT order_no, line_no, external_id FROM main.order_line WHERE {order_no} ORDER BY order_no, line_no";
-const STAMP_SQL: &str = "UPDATE main.orders AS o
-    SET net_minor = o.net_minor + o.refund_minor - c.minor, refund_minor = c.minor, changed_at = ?
+const STAMP_SQL: &str = concat!(
+    "UPDATE main.orders AS o SET net_minor = ",
+    net_sql!("o.total_minor", "o.tax_minor", "c.minor"),
+    ", refund_minor = c.minor, changed_at = ?
     FROM (SELECT unnest(CAST(? AS BIGINT[])) AS order_no, unnest(CAST(? AS BIGINT[])) AS minor) AS c
-    WHERE o.order_no = c.order_no AND o.order_no BETWEEN ? AND ?";
+    WHERE o.order_no = c.order_no AND o.order_no BETWEEN ? AND ?"
+);
 const STAMP_LINES_SQL: &str = "UPDATE main.order_line AS l SET refund_minor = c.minor
     FROM (SELECT unnest(CAST(? AS BIGINT[])) AS order_no, unnest(CAST(? AS BIGINT[])) AS line_no,
         unnest(CAST(? AS BIGINT[])) AS minor) AS c

@@ -10,6 +10,7 @@ use super::backup::{blocking, cannot};
 use super::error::StoreError;
 use super::files;
 use super::reader::Read;
+use super::refunds::net_sql;
 use super::values::get;
 
 /// One check may take so long.
@@ -107,10 +108,13 @@ const CHECKS: &[(&str, &str)] = &[
             OR o.fee_minor <> coalesce(a.fee, 0)",
     ),
     (
-        "an order's net is its total without tax and refunds",
-        "SELECT format('order {}: net {} is stamped, its total {} less tax {} and refunds {} is something else', order_no,
-             net_minor, total_minor, tax_minor, refund_minor)
-         FROM main.orders WHERE net_minor <> total_minor - tax_minor - refund_minor",
+        "an order's net is what is left of its total after refunds, without the tax in it",
+        concat!(
+            "SELECT format('order {}: net {} is stamped, its total {} less refunds {} and its part of the tax {} is '
+                 || 'something else', order_no, net_minor, total_minor, refund_minor, tax_minor)
+             FROM main.orders WHERE net_minor <> ",
+            net_sql!("total_minor", "tax_minor", "refund_minor")
+        ),
     ),
     (
         "an order's lines add up to it",

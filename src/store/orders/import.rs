@@ -36,7 +36,7 @@ use crate::store::events::{self, EventRow};
 use crate::store::files;
 use crate::store::incidents::{self, NewIncident};
 use crate::store::marketplace_refunds;
-use crate::store::refunds::{self, RefundRow};
+use crate::store::refunds::{self, RefundRow, net_sql};
 use crate::store::shipments::{self, ShipmentRow};
 use crate::store::values::{
     self, external_key, get, get_time, get_word, get_word_or_null, id_list, key_list, time, to_json,
@@ -104,19 +104,23 @@ const MAKE_CHANGES_SQL: &str = "
     CREATE OR REPLACE TEMP TABLE order_change AS SELECT * FROM main.orders LIMIT 0;
     CREATE OR REPLACE TEMP TABLE line_change AS SELECT * FROM main.order_line LIMIT 0;
     CREATE OR REPLACE TEMP TABLE search_change AS SELECT * FROM main.order_search LIMIT 0";
-const UPDATE_ORDERS_SQL: &str = "UPDATE main.orders AS o
+const UPDATE_ORDERS_SQL: &str = concat!(
+    "UPDATE main.orders AS o
     SET status = c.status, platform_status = c.platform_status, is_paid = c.is_paid,
         export_state = c.export_state, export_reason = c.export_reason, export_detail = c.export_detail,
         facts_version = c.facts_version, platform_updated_at = c.platform_updated_at, changed_at = c.changed_at,
         total_minor = c.total_minor, item_minor = c.item_minor, shipping_minor = c.shipping_minor,
-        tax_minor = c.tax_minor, discount_minor = c.discount_minor, net_minor = c.net_minor - o.refund_minor,
+        tax_minor = c.tax_minor, discount_minor = c.discount_minor, net_minor = ",
+    net_sql!("c.total_minor", "c.tax_minor", "o.refund_minor"),
+    ",
         fee_minor = c.fee_minor, unit_count = c.unit_count, line_count = c.line_count, ship_by = c.ship_by,
         deliver_by = c.deliver_by, shipping_method = c.shipping_method, payment_method = c.payment_method,
         site = c.site, country = c.country, region = c.region, buyer_key = c.buyer_key, person_id = c.person_id,
         payload_id = c.payload_id, payload_hash = c.payload_hash, first_sku = c.first_sku,
         first_title = c.first_title, fulfilled_by = c.fulfilled_by
     FROM temp.order_change AS c
-    WHERE o.order_no = c.order_no AND o.order_no BETWEEN ? AND ?";
+    WHERE o.order_no = c.order_no AND o.order_no BETWEEN ? AND ?"
+);
 const UPDATE_LINES_SQL: &str = "UPDATE main.order_line AS l
     SET external_id = c.external_id, sku = c.sku, product_id = c.product_id, title = c.title, quantity = c.quantity,
         quantity_shipped = c.quantity_shipped, quantity_cancelled = c.quantity_cancelled, unit_price = c.unit_price,

@@ -37,7 +37,10 @@ const PLANTED: &[(&str, &str)] = &[
         "INSERT INTO main.order_amount VALUES (1, NULL, 'fee', 5)",
         "an order's stamped sums are those of its amounts",
     ),
-    ("UPDATE main.orders SET net_minor = net_minor + 5", "an order's net is its total without tax and refunds"),
+    (
+        "UPDATE main.orders SET net_minor = net_minor + 5",
+        "an order's net is what is left of its total after refunds, without the tax in it",
+    ),
     (
         "UPDATE main.orders SET refund_minor = 5, net_minor = net_minor - 5 WHERE order_no = 1",
         "an order's refunds are the greater of what the shop and the marketplace gave back",
