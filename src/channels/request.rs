@@ -83,3 +83,22 @@ pub fn secret_header(name: &str, secret: &str) -> Result<HeaderValue, ChannelErr
     value.set_sensitive(true);
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_encoded_down_to_its_brackets() {
+        let query = [
+            ("filter", "lastmodifieddate:[2026-11-21T11:45:00.000Z..]".to_owned()),
+            ("status", "{FULFILLED|IN_PROGRESS}, a&b".to_owned()),
+        ];
+        assert_eq!(
+            pairs(&query),
+            "filter=lastmodifieddate%3A%5B2026-11-21T11%3A45%3A00.000Z..%5D\
+             &status=%7BFULFILLED%7CIN_PROGRESS%7D%2C%20a%26b"
+        );
+        assert_eq!(segment("A/1 ü"), "A%2F1%20%C3%BC");
+    }
+}

@@ -272,6 +272,10 @@ impl Ebay {
         if limit == 0 || limit > PAGE_ORDERS_MAX {
             return Err(Refusal::request(30_810, "Invalid limit. The limit must be between 1 and 200."));
         }
+        // Brackets and braces have to be percent-encoded.
+        if call.request.uri().query().is_some_and(|raw| raw.contains(['[', ']', '{', '}'])) {
+            return Err(Refusal::request(30_700, "Invalid filter."));
+        }
         let filter = Filter::read(query.one("filter").as_deref().unwrap_or_default(), call.now)?;
         let hidden = hidden_since(call);
         let index = self.orders.times(filter.is_by_update);

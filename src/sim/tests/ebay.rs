@@ -137,6 +137,12 @@ fn lists_are_by_change_or_by_creation_and_leave_out_the_unpaid() {
     bench.deed("ship", &json!({"id": paid["id"], "carrier": "UPS", "tracking": "1Z"}));
     let waiting = "filter=orderfulfillmentstatus:%7BNOT_STARTED%7CIN_PROGRESS%7D";
     assert_eq!(bench.orders(waiting)["total"], 1);
+    for raw in
+        ["lastmodifieddate:[2026-11-01T12:01:00.000Z..]", "orderfulfillmentstatus:{NOT_STARTED|IN_PROGRESS}"]
+    {
+        let (status, _) = bench.call("GET", &format!("/sell/fulfillment/v1/order?filter={raw}"), None);
+        assert_eq!(status, 400, "{raw}");
+    }
 }
 
 #[test]
