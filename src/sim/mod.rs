@@ -31,7 +31,7 @@ mod world;
 
 pub use amazon::{ACCESS_KEY_ID as AMAZON_ACCESS_KEY_ID, QUEUE_URL as AMAZON_QUEUE_URL};
 pub use ebay::CONSENT_CODE as EBAY_CONSENT_CODE;
-pub use faults::STALE_SECONDS;
+pub(crate) use faults::STALE_SECONDS;
 pub use options::{FaultRate, Quotas, SimOptions, StockRule};
 pub use push::{Message, RETRY_AFTER as MESSAGE_RETRIES_AFTER, standard_headers};
 pub use reply::{Delivery, Reply};
