@@ -18,9 +18,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::deeds::Deeds;
-use super::matrix::{
-    Cell, Fault, Matrix, OPERATIONS, Operation, OperationKind, Side, order_read_of, place_of,
-};
+use super::matrix::{Cell, Fault, Matrix, OPERATIONS, Operation, OperationKind, Side, place_of};
 use super::post::Post;
 use super::snapshot::{self, Cut};
 use super::trace::Trace;
@@ -354,8 +352,8 @@ impl Field {
         }
     }
 
-    /// Something is made to go wrong early in the process that starts next, at a platform's call.
-    pub fn aim_at_start(&self, fault: Fault, call: (&str, &str), side: Side, skip_max: u64) {
+    /// Something is made to go wrong at a platform's next call, or one of the next.
+    pub fn aim(&self, fault: Fault, call: (&str, &str), side: Side, skip_max: u64) {
         let Some(operation) = place_of(call.0, call.1) else { return };
         let mut state = self.lock();
         let skip = u32::try_from(state.draw.below(skip_max + 1)).unwrap_or(0);
@@ -366,13 +364,6 @@ impl Field {
     #[must_use]
     pub fn died_in_write(&self) -> bool {
         self.lock().died_in_write
-    }
-
-    /// The platform's next answer about one order does not know yet what changed lately.
-    pub fn aim_stale(&self, platform: &str) {
-        let Some(operation) = order_read_of(platform) else { return };
-        let cell = Cell { fault: Fault::Stale, operation, side: Side::After };
-        self.lock().aims.push(Aim { cell, skip: 0 });
     }
 
     /// A draw for the run itself.

@@ -220,15 +220,6 @@ pub fn place_of(platform: &str, name: &str) -> Option<usize> {
     OPERATIONS.iter().position(|known| known.platform == platform && known.name == name)
 }
 
-/// The call that reads one order of a platform.
-#[must_use]
-pub fn order_read_of(platform: &str) -> Option<usize> {
-    let is_meant = |known: &Operation| {
-        known.platform == platform && known.kind == OperationKind::OrderRead && known.list.is_none()
-    };
-    OPERATIONS.iter().position(is_meant)
-}
-
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {

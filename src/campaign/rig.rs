@@ -326,13 +326,15 @@ impl Rig {
         if !self.field.is_on() || self.field.below(12) != 0 {
             return Ok(());
         }
-        let sells = self.plan.marketplace.name();
-        let platforms = [(sells, "orders", self.marketplace), (BIGCOMMERCE, "shop_orders", self.shop)];
-        let place = usize::try_from(self.field.below(2)).unwrap_or(0);
-        let Some((platform, name, id)) = platforms.get(place).copied() else { return Ok(()) };
+        let (platform, name, one_order, id) = if self.field.below(2) == 0 {
+            let sells = self.plan.marketplace;
+            (sells.name(), "orders", sells.one_order(), self.marketplace)
+        } else {
+            (BIGCOMMERCE, "shop_orders", "getOrder", self.shop)
+        };
         let just_heard = if self.field.below(2) == 0 { self.just_heard_of(id).await? } else { None };
         let external_id = if let Some(external_id) = just_heard {
-            self.field.aim_stale(platform);
+            self.field.aim(Fault::Stale, (platform, one_order), Side::After, 0);
             external_id
         } else {
             let known = list(&self.field.world, platform, name);
@@ -480,19 +482,19 @@ impl Rig {
         let shop = (BIGCOMMERCE, "getOrders");
         let sold = (self.plan.marketplace.name(), self.plan.marketplace.order_list());
         match self.field.below(4) {
-            0 | 1 if is_restored => self.field.aim_at_start(Fault::ServerError, shop, Side::Before, 0),
-            2 if is_restored => self.field.aim_at_start(Fault::Stale, shop, Side::After, 0),
-            0 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, sold, Side::Before, 2),
-            1 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, sold, Side::During, 2),
-            2 if down_s >= LONG_DOWN_S => self.field.aim_at_start(died, shop, Side::Before, 2),
+            0 | 1 if is_restored => self.field.aim(Fault::ServerError, shop, Side::Before, 0),
+            2 if is_restored => self.field.aim(Fault::Stale, shop, Side::After, 0),
+            0 if down_s >= LONG_DOWN_S => self.field.aim(died, sold, Side::Before, 2),
+            1 if down_s >= LONG_DOWN_S => self.field.aim(died, sold, Side::During, 2),
+            2 if down_s >= LONG_DOWN_S => self.field.aim(died, shop, Side::Before, 2),
             0 | 1 if self.field.died_in_write() => {
-                self.field.aim_at_start(Fault::ServerError, shop, Side::Before, 0);
-                self.field.aim_at_start(Fault::ServerError, shop, Side::Before, 0);
+                self.field.aim(Fault::ServerError, shop, Side::Before, 0);
+                self.field.aim(Fault::ServerError, shop, Side::Before, 0);
             }
             2 if self.field.died_in_write() => {
-                self.field.aim_at_start(Fault::Throttled, shop, Side::Before, 0);
+                self.field.aim(Fault::Throttled, shop, Side::Before, 0);
             }
-            0 => self.field.aim_at_start(Fault::Crash, (BIGCOMMERCE, "createOrder"), Side::After, 2),
+            0 => self.field.aim(Fault::Crash, (BIGCOMMERCE, "createOrder"), Side::After, 2),
             _ => {}
         }
     }

@@ -79,7 +79,7 @@ const PAGE_PARTS_DEFAULT: usize = 50;
 /// Pages of an order's parts: an order with more is not read further.
 const PART_PAGES_MAX: usize = 20;
 
-/// Orders read in full at the same time.
+/// Orders read in full at the same time, each by up to three calls.
 const DETAILS_AT_ONCE: usize = 10;
 
 /// An order's lines and addresses may lag so long behind the list. Half of what the polls overlap: one of them lists the
