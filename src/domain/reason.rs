@@ -218,7 +218,8 @@ impl Reason {
                 "Nothing to do: the shop is asked again within two minutes, so that the order is never created twice."
             }
             ReasonCode::DuplicateInShop => {
-                "Look at the orders in the shop, cancel the superfluous one there, then press Retry."
+                "Look at the orders in the shop, cancel the superfluous one there, resume the shop's connection, then press \
+                 Retry."
             }
             ReasonCode::ShopTotalDiffers => "Correct the order in the shop: nothing else is sent for it.",
             ReasonCode::TrackingMissing => {

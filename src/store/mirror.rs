@@ -9,14 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use duckdb::{Connection, Row, params};
 use jiff::Timestamp;
 
-use super::connections;
-use super::effects;
 use super::error::StoreError;
 use super::reader::Read;
 use super::values::{
     external_key, get, get_time, get_time_or_null, get_word_or_null, key_list, time, time_or_null,
 };
 use super::writer::Tx;
+use super::{connections, effects, orders, read_installation};
 use crate::domain::draft::ExternalSource;
 use crate::domain::effect::{Effect, EffectKind, Lane, NewEffect};
 use crate::domain::id::{ConnectionId, OrderNo};
@@ -126,11 +125,28 @@ impl Opened {
 pub struct MirrorOutcome {
     /// Effects that are open now and were not before.
     pub effects: Vec<Effect>,
-    /// Marketplace ids that the shop holds more than once for one account.
-    pub duplicates: Vec<String>,
-    /// Rows of this page that another installation made since this one exists, for an account that this one
-    /// exports: a second appliance works on this shop.
-    pub foreign: Vec<MirrorRow>,
+    /// What speaks for a second appliance on this shop.
+    pub twins: Vec<TwinSign>,
+}
+
+/// What speaks for a second appliance that creates orders in this shop, for an account that this one exports. Only of what
+/// the shop made since its connection was last resumed, so that nobody is told again of what has been settled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TwinSign {
+    /// Another installation made this order.
+    Other(MirrorRow),
+    /// This order bears our installation's name, and we never called the shop for it: somebody works on a copy of our data
+    /// folder.
+    Copy(MirrorRow),
+    /// The shop holds one order of a marketplace more than once.
+    Twice {
+        /// Our number of it, if we hold it.
+        order_no: Option<OrderNo>,
+        /// The marketplace's id.
+        external_id: String,
+        /// The shop's ids, oldest first, without those that the shop has cancelled.
+        shop_order_ids: Vec<String>,
+    },
 }
 
 const COLUMNS: &str =
@@ -142,7 +158,10 @@ const UPDATE_SQL: &str = "UPDATE main.shop_mirror
     WHERE shop_order_key = ? AND connection_id = ? AND shop_order_id = ?";
 const OURS_SQL: &str = "SELECT order_no, shop_order_id FROM main.orders
     WHERE shop_connection_id = ? AND shop_order_id IN (SELECT unnest(CAST(? AS VARCHAR[])))";
-const INSTALLATION_SQL: &str = "SELECT installation_id, created_at FROM main.installation";
+/// Whether the shop was ever asked to create an order of ours, or is known to hold it.
+const ASKED_FOR_SQL: &str = "SELECT o.shop_order_id IS NOT NULL OR EXISTS (
+        SELECT 1 FROM main.effect_open e WHERE e.order_no = o.order_no AND e.kind = ? AND e.called_at IS NOT NULL
+    ) FROM main.orders o WHERE o.order_no = ?";
 
 /// Takes a page of the shop's list in. `is_shipped` says which status ids mean that something was shipped.
 ///
@@ -193,7 +212,7 @@ pub fn apply(
     let mut effects = open_readings(tx, shop, &shipped, now, reading)?;
     effects.extend(open_readings(tx, shop, &after_sale, now, after_sale_reading)?);
     let mut outcome = MirrorOutcome { effects, ..MirrorOutcome::default() };
-    look_for_others(tx, shop, page, &mut outcome)?;
+    outcome.twins = twin_signs(tx, shop, &new)?;
     Ok(outcome)
 }
 
@@ -404,51 +423,67 @@ pub fn after_sale_reading(shop: ConnectionId, row: &MirrorRow, now: Timestamp) -
     NewEffect { kind: EffectKind::ReadShopAfterSale, ..reading(shop, row, now) }
 }
 
-/// Marketplace ids that the shop holds twice, and rows that another installation made.
-fn look_for_others(
-    tx: &Tx<'_>,
-    shop: ConnectionId,
-    page: &[MirrorRow],
-    outcome: &mut MirrorOutcome,
-) -> Result<(), StoreError> {
-    let (installation, installed_at) = tx
-        .first(INSTALLATION_SQL, [], |row| Ok((get::<String>(row, 0)?, get_time(row, 1)?)))?
-        .ok_or(StoreError::NotFound)?;
-    let accounts: HashSet<(String, String)> = connections::all(tx)?
+/// What new rows say of a second appliance.
+fn twin_signs(tx: &Tx<'_>, shop: ConnectionId, new: &[&MirrorRow]) -> Result<Vec<TwinSign>, StoreError> {
+    let connections = connections::all(tx)?;
+    let Some(resumed_at) = connections.iter().find(|known| known.id == shop).map(|known| known.state_since)
+    else {
+        return Ok(Vec::new());
+    };
+    let accounts: HashMap<(String, String), ConnectionId> = connections
         .into_iter()
         .filter(|connection| connection.settings.shop == Some(shop))
-        .map(|connection| (connection.channel.0, connection.account))
+        .map(|connection| ((connection.channel.0, connection.account), connection.id))
         .collect();
-    let listed: HashSet<&str> = page.iter().map(|row| row.shop_order_id.as_str()).collect();
-    let keys: HashSet<u64> =
-        page.iter().filter_map(|row| Some(external_key(shop, row.external_order_id.as_deref()?))).collect();
-    if keys.is_empty() {
-        return Ok(());
+    let is_recent = |row: &&&MirrorRow| row.created_at > resumed_at;
+    let made: Vec<(&MirrorRow, MadeFor)> =
+        new.iter().filter(is_recent).filter_map(|row| Some((*row, made_for(row, &accounts)?))).collect();
+    if made.is_empty() {
+        return Ok(Vec::new());
     }
-    let sql = format!(
-        "{COLUMNS} WHERE external_key IN (SELECT unnest(CAST(? AS UBIGINT[]))) AND connection_id = ?"
-    );
-    let mut seen: HashMap<(String, String, String), String> = HashMap::new();
-    for row in tx.rows(&sql, params![key_list(keys), shop.0], mirror_row)? {
-        let source = row.external_source.as_deref().and_then(|source| source.parse::<ExternalSource>().ok());
-        let (Some(source), Some(id)) = (source, row.external_order_id.clone()) else { continue };
-        let account = (source.channel.0, source.account);
-        let is_foreign = source.installation != installation
-            && row.created_at > installed_at
-            && accounts.contains(&account)
-            && listed.contains(row.shop_order_id.as_str());
-        let shop_order_id = row.shop_order_id.clone();
-        if is_foreign {
-            outcome.foreign.push(row);
+    let installation = read_installation(tx)?.ok_or(StoreError::NotFound)?;
+    let ids: Vec<String> = made.iter().map(|(_, made)| made.external_id.clone()).collect();
+    let standing: Vec<(MirrorRow, MadeFor)> = find_all(tx, shop, &ids)?
+        .into_iter()
+        .filter(|row| !row.is_off() && row.cancelled_at.is_none())
+        .filter_map(|row| made_for(&row, &accounts).map(|made| (row, made)))
+        .collect();
+    let mut signs = Vec::new();
+    let mut twice = HashSet::new();
+    for (row, made) in made {
+        let order_no = orders::find(tx, made.owner, &made.external_id)?;
+        if made.installation != installation.id {
+            signs.push(TwinSign::Other(row.clone()));
+        } else if !installation.may_have_forgotten(row.created_at) && !was_asked_for(tx, order_no)? {
+            signs.push(TwinSign::Copy(row.clone()));
         }
-        let key = (id.clone(), account.0, account.1);
-        if seen.insert(key, shop_order_id).is_some() {
-            outcome.duplicates.push(id);
+        let is_copy = |other: &MadeFor| other.owner == made.owner && other.external_id == made.external_id;
+        let copies = standing.iter().filter(|(_, other)| is_copy(other));
+        let shop_order_ids: Vec<String> = copies.map(|(row, _)| row.shop_order_id.clone()).collect();
+        if shop_order_ids.len() > 1 && twice.insert((made.owner, made.external_id.clone())) {
+            signs.push(TwinSign::Twice { order_no, external_id: made.external_id, shop_order_ids });
         }
     }
-    outcome.duplicates.sort_unstable();
-    outcome.duplicates.dedup();
-    Ok(())
+    Ok(signs)
+}
+
+/// Which order of ours a shop order stands for, and who made it.
+struct MadeFor {
+    owner: ConnectionId,
+    external_id: String,
+    installation: String,
+}
+
+fn made_for(row: &MirrorRow, accounts: &HashMap<(String, String), ConnectionId>) -> Option<MadeFor> {
+    let source: ExternalSource = row.external_source.as_deref()?.parse().ok()?;
+    let owner = *accounts.get(&(source.channel.0, source.account))?;
+    Some(MadeFor { owner, external_id: row.external_order_id.clone()?, installation: source.installation })
+}
+
+fn was_asked_for(read: &Read<'_>, order_no: Option<OrderNo>) -> Result<bool, StoreError> {
+    let Some(order_no) = order_no else { return Ok(false) };
+    let kind = EffectKind::CreateShopOrder.as_str();
+    Ok(read.first(ASKED_FOR_SQL, params![kind, order_no.0], |row| get(row, 0))?.unwrap_or(false))
 }
 
 fn mirror_row(row: &Row<'_>) -> Result<MirrorRow, StoreError> {

@@ -305,7 +305,7 @@ impl Store {
         let begun = self
             .write(WriteLane::Interactive, move |tx| {
                 tx.execute(NEW_EPOCH_SQL, params![epoch, values::time(tx.now())])?;
-                read_installation(tx.connection())
+                read_installation(tx)
             })
             .await?
             .ok_or(StoreError::NotFound)?;
@@ -397,7 +397,7 @@ fn identify(
     zone_name: &str,
     now: Timestamp,
 ) -> Result<Installation, StoreError> {
-    if let Some(installation) = read_installation(connection)? {
+    if let Some(installation) = read_installation(&Read::new(connection, 1))? {
         connection.execute(SET_ZONE_SQL, params![zone_name, zone_name])?;
         return Ok(installation);
     }
@@ -406,8 +406,8 @@ fn identify(
     Ok(Installation { id, epoch: 1, epoch_since: now })
 }
 
-fn read_installation(connection: &Connection) -> Result<Option<Installation>, StoreError> {
-    Read::new(connection, 1).first(INSTALLATION_SQL, [], |row| {
+fn read_installation(read: &Read<'_>) -> Result<Option<Installation>, StoreError> {
+    read.first(INSTALLATION_SQL, [], |row| {
         Ok(Installation {
             id: values::get(row, 0)?,
             epoch: values::get(row, 1)?,

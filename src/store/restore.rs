@@ -281,7 +281,7 @@ fn present(options: &RestoreOptions) -> Result<Present, StoreError> {
         let erased = read.rows("SELECT order_no, cause, erased_at FROM main.erasure_log", [], |row| {
             Ok((get(row, 0)?, get(row, 1)?, get_time(row, 2)?))
         })?;
-        let installation = super::read_installation(&connection)?.ok_or(StoreError::NotFound)?;
+        let installation = super::read_installation(&read)?.ok_or(StoreError::NotFound)?;
         Ok(Present { installation: installation.id, epoch: installation.epoch, erased })
     });
     Ok(looked.unwrap_or_else(|error| {

@@ -1060,14 +1060,68 @@ async fn the_mirror_is_not_moved_by_older_rows_and_sees_others() {
         assert_eq!(held.cancelled_at.is_some(), is_cancelled, "{updated}");
         assert_eq!(held.is_set_back(), after_sale.is_none(), "{updated}");
     }
+    // What was made before we were connected is no sign of anybody, and neither is what came with the first page.
     let older = mirror::MirrorRow { created_at: at(-10), ..row("71", 40, 0, "other") };
-    let before_us = apply(vec![older]).await;
-    assert_eq!(
-        (before_us.duplicates.as_slice(), before_us.foreign.as_slice()),
-        (&["A".to_owned()][..], &[][..])
-    );
-    let twins = row("72", 41, 0, "other");
-    assert_eq!(apply(vec![twins.clone()]).await.foreign, [twins]);
+    assert_eq!(apply(vec![older]).await.twins, []);
+    let made_for = |id: &str, marketplace_id: &str, installation: &str| mirror::MirrorRow {
+        external_order_id: Some(marketplace_id.to_owned()),
+        ..row(id, 41, 0, installation)
+    };
+    let theirs = made_for("72", "X", "other");
+    assert_eq!(apply(vec![theirs.clone()]).await.twins, [mirror::TwinSign::Other(theirs.clone())]);
+    assert_eq!(apply(vec![mirror::MirrorRow { updated_at: at(42), ..theirs }]).await.twins, []);
+    let copy = made_for("73", "Y", &us);
+    assert_eq!(apply(vec![copy.clone()]).await.twins, [mirror::TwinSign::Copy(copy)]);
+    let again = apply(vec![row("74", 43, 0, &us)]).await.twins;
+    let (external_id, shop_order_ids) =
+        ("A".to_owned(), vec!["70".to_owned(), "71".to_owned(), "74".to_owned()]);
+    let [mirror::TwinSign::Twice { order_no: Some(known), external_id: of, shop_order_ids: ids }] =
+        &again[..]
+    else {
+        panic!("{again:?}")
+    };
+    let mut ids = ids.clone();
+    ids.sort();
+    assert_eq!((known, of, ids), (&order_no, &external_id, shop_order_ids));
+    // Another account's orders are not ours to count.
+    let foreign = mirror::MirrorRow {
+        external_source: Some("eider:amazon:A2:other".to_owned()),
+        ..row("75", 44, 0, "other")
+    };
+    assert_eq!(apply(vec![foreign]).await.twins, []);
+}
+
+/// What was asked for is ours, though its answer never came: whether it is known to be in the shop is settled later.
+#[tokio::test]
+async fn an_order_that_the_shop_was_asked_for_is_no_sign_of_a_twin() {
+    let bench = Bench::new().await;
+    let imported = bench.import(vec![item(facts("A", 1))]).await;
+    let (shop, us) = (bench.shop.id, bench.store.installation().id);
+    let create =
+        imported.effects.iter().find(|effect| effect.kind == EffectKind::CreateShopOrder).unwrap().id;
+    let row = mirror::MirrorRow {
+        shop_order_id: "70".to_owned(),
+        external_order_id: Some("A".to_owned()),
+        external_source: Some(format!("eider:amazon:A1:{us}")),
+        status_id: 11,
+        created_at: at(5),
+        updated_at: at(5),
+        total_minor: 3_300,
+        currency: "USD".to_owned(),
+        items_shipped: 0,
+        refunded_minor: 0,
+        after_sale: None,
+        cancelled_at: None,
+    };
+    bench
+        .store
+        .write(WriteLane::Interactive, move |tx| effects::begin_call(tx, create, at(4)))
+        .await
+        .unwrap();
+    let seen = bench.store.write(WriteLane::Interactive, move |tx| {
+        mirror::apply(tx, shop, std::slice::from_ref(&row), |_| false, at(6))
+    });
+    assert_eq!(seen.await.unwrap().twins, []);
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ pub mod retry;
 pub mod shop_app;
 mod skew;
 pub mod spool;
+mod twins;
 mod worker;
 
 use std::collections::HashMap;
@@ -159,6 +160,8 @@ struct Inner {
     stopping: watch::Sender<bool>,
     looks: outbox::Looks,
     skew: Skew,
+    /// Held while a connection's state changes, in the file and then here.
+    state_changes: tokio::sync::Mutex<()>,
 }
 
 /// The engine. Cheap to clone.
@@ -196,6 +199,7 @@ impl Engine {
                 stopping: watch::Sender::new(false),
                 looks: outbox::Looks::default(),
                 skew,
+                state_changes: tokio::sync::Mutex::new(()),
             }),
         };
         for (shop, found) in variants {
@@ -370,6 +374,8 @@ impl Engine {
         note: Option<String>,
         actor: &str,
     ) -> Result<(), StoreError> {
+        // One change at a time: what is written last is what is known last.
+        let _turn = self.inner.state_changes.lock().await;
         let Some(mut connection) = self.connection(id) else { return Err(StoreError::NotFound) };
         if connection.state == state && connection.state_note == note {
             return Ok(());

@@ -5,6 +5,7 @@ mod after_sale;
 mod by_hand;
 mod edits;
 mod tokens;
+mod twins;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -325,23 +326,26 @@ impl Rig {
         all.into_iter().filter(|order| order["external_order_id"] == external_id).collect()
     }
 
-    /// Somebody enters the number of a shop order's first parcel.
-    fn enter_tracking(&self, order: &Value, tracking: &str) {
+    /// Somebody else calls the shop's API.
+    fn call_shop(&self, method: http::Method, path: &str, body: &Value) -> Value {
         let shop = connection_requests(&self.world).remove("bigcommerce").unwrap().credentials;
         let told = |name: &str| shop[name].expose().to_owned();
-        let (hash, order, parcel) = (
-            told("store_hash"),
-            order["id"].as_str().unwrap(),
-            order["shipments"][0]["id"].as_str().unwrap(),
-        );
         let request = http::Request::builder()
-            .method(http::Method::PUT)
-            .uri(format!("/stores/{hash}/v2/orders/{order}/shipments/{parcel}"))
+            .method(method)
+            .uri(format!("/stores/{}/v2/orders{path}", told("store_hash")))
             .header("x-auth-token", told("access_token"))
-            .body(bytes::Bytes::from(json!({"tracking_number": tracking}).to_string()))
+            .body(bytes::Bytes::from(body.to_string()))
             .unwrap();
         let answer = self.world.handle("bigcommerce", &request).response;
         assert!(answer.status().is_success(), "{answer:?}");
+        serde_json::from_slice(answer.body()).unwrap()
+    }
+
+    /// Somebody enters the number of a shop order's first parcel.
+    fn enter_tracking(&self, order: &Value, tracking: &str) {
+        let (order, parcel) = (order["id"].as_str().unwrap(), order["shipments"][0]["id"].as_str().unwrap());
+        let path = format!("/{order}/shipments/{parcel}");
+        self.call_shop(http::Method::PUT, &path, &json!({"tracking_number": tracking}));
     }
 
     fn amazon_order(&self, external_id: &str) -> Value {

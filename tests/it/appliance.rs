@@ -74,6 +74,11 @@ impl Running {
         assert!(lifted.success());
     }
 
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Waits until it has ended by itself, and gives its exit code.
     pub async fn ends(&mut self) -> Option<i32> {
         let start = SystemClock.now();

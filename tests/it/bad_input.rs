@@ -113,12 +113,19 @@ async fn wrong_credentials_and_wrong_addresses_are_told_where_they_are_entered()
     let (_kept, dir) = folder();
     let platforms = Platforms::start(&dir, "2").await;
     let appliance = Appliance::start(&dir);
-    let shop = appliance.connects(platforms.offer("bigcommerce")).await;
-
     let test = async |id: i64| {
         let (_, report) = appliance.api("POST", &format!("connections/{id}/test"), None).await;
         report.to_string()
     };
+    let mut wrong = platforms.offer("bigcommerce");
+    wrong["credentials"]["access_token"] = json!("nobody");
+    let shop = appliance.connects(wrong).await;
+    appliance.waits_for_word(shop, "needs_reauthorisation").await;
+    assert!(test(shop).await.contains("token"), "{}", test(shop).await);
+    let right = json!({"credentials": platforms.offer("bigcommerce")["credentials"]});
+    let (status, answer) = appliance.api("PATCH", &format!("connections/{shop}"), Some(right)).await;
+    assert_eq!(status, 200, "{answer}");
+
     let mut wrong = platforms.offer("amazon");
     wrong["alias"] = json!("wrong token");
     wrong["credentials"]["refresh_token"] = json!("Atzr|nobody");
@@ -277,6 +284,79 @@ async fn a_disk_that_is_full_during_a_checkpoint_loses_nothing_that_was_acknowle
     assert!(said_well(&eider(&dir, &["verify"])).contains("agrees with itself"));
 }
 
+/// A disk in memory, of so many megabytes, until it is dropped.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    /// None where the tester may not make one.
+    fn mount(at: &Path, megabytes: u32) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "eider-test"]).arg(at);
+        let is_made = mount.output().is_ok_and(|made| made.status.success());
+        is_made.then(|| Self(at.to_owned()))
+    }
+
+    /// Somebody else takes all the room that is left: the file that does.
+    fn fill(&self) -> std::path::PathBuf {
+        let ballast = self.0.join("ballast");
+        let mut file = fs::File::create(&ballast).unwrap();
+        let block = vec![0; 4096];
+        let full = loop {
+            if let Err(error) = std::io::Write::write_all(&mut file, &block) {
+                break error;
+            }
+        };
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{full}");
+        ballast
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("-l").arg(&self.0).status());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_others_have_filled_loses_nothing_and_goes_on_with_room() {
+    let (_kept, dir) = folder();
+    let data = dir.join("data");
+    let Some(disk) = SmallDisk::mount(&data, 96) else {
+        println!("SKIPPED: a small disk cannot be made here; it needs root");
+        return;
+    };
+    let platforms = Platforms::start(&dir, "2").await;
+    let without_floor = [("EIDER__STORE__FREE_SPACE_FLOOR_MB", "0")];
+    let mut appliance = Appliance::start_with(&dir, &without_floor);
+    appliance.connects_all(&platforms).await;
+    let mut sold = vec![platforms.sell().await];
+    appliance.waits_for_shop(&platforms, &sold).await;
+
+    let ballast = disk.fill();
+    for _ in 0..40 {
+        sold.push(platforms.sell().await);
+    }
+    let noticed = until(async || appliance.running.said().contains("There is no room left on the disk"));
+    assert!(noticed.await, "{}", appliance.running.said());
+    assert!(platforms.copies(&sold).await.iter().all(|count| *count < 2));
+
+    fs::remove_file(ballast).unwrap();
+    // The database may have had to stop the program; in any case it is started again.
+    if !appliance.running.has_ended() {
+        appliance.running.kill();
+    }
+    let again = Appliance::start_with(&dir, &without_floor);
+    sold.push(platforms.sell().await);
+    again.waits_for_shop(&platforms, &sold).await;
+    for id in &sold {
+        let (_, found) = again.api("GET", &format!("orders?q={id}"), None).await;
+        assert_eq!(found["data"].as_array().map(Vec::len), Some(1), "{id}: {found}");
+    }
+    again.stop().await;
+    assert!(said_well(&eider(&dir, &["verify"])).contains("agrees with itself"));
+}
+
 fn said_well(output: &Output) -> String {
     assert!(output.status.success(), "{}", said(output));
     String::from_utf8(output.stdout.clone()).unwrap()
@@ -324,16 +404,62 @@ async fn a_second_appliance_on_the_same_shop_is_noticed_and_stops_with_an_incide
 
     let second = Appliance::start(&second_dir);
     let (twin_shop, _) = second.connects_all(&platforms).await;
-    let is_noticed = async |appliance: &Appliance, shop: i64| {
-        let (_, found) = appliance.api("GET", &format!("connections/{shop}"), None).await;
-        let (_, incidents) = appliance.api("GET", "incidents", None).await;
-        let is_told = incidents.to_string().contains("Two appliances on one shop create orders twice");
-        found["state"] == "paused" && is_told
-    };
     // Whichever creates an order first is seen by the other.
     let noticed = until(async || {
         platforms.sell().await;
-        is_noticed(&first, shop).await || is_noticed(&second, twin_shop).await
+        has_noticed_a_twin(&first, shop).await || has_noticed_a_twin(&second, twin_shop).await
     });
     assert!(noticed.await, "{}\n{}", first.running.said(), second.running.said());
+    second.stop().await;
+    first.goes_on_alone(&platforms, shop).await;
+}
+
+impl Appliance {
+    /// Somebody has stopped the other appliance, and resumes this one where it has stopped by itself, too: what is sold
+    /// then is created once.
+    async fn goes_on_alone(&self, platforms: &Platforms, shop: i64) {
+        let sold = vec![platforms.sell().await, platforms.sell().await];
+        let is_there = until(async || {
+            let (_, found) = self.api("GET", &format!("connections/{shop}"), None).await;
+            if found["state"] == "paused" {
+                let (status, answer) = self.api("POST", &format!("connections/{shop}/resume"), None).await;
+                assert_eq!(status, 200, "{answer}");
+            }
+            platforms.copies(&sold).await.iter().all(|count| *count > 0)
+        });
+        assert!(is_there.await, "{}", self.running.said());
+        assert_eq!(platforms.copies(&sold).await, [1, 1]);
+    }
+}
+
+/// Whether the appliance has stopped because another one works on its shop, and says so.
+async fn has_noticed_a_twin(appliance: &Appliance, shop: i64) -> bool {
+    let (_, found) = appliance.api("GET", &format!("connections/{shop}"), None).await;
+    let (_, incidents) = appliance.api("GET", "incidents", None).await;
+    let is_told = incidents.to_string().contains("Two appliances on one shop create orders twice");
+    found["state"] == "paused" && is_told
+}
+
+/// A copy of a data folder has its name, its orders and its credentials.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_appliance_on_a_copy_of_the_data_folder_is_noticed_as_well() {
+    let ((_one, first_dir), (_two, second_dir)) = (folder(), folder());
+    let platforms = Platforms::start(&first_dir, "2").await;
+    let first = Appliance::start(&first_dir);
+    let (shop, _) = first.connects_all(&platforms).await;
+    let sold = vec![platforms.sell().await];
+    first.waits_for_shop(&platforms, &sold).await;
+    first.stop().await;
+    let copied =
+        Command::new("cp").arg("-a").arg(first_dir.join("data")).arg(second_dir.join("data")).status();
+    assert!(copied.unwrap().success());
+
+    let (first, second) = (Appliance::start(&first_dir), Appliance::start(&second_dir));
+    let noticed = until(async || {
+        platforms.sell().await;
+        has_noticed_a_twin(&first, shop).await || has_noticed_a_twin(&second, shop).await
+    });
+    assert!(noticed.await, "{}\n{}", first.running.said(), second.running.said());
+    first.stop().await;
+    second.goes_on_alone(&platforms, shop).await;
 }

@@ -8,14 +8,12 @@ use super::{Job, Ran, history_start};
 use crate::channels::error::ChannelError;
 use crate::channels::{Connector, Cursor, OrderSource, PollStart, ShopOrderSummary, ShopPage};
 use crate::clock::shifted;
-use crate::domain::connection::{Connection, ConnectionState};
-use crate::domain::draft::ExternalSource;
-use crate::store::incidents::NewIncident;
+use crate::domain::connection::Connection;
 use crate::store::mirror::{self, MirrorRow};
 use crate::store::orders::{self, ImportBatch, ImportOutcome, StreamUpdate};
 use crate::store::replays::{self, ReplayStep};
-use crate::store::{WriteLane, connections, incidents};
-use crate::sync::{Engine, EngineError, inbox};
+use crate::store::{WriteLane, connections};
+use crate::sync::{Engine, EngineError, inbox, twins};
 
 /// The mirror reaches back so far before the connection was made: an order placed before that is probed.
 const MIRROR_DAYS: i64 = 3;
@@ -92,9 +90,7 @@ pub(super) async fn take(
         .await?;
     engine.enqueue(mirrored.effects);
     engine.enqueue(imported.effects.clone());
-    for order in mirrored.foreign {
-        report_twin(engine, connection, &order).await?;
-    }
+    twins::report(engine, connection, mirrored.twins).await?;
     Ok(imported)
 }
 
@@ -119,30 +115,4 @@ pub(in crate::sync) fn mirror_row(order: &ShopOrderSummary) -> MirrorRow {
 /// True where the shop's status says that something was shipped.
 pub(in crate::sync) fn is_shipped(connector: &Arc<dyn Connector>, status_id: u16) -> bool {
     connector.shop_orders().is_some_and(|shop| shop.is_shipped_status(status_id))
-}
-
-/// Another installation creates orders for our marketplace account in this shop: both would create the same
-/// orders, so ours stops and a person decides.
-async fn report_twin(engine: &Engine, connection: &Connection, order: &MirrorRow) -> Result<(), EngineError> {
-    let source = order.external_source.as_deref().and_then(|text| text.parse::<ExternalSource>().ok());
-    let other = source.map(|source| source.installation).unwrap_or_default();
-    let text = format!(
-        "Another Eider (installation {other}) created order {} in {}. Two appliances on one shop create orders \
-         twice.",
-        order.shop_order_id, connection.alias
-    );
-    let (id, now) = (connection.id, engine.now());
-    let incident = NewIncident {
-        connection: Some(id),
-        order_no: None,
-        kind: "second_appliance".to_owned(),
-        text: text.clone(),
-        next_step:
-            "Stop the other appliance, or remove the marketplace from one of the two, then resume this \
-                    connection."
-                .to_owned(),
-    };
-    engine.store().write(WriteLane::Interactive, move |tx| incidents::open(tx, &incident, now)).await?;
-    engine.set_connection_state(id, ConnectionState::Paused, Some(text), "eider").await?;
-    Ok(())
 }

@@ -19,12 +19,11 @@ use crate::domain::money::decimal_of_minor;
 use crate::domain::order::{ExportState, OrderStatus};
 use crate::domain::plan::{EventKind, NewEvent, cancellation};
 use crate::domain::reason::{Reason, ReasonCode};
-use crate::store::incidents::NewIncident;
-use crate::store::mirror::{self, MirrorRow, Opened};
-use crate::store::{StoreError, WriteLane, effects, events, incidents, orders};
+use crate::store::mirror::{self, MirrorRow, Opened, TwinSign};
+use crate::store::{StoreError, WriteLane, effects, events, orders};
 use crate::sync::jobs::{self, mirror_row};
 use crate::sync::planted::Planted;
-use crate::sync::{Engine, EngineError, retry};
+use crate::sync::{Engine, EngineError, retry, twins};
 
 /// A SKU that the shop did not have is asked for again after so long.
 const MISSING_SKU_KEPT: SignedDuration = SignedDuration::from_mins(10);
@@ -161,10 +160,12 @@ async fn found(
     rows: Vec<MirrorRow>,
 ) -> Result<Option<Outcome>, EngineError> {
     let ours = same_orders(rows, source);
-    let Some((first, rest)) = ours.split_first() else { return Ok(None) };
-    if !rest.is_empty() {
-        return Ok(Some(duplicate(engine, work, &ours).await?));
+    let standing: Vec<&MirrorRow> = ours.iter().filter(|row| !row.is_off()).collect();
+    if standing.len() > 1 {
+        return Ok(Some(duplicate(engine, work, &standing).await?));
     }
+    // Of several, one is left where somebody cancelled the others.
+    let Some(first) = standing.first().copied().or(ours.first()) else { return Ok(None) };
     let text = format!("It is in the shop already, as order {}.", first.shop_order_id);
     Ok(Some(keep_created(engine, work, first.clone(), EffectOutcome::Found, text).await?))
 }
@@ -184,22 +185,14 @@ fn is_same_order(row: &MirrorRow, source: &ExternalSource) -> bool {
     theirs.is_none_or(|theirs| theirs.is_same_account(source))
 }
 
-async fn duplicate(engine: &Engine, work: &Work, rows: &[MirrorRow]) -> Result<Outcome, StoreError> {
-    let ids = rows.iter().map(|row| row.shop_order_id.as_str()).collect::<Vec<_>>().join(", ");
-    let (order_no, shop, now) = (work.effect.order_no, work.target.id, engine.now());
-    let text = format!(
-        "{} holds several orders for {} order {}: {ids}.",
-        work.target.alias, work.owner.alias, work.facts.external_id
-    );
-    let incident = NewIncident {
-        connection: Some(shop),
-        order_no: Some(order_no),
-        kind: "duplicate_in_shop".to_owned(),
-        text,
-        next_step: "Cancel the superfluous ones in the shop, then press Retry on the order.".to_owned(),
-    };
-    engine.store().write(WriteLane::Interactive, move |tx| incidents::open(tx, &incident, now)).await?;
-    Ok(Outcome::held(Reason::with(ReasonCode::DuplicateInShop, ids), now))
+/// The shop holds the order more than once: who else creates orders there is for a person to find.
+async fn duplicate(engine: &Engine, work: &Work, rows: &[&MirrorRow]) -> Result<Outcome, EngineError> {
+    let shop_order_ids: Vec<String> = rows.iter().map(|row| row.shop_order_id.clone()).collect();
+    let reason = Reason::with(ReasonCode::DuplicateInShop, shop_order_ids.join(", "));
+    let (order_no, external_id) = (Some(work.effect.order_no), work.facts.external_id.clone());
+    let sign = TwinSign::Twice { order_no, external_id, shop_order_ids };
+    twins::report(engine, &work.target, vec![sign]).await?;
+    Ok(Outcome::held(reason, engine.now()))
 }
 
 /// Builds the draft with the shop's variants, asking the shop for SKUs that its listings do not have.
@@ -438,7 +431,7 @@ async fn verify_single(engine: &Engine, work: &Work, shop: &dyn ShopOrders) -> R
     };
     let rows = same_orders(listed.iter().map(mirror_row).collect(), &source_of(engine, work));
     if rows.len() > 1 {
-        duplicate(engine, work, &rows).await?;
+        duplicate(engine, work, &rows.iter().collect::<Vec<_>>()).await?;
     }
     Ok(())
 }
