@@ -393,6 +393,8 @@ pub fn upset_hooks(world: &World, marketplace: Marketplace) -> Option<String> {
     ask_shop(world, http::Method::POST, "v3/hooks", Some(&hook))?;
     if marketplace == Marketplace::Ebay {
         world.control(marketplace.name(), "disable_subscriptions", Some(&json!({})));
+        world.control(marketplace.name(), "disable_destinations", Some(&json!({})));
+        world.control(marketplace.name(), "lose_address", Some(&json!({})));
     }
     Some("the platforms stop sending, and one hook is there twice".to_owned())
 }

@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::deeds::Deeds;
+use super::deeds::{Deeds, list};
 use super::matrix::{Cell, Fault, Matrix, OPERATIONS, Operation, OperationKind, Side, place_of};
 use super::post::Post;
 use super::snapshot::{self, Cut};
@@ -523,9 +523,14 @@ impl Field {
                 Outcome::answered(response)
             }
             Fault::Stale => {
+                // It is one only where something has changed lately.
+                let fresh = self.handle(operation, request);
                 self.plan(operation, "stale");
-                Outcome::answered(self.handle(operation, request))
+                let stale = self.handle(operation, request);
+                let is_hit = fresh.status() != stale.status() || fresh.body() != stale.body();
+                Outcome { is_hit, ..Outcome::answered(stale) }
             }
+            Fault::PartialSuccess => self.do_in_part(operation, request),
             Fault::Duplicate if operation.list.is_none() => {
                 self.handle(operation, request);
                 Outcome::answered(self.handle(operation, request))
@@ -554,6 +559,25 @@ impl Field {
                 Outcome { is_hit: false, ..Outcome::answered(self.handle(operation, request)) }
             }
         }
+    }
+
+    /// One of the things that the call asks for is not done.
+    fn do_in_part(&self, operation: &Operation, request: &Request<Bytes>) -> Outcome {
+        let is_feed = operation.name == "createFeed";
+        if is_feed {
+            self.world.control(operation.platform, "feed", Some(&json!({"outcome": "PARTIAL"})));
+        } else {
+            self.world.control(operation.platform, "keep_message", Some(&json!({})));
+        }
+        let response = self.handle(operation, request);
+        let is_hit = if is_feed {
+            let feeds = list(&self.world, operation.platform, "feeds");
+            feeds.last().is_some_and(|feed| feed["fate"] == "PARTIAL")
+        } else {
+            let said: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+            said.get("Failed").and_then(Value::as_array).is_some_and(|failed| !failed.is_empty())
+        };
+        Outcome { is_hit, ..Outcome::answered(response) }
     }
 
     fn time_out(&self, call: &Call) -> Outcome {
@@ -694,7 +718,7 @@ impl State {
 }
 
 /// What goes wrong by itself, and how often beside the others.
-const USUAL: [(Fault, Side, u64); 22] = [
+const USUAL: [(Fault, Side, u64); 23] = [
     (Fault::ConnectFailed, Side::Before, 20),
     (Fault::Timeout, Side::Before, 20),
     (Fault::Timeout, Side::After, 40),
@@ -709,6 +733,7 @@ const USUAL: [(Fault, Side, u64); 22] = [
     (Fault::Malformed, Side::Before, 10),
     (Fault::Malformed, Side::After, 10),
     (Fault::Partial, Side::After, 20),
+    (Fault::PartialSuccess, Side::After, 20),
     (Fault::Stale, Side::After, 60),
     (Fault::Duplicate, Side::After, 20),
     (Fault::Reordered, Side::After, 20),

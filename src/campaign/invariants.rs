@@ -63,13 +63,12 @@ struct Truth {
 impl Truth {
     fn of(rig: &Rig) -> Result<Self, String> {
         let (world, sells) = (&rig.field.world, rig.plan().marketplace);
-        let connection = rig.engine()?.connection(rig.marketplace).ok_or("the connection is gone")?;
         Ok(Self {
             marketplace: list(world, sells.name(), "orders"),
             told: if sells == Marketplace::Etsy { list(world, sells.name(), "mails") } else { Vec::new() },
             shop: list(world, BIGCOMMERCE, "shop_orders"),
             mails: world.control(BIGCOMMERCE, "mails", None).1,
-            go_live: connection.settings.go_live.ok_or("the connection has no go-live")?,
+            go_live: rig.go_live,
         })
     }
 

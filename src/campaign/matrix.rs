@@ -86,7 +86,7 @@ const fn operation(
 }
 
 /// Every call that the connectors make, and every platform's messages.
-pub const OPERATIONS: [Operation; 68] = [
+pub const OPERATIONS: [Operation; 71] = [
     operation("amazon", "token", OperationKind::Token, None),
     operation("amazon", "searchOrders", OperationKind::OrderRead, Some(&["orders"])),
     operation("amazon", "getOrder", OperationKind::OrderRead, None),
@@ -142,9 +142,11 @@ pub const OPERATIONS: [Operation; 68] = [
     operation("ebay", "updateConfig", OperationKind::RepeatableWrite, None),
     operation("ebay", "getDestinations", OperationKind::Read, None),
     operation("ebay", "createDestination", OperationKind::RepeatableWrite, None),
+    operation("ebay", "updateDestination", OperationKind::RepeatableWrite, None),
     operation("ebay", "getSubscriptions", OperationKind::Read, Some(&["subscriptions"])),
     operation("ebay", "getTopic", OperationKind::Read, None),
     operation("ebay", "createSubscription", OperationKind::RepeatableWrite, None),
+    operation("ebay", "updateSubscription", OperationKind::RepeatableWrite, None),
     operation("ebay", "enableSubscription", OperationKind::RepeatableWrite, None),
     operation("ebay", "getPublicKey", OperationKind::Read, None),
     operation("ebay", MESSAGE, OperationKind::Pushed, None),
@@ -154,11 +156,12 @@ pub const OPERATIONS: [Operation; 68] = [
     operation("etsy", "createReceiptShipment", OperationKind::SingleWrite, None),
     operation("etsy", "getListingsByShop", OperationKind::Read, Some(&["results"])),
     operation("etsy", "getShop", OperationKind::Read, None),
+    operation("etsy", "getMe", OperationKind::Read, None),
     operation("etsy", MESSAGE, OperationKind::Pushed, None),
 ];
 
 /// What is called, or comes, only where the platforms push.
-const OF_HOOKS: [&str; 16] = [
+const OF_HOOKS: [&str; 18] = [
     "getDestinations",
     "createDestination",
     "getSubscription",
@@ -172,6 +175,8 @@ const OF_HOOKS: [&str; 16] = [
     "updateConfig",
     "getSubscriptions",
     "getTopic",
+    "updateDestination",
+    "updateSubscription",
     "enableSubscription",
     "getPublicKey",
     MESSAGE,
@@ -202,6 +207,9 @@ const COMMITTED: [&str; 22] = [
     "getCancellation",
     "issueRefund",
 ];
+
+/// Calls that ask for several things, of which the platform may do some.
+const DONE_IN_PART: [&str; 2] = ["createFeed", "DeleteMessageBatch"];
 
 /// Calls after which one follows where the platforms push: those that read the one order that a message tells of, and the
 /// last of those that see to it that there are messages.
@@ -243,6 +251,8 @@ pub enum Fault {
     Malformed,
     /// Only the first part of the answer comes.
     Partial,
+    /// Of several things that were asked for in one call, one is not done, and the answer, or the report, says which.
+    PartialSuccess,
     /// A read that does not see the last changes.
     Stale,
     /// A list that names everything twice; another call that arrives twice.
@@ -267,7 +277,7 @@ pub enum Fault {
 
 impl Fault {
     /// All, in the order of the table.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ConnectFailed,
         Self::Timeout,
         Self::Late,
@@ -278,6 +288,7 @@ impl Fault {
         Self::Revoked,
         Self::Malformed,
         Self::Partial,
+        Self::PartialSuccess,
         Self::Stale,
         Self::Duplicate,
         Self::Reordered,
@@ -304,6 +315,7 @@ impl Fault {
             Self::Revoked => "token_revoked",
             Self::Malformed => "malformed_body",
             Self::Partial => "partial_answer",
+            Self::PartialSuccess => "partial_success",
             Self::Stale => "stale_read",
             Self::Duplicate => "duplicate",
             Self::Reordered => "reordered",
@@ -340,6 +352,7 @@ impl Fault {
             (Self::Timeout | Self::Reset | Self::ServerError | Self::Malformed | Self::Crash, _) => true,
             (Self::Late, _) => side == Side::After && kind.is_write(),
             (Self::Partial | Self::Slow, _) => side == Side::After,
+            (Self::PartialSuccess, _) => side == Side::After && DONE_IN_PART.contains(&operation.name),
             (Self::Stale, _) => side == Side::After && kind == OperationKind::OrderRead,
             (Self::Duplicate, _) => side == Side::After && kind != OperationKind::SingleWrite,
             // Orders that come in by themselves, and those that we make, have one address.
@@ -365,6 +378,7 @@ impl Fault {
             | Self::Expired
             | Self::Revoked
             | Self::Partial
+            | Self::PartialSuccess
             | Self::Stale
             | Self::Slow
             | Self::CrashAtCommit => false,

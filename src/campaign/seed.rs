@@ -266,10 +266,13 @@ fn doors_to(marketplace: Marketplace, aim: &Aim) -> Vec<Aim> {
             (marketplace.name(), marketplace.order_list(), 2)
         }
         "getSystemTimestamp" => (BIGCOMMERCE, "getOrders", 2),
+        // Who has to say yes again is asked who it is.
+        "getMe" => (marketplace.name(), marketplace.order_list(), 1),
         _ => return Vec::new(),
     };
     let Some(operation) = place_of(platform, poll) else { return Vec::new() };
-    let door = Aim { cell: Cell { fault: Fault::Expired, operation, side: Side::Before }, skip: 0 };
+    let fault = if name == "getMe" { Fault::Revoked } else { Fault::Expired };
+    let door = Aim { cell: Cell { fault, operation, side: Side::Before }, skip: 0 };
     vec![door; count]
 }
 

@@ -11,7 +11,9 @@ const LOG: &str = "eider.duckdb.wal";
 /// What platforms pushed and nobody has read.
 const SPOOL: &str = crate::sync::spool::SPOOL_FILE_NAME;
 /// What a backup holds, and a restore puts back. What was pushed stays where it is.
-const OF_BACKUPS: [&str; 4] = [DATABASE, LOG, crate::vault::VAULT_FILE_NAME, crate::vault::KEY_FILE_NAME];
+const OF_BACKUPS: [&str; 3] = [DATABASE, LOG, crate::vault::VAULT_FILE_NAME];
+/// What opens the vault: in no backup, and a restore leaves it where it is.
+const KEY: &str = crate::vault::KEY_FILE_NAME;
 
 /// What was being written when the process died: so many bytes of it are there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,7 +45,7 @@ fn length(file: &Path) -> u64 {
 /// # Errors
 /// What the disk says.
 pub fn copy(from: &Path, to: &Path, cut: Cut) -> io::Result<()> {
-    copy_files(from, to, OF_BACKUPS.into_iter().chain([SPOOL]))?;
+    copy_files(from, to, OF_BACKUPS.into_iter().chain([KEY, SPOOL]))?;
     for (name, kept) in [(LOG, cut.wal_bytes), (SPOOL, cut.spool_bytes)] {
         let file = to.join(name);
         if let Some(bytes) = kept

@@ -114,6 +114,12 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
             state.etsy.revoke();
             Ok(json!({"revoked": true}))
         }
+        (AMAZON, "finish_feeds") => Ok(json!({"done": state.amazon.finish_feeds(&text(&body, "id")?, now)})),
+        (AMAZON, "keep_message") => {
+            // The queue does not delete the last of the next messages that it is asked to delete.
+            state.amazon.keep_message();
+            Ok(json!({"kept": true}))
+        }
         (AMAZON, "feed") => {
             // How the next feed ends: `{outcome}`, Amazon's word.
             let word = text(&body, "outcome")?;
@@ -136,6 +142,14 @@ fn answer(state: &mut State, platform: &str, request: &Request<Bytes>) -> Result
         (EBAY, "disable_subscriptions") => {
             state.ebay.disable_subscriptions();
             Ok(json!({"disabled": true}))
+        }
+        (EBAY, "disable_destinations") => {
+            state.ebay.disable_destinations();
+            Ok(json!({"disabled": true}))
+        }
+        (EBAY, "lose_address") => {
+            state.ebay.lose_address();
+            Ok(json!({"lost": true}))
         }
         (EBAY, "sign_in") => {
             // Who says yes on eBay's page from now on: `{other}`.

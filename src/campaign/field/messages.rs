@@ -228,7 +228,9 @@ impl Field {
         }
         let Some(answer) = answer else { return };
         match (platform, operation.name) {
-            (EBAY, "createDestination") => state.post.ask_for_proof(call.request.body()),
+            (EBAY, "createDestination" | "updateDestination") => {
+                state.post.ask_for_proof(call.request.body())
+            }
             (AMAZON, RECEIVE_MESSAGE) => {
                 let body: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
                 let messages = body.get("Messages").and_then(Value::as_array).map(Vec::as_slice);

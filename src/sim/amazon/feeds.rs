@@ -95,9 +95,30 @@ pub struct Feed {
     /// When its stage changes next.
     pub due: Option<Timestamp>,
     /// How it is to end, where a test said so.
-    pub fate: Option<Stage>,
+    pub fate: Option<Fate>,
     /// The place of its report.
     pub report: Option<usize>,
+}
+
+/// How a feed ends that does not end well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Fate {
+    /// Amazon cancels it.
+    Cancelled,
+    /// Amazon cannot work it off.
+    Fatal,
+    /// The last of its rows is not done, and the report says so.
+    Partial,
+}
+
+impl Fate {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Cancelled => "CANCELLED",
+            Self::Fatal => "FATAL",
+            Self::Partial => "PARTIAL",
+        }
+    }
 }
 
 /// Money that went back for a line, in cents.
@@ -171,6 +192,9 @@ impl Amazon {
             .document_place(&text("inputFeedDocumentId"))
             .filter(|place| self.documents.get(*place).is_some_and(|document| document.text.is_some()))
             .ok_or_else(|| Refusal::invalid("'inputFeedDocumentId' has no content."))?;
+        let rows = self.documents.get(document).and_then(|document| rows_of(document.text.as_deref()?));
+        let has_parts = kind == REFUNDS && rows.is_some_and(|rows| rows.len() > 1);
+        let fate = self.feed_fates.pop_front().filter(|fate| *fate != Fate::Partial || has_parts);
         let number = u64::try_from(self.feeds.len()).unwrap_or(0);
         let mut draw = Draw::new(self.seed, "amazon.feed", number);
         let id = format!("5{:05}{}", number % 100_000, draw.digits(6));
@@ -185,7 +209,7 @@ impl Amazon {
             started: None,
             ended: None,
             due: Some(due),
-            fate: self.feed_fates.pop_front(),
+            fate,
             report: None,
         };
         self.put_feed(self.feeds.len(), feed);
@@ -250,7 +274,7 @@ impl Amazon {
         let Some((_, place)) = self.feed_agenda.first().copied() else { return };
         let Some(mut feed) = self.feeds.get(place).cloned() else { return };
         match (feed.stage, feed.fate) {
-            (Stage::Queued, Some(Stage::Cancelled)) => {
+            (Stage::Queued, Some(Fate::Cancelled)) => {
                 feed.stage = Stage::Cancelled;
                 feed.due = None;
             }
@@ -260,7 +284,7 @@ impl Amazon {
                 feed.started = Some(now);
                 feed.due = Some(shifted(now, SignedDuration::from_secs(draw.between(10, 60))));
             }
-            (Stage::Working, Some(Stage::Fatal)) => {
+            (Stage::Working, Some(Fate::Fatal)) => {
                 feed.stage = Stage::Fatal;
                 feed.ended = Some(now);
                 feed.due = None;
@@ -283,7 +307,7 @@ impl Amazon {
         let mistakes = if feed.kind == CANCELLATIONS {
             self.cancel_rows(&rows, now)
         } else {
-            rows.iter().map(|row| self.refund_row(row, now).err()).collect()
+            self.refund_rows(&rows, feed.fate == Some(Fate::Partial), now)
         };
         let report = report(&rows, &mistakes);
         let report_place = self.documents.len();
@@ -354,6 +378,25 @@ impl Amazon {
         order.ok_or(("25001", "The order does not exist or is not yours."))
     }
 
+    fn refund_rows(&mut self, rows: &[Row], is_partial: bool, now: Timestamp) -> Vec<Option<Mistake>> {
+        let left = if is_partial { rows.last() } else { None };
+        self.rows_left.extend(left.cloned());
+        let done = rows.len() - usize::from(left.is_some());
+        let mut mistakes: Vec<Option<Mistake>> =
+            rows.iter().take(done).map(|row| self.refund_row(row, now).err()).collect();
+        mistakes.extend(left.map(|_| Some(("25199", "The row could not be processed. Try again later."))));
+        mistakes
+    }
+
+    /// The seller does by hand what was left of an order's feeds: how many rows could be done.
+    pub fn finish_feeds(&mut self, order: &str, now: Timestamp) -> usize {
+        let (left, others) =
+            std::mem::take(&mut self.rows_left).into_iter().partition(|row| field(row, "order-id") == order);
+        self.rows_left = others;
+        let left: Vec<Row> = left;
+        left.iter().filter(|row| self.refund_row(row, now).is_ok()).count()
+    }
+
     fn refund_row(&mut self, row: &Row, now: Timestamp) -> Result<(), Mistake> {
         let order = self.order_of_row(row)?;
         let line = order
@@ -400,6 +443,7 @@ impl Amazon {
                 "id": feed.id,
                 "type": feed.kind,
                 "status": stage_word(feed.stage),
+                "fate": feed.fate.map(Fate::word),
                 "created_at": feed.created.to_string(),
                 "report": feed.report.and_then(|place| self.documents.get(place)?.text.clone()),
             })
@@ -407,11 +451,12 @@ impl Amazon {
         self.feeds.iter().map(row).collect()
     }
 
-    /// The next feed ends so: `CANCELLED` or `FATAL`.
+    /// The next feed ends so: `CANCELLED`, `FATAL`, or, where it has several refunds, `PARTIAL`.
     pub fn plan_feed(&mut self, word: &str) -> bool {
         let fate = match word {
-            "CANCELLED" => Stage::Cancelled,
-            "FATAL" => Stage::Fatal,
+            "CANCELLED" => Fate::Cancelled,
+            "FATAL" => Fate::Fatal,
+            "PARTIAL" => Fate::Partial,
             _ => return false,
         };
         self.feed_fates.push_back(fate);

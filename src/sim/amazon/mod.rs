@@ -24,7 +24,7 @@ use super::draw::Draw;
 use super::quota::Bucket;
 
 pub use calls::{Call, operation_of};
-use feeds::{Document, Feed, Refund, Stage};
+use feeds::{Document, Feed, Refund};
 
 /// The seller whose account this is.
 pub const SELLER_ID: &str = "A3EIDERSIM0001";
@@ -358,7 +358,9 @@ pub struct Amazon {
     feeds: Vec<Feed>,
     feed_agenda: BTreeSet<(i64, usize)>,
     /// How the next feeds end, where a test said so.
-    feed_fates: VecDeque<Stage>,
+    feed_fates: VecDeque<feeds::Fate>,
+    /// Rows of feeds that were done in part, as they were handed over.
+    rows_left: Vec<BTreeMap<String, String>>,
     listing_index: HashMap<String, usize>,
     buckets: HashMap<&'static str, Bucket>,
     changes: Changes,
@@ -376,6 +378,7 @@ impl Amazon {
             feeds: Vec::new(),
             feed_agenda: BTreeSet::new(),
             feed_fates: VecDeque::new(),
+            rows_left: Vec::new(),
             meta: Meta::default(),
             orders: Book::default(),
             listings: Vec::new(),

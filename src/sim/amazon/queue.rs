@@ -33,6 +33,9 @@ pub struct Notifications {
     subscription: Option<(String, String)>,
     waiting: Vec<Message>,
     numbered: u64,
+    /// The next deletion of several leaves the last of them where it is.
+    #[serde(default)]
+    keeps_one: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -206,14 +209,28 @@ impl Amazon {
         if messages.is_empty() { json!({}) } else { json!({"Messages": messages}) }
     }
 
+    /// Of the next messages that are to be deleted together, the last is not.
+    pub fn keep_message(&mut self) {
+        self.meta.notifications.keeps_one = true;
+        self.changes.meta = true;
+    }
+
     fn delete_messages(&mut self, body: &Value) -> Value {
+        let entries = body.get("Entries").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let is_kept = std::mem::take(&mut self.meta.notifications.keeps_one);
+        let (entries, kept) = match entries.split_last() {
+            Some((last, others)) if is_kept && !others.is_empty() => (others, Some(last)),
+            _ => (entries, None),
+        };
         let mut done = Vec::new();
-        for entry in body.get("Entries").and_then(Value::as_array).into_iter().flatten() {
+        for entry in entries {
             let receipt = entry.get("ReceiptHandle").and_then(Value::as_str).unwrap_or_default();
             self.meta.notifications.waiting.retain(|message| format!("r{}", message.number) != receipt);
             done.push(json!({"Id": entry.get("Id")}));
         }
-        json!({"Successful": done, "Failed": []})
+        let failed =
+            kept.map(|entry| json!({"Id": entry.get("Id"), "Code": "InternalError", "SenderFault": false}));
+        json!({"Successful": done, "Failed": failed.into_iter().collect::<Vec<_>>()})
     }
 }
 

@@ -682,6 +682,27 @@ impl Ebay {
         self.changes.meta = true;
     }
 
+    /// eBay switches off the addresses that do not answer.
+    pub fn disable_destinations(&mut self) {
+        for one in &mut self.meta.destinations {
+            if let Some(fields) = one.body.as_object_mut() {
+                fields.insert("status".to_owned(), serde_json::json!("DISABLED"));
+            }
+        }
+        self.changes.meta = true;
+    }
+
+    /// The newest subscription leads to an address that is gone.
+    pub fn lose_address(&mut self) {
+        if let Some(fields) = self.meta.subscriptions.last_mut().and_then(|one| one.body.as_object_mut()) {
+            fields.insert(
+                "destinationId".to_owned(),
+                serde_json::json!("00000000-0000-0000-0000-000000000000"),
+            );
+        }
+        self.changes.meta = true;
+    }
+
     fn issue_access_token(&mut self, is_sellers: bool, now: Timestamp) -> String {
         let number = self.meta.tokens_issued;
         self.meta.tokens_issued += 1;

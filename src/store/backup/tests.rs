@@ -313,6 +313,8 @@ async fn under_load_every_copy_is_of_one_commit_and_nothing_acknowledged_is_miss
             let before = acknowledged.load(Ordering::SeqCst);
             let backup = bench.store.back_up(to.path(), None).await.unwrap();
             made.push((before, backup, acknowledged.load(Ordering::SeqCst)));
+            // What is being written agrees with itself at any moment.
+            assert_eq!(bench.store.read(crate::store::verify::verify).await.unwrap(), []);
         }
         is_over.store(true, Ordering::SeqCst);
         made

@@ -107,6 +107,19 @@ fn every_operation_of_the_connectors_is_seen() {
     assert!(failed.is_empty(), "never answered well: {failed:?}");
 }
 
+/// Whatever a connector can send, something goes wrong with in the fault campaign.
+#[test]
+fn every_operation_of_the_connectors_is_in_the_campaign() {
+    let Some(gate) = gate() else { return };
+    for platform in ["amazon", "bigcommerce", "ebay", "etsy"] {
+        let known = |name: &&str| eider::campaign::matrix::place_of(platform, name).is_some();
+        let (known, unknown): (Vec<&str>, Vec<&str>) =
+            operations_of(gate, platform).into_iter().partition(known);
+        assert!(unknown.is_empty(), "{platform}: the campaign's OPERATIONS lack {unknown:?}");
+        assert!(known.len() >= 5, "{platform}: {known:?}");
+    }
+}
+
 /// Refusals that the specification lists and the simulator can give.
 const REFUSALS: [(&str, &str, &[u16]); 29] = [
     ("etsy", "getShopReceipts", &[400, 401, 403, 404, 500]),
@@ -189,6 +202,48 @@ fn every_deviation_is_still_one() {
         DEVIATIONS.iter().filter(|known| !found.iter().any(|found| known.is_about(found))).collect();
     assert!(gone.is_empty(), "no longer so, take them out of the list: {gone:#?}");
     assert!(DEVIATIONS.iter().all(|known| known.reason.len() > 20));
+}
+
+/// Vendors mark almost nothing as required: each field that we know to be needed is missed where it is not sent, and so is
+/// every entry of a list.
+#[test]
+fn each_field_that_we_know_to_be_needed_is_missed() {
+    let Some(gate) = gate() else { return };
+    let mut tried = BTreeSet::new();
+    let successes = exchanges().iter().filter(|one| is_specified(one) && (200..300).contains(&one.status));
+    for exchange in successes {
+        let is_it = |known: &&documents::Operation| {
+            known.platform == exchange.platform && known.id == exchange.operation
+        };
+        let Some(operation) = gate.documents.operations.iter().find(is_it) else { continue };
+        let (in_body, in_query) = required::of_request(operation);
+        let body: Value = serde_json::from_slice(&exchange.body).unwrap_or_default();
+        for place in in_body {
+            let Some(changed) = required::without(&body, place) else { continue };
+            if tried.insert(format!("{} {} {place}", exchange.platform, exchange.operation)) {
+                let changed = Exchange { body: changed.to_string().into_bytes(), ..exchange.clone() };
+                assert!(!unmeant(gate.check(&changed)).is_empty(), "{} {place}", exchange.operation);
+            }
+            let Some((list, _)) = place.split_once("[].") else { continue };
+            let mut emptied = body.clone();
+            let Some(entries) = emptied.get_mut(list).filter(|entries| entries.is_array()) else { continue };
+            *entries = Value::Array(Vec::new());
+            let changed = Exchange { body: emptied.to_string().into_bytes(), ..exchange.clone() };
+            assert!(!unmeant(gate.check(&changed)).is_empty(), "{} without any {list}", exchange.operation);
+        }
+        for names in in_query {
+            let is_meant = |(name, _): &(String, String)| names.split('|').any(|one| one == name);
+            if exchange.query.iter().any(is_meant)
+                && tried.insert(format!("{} {} ?{names}", exchange.platform, exchange.operation))
+            {
+                let mut changed = exchange.clone();
+                changed.query.retain(|pair| !is_meant(pair));
+                assert!(!unmeant(gate.check(&changed)).is_empty(), "{} ?{names}", exchange.operation);
+            }
+        }
+    }
+    println!("{} fields left out, each missed", tried.len());
+    assert!(tried.len() >= 100, "{tried:#?}");
 }
 
 /// Every name in a JSON body, as a pointer to its parent and the name.

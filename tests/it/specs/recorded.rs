@@ -411,6 +411,7 @@ async fn every_recorded_answer_of_bigcommerce_can_be_read() {
         }
     }
     let used = operations_of(gate().unwrap(), "bigcommerce");
+    let mut count = 0;
     for (name, operation) in SHOP_PAYLOADS {
         if !used.contains(operation) {
             continue;
@@ -425,7 +426,9 @@ async fn every_recorded_answer_of_bigcommerce_can_be_read() {
         let said = read("bigcommerce", operation, status, body).await;
         let shown = json!({"read": said, "differs_from_the_specification": differs});
         insta::assert_json_snapshot!(format!("bigcommerce__{}", name.replace('/', "__")), shown);
+        count += 1;
     }
+    assert!(count >= 11, "{count} payloads");
 }
 
 #[tokio::test]

@@ -330,7 +330,11 @@ pub fn missing_in_data_sets(
         query.iter().any(|(name, sets)| name == "includedData" && sets.split(',').any(|set| set == wanted))
     };
     let asked = IN_DATA_SETS.iter().filter(|(known, set, _)| is_it(known, operation) && is_asked(set));
-    asked.flat_map(|(_, _, places)| *places).copied().filter(|place| !is_there(body, place)).collect()
+    asked
+        .flat_map(|(_, _, places)| *places)
+        .copied()
+        .filter(|place| !is_there(body, place, Side::Answer))
+        .collect()
 }
 
 /// The places that are needed and empty.
@@ -339,7 +343,40 @@ pub fn missing(operation: &Operation, side: Side, body: &Value) -> Vec<&'static 
         Side::Request => of(&IN_REQUESTS, operation),
         Side::Answer => of(&IN_ANSWERS, operation),
     };
-    places.iter().copied().filter(|place| !is_there(body, place)).collect()
+    places.iter().copied().filter(|place| !is_there(body, place, side)).collect()
+}
+
+/// The places that a request must have: in its body, and in its query.
+pub fn of_request(operation: &Operation) -> (&'static [&'static str], &'static [&'static str]) {
+    (of(&IN_REQUESTS, operation), of(&IN_QUERIES, operation))
+}
+
+/// The body without what is at a place, whichever of two fields that is. None where nothing is there.
+pub fn without(body: &Value, place: &str) -> Option<Value> {
+    let mut changed = body.clone();
+    remove(&mut changed, place).then_some(changed)
+}
+
+fn remove(value: &mut Value, place: &str) -> bool {
+    let (step, rest) = place.split_once('.').unwrap_or((place, ""));
+    let step = step.strip_suffix('?').unwrap_or(step);
+    let (names, is_list) = step.strip_suffix("[]").map_or((step, false), |name| (name, true));
+    let Some(fields) = value.as_object_mut() else { return false };
+    if rest.is_empty() {
+        return names.split('|').filter(|name| fields.remove(*name).is_some()).count() > 0;
+    }
+    match names.split('|').find_map(|name| fields.get_mut(name).map(|_| name.to_owned())) {
+        Some(name) if is_list => {
+            let entries = fields.get_mut(&name).and_then(Value::as_array_mut);
+            let mut is_removed = false;
+            for entry in entries.into_iter().flatten() {
+                is_removed |= remove(entry, rest);
+            }
+            is_removed
+        }
+        Some(name) => fields.get_mut(&name).is_some_and(|inner| remove(inner, rest)),
+        None => false,
+    }
 }
 
 fn of(list: &[(&str, &'static [&'static str])], operation: &Operation) -> &'static [&'static str] {
@@ -353,16 +390,20 @@ fn is_it(known: &str, operation: &Operation) -> bool {
     }
 }
 
-fn is_there(value: &Value, place: &str) -> bool {
+/// Whether something is at a place. A list that we send has entries; one that we are given may be empty.
+fn is_there(value: &Value, place: &str, side: Side) -> bool {
     let (step, rest) = place.split_once('.').unwrap_or((place, ""));
     let (step, is_optional) = step.strip_suffix('?').map_or((step, false), |step| (step, true));
     let (name, is_list) = step.strip_suffix("[]").map_or((step, false), |name| (name, true));
     let found = if name.is_empty() { Some(value) } else { name.split('|').find_map(|name| value.get(name)) };
     match found {
-        Some(Value::Array(entries)) if is_list => entries.iter().all(|entry| is_there(entry, rest)),
+        Some(Value::Array(entries)) if is_list => {
+            let may_be_empty = side == Side::Answer || is_optional;
+            (may_be_empty || !entries.is_empty()) && entries.iter().all(|entry| is_there(entry, rest, side))
+        }
         Some(_) if is_list => false,
         Some(_) if rest.is_empty() => true,
-        Some(value) => is_there(value, rest),
+        Some(value) => is_there(value, rest, side),
         None => is_optional,
     }
 }
