@@ -563,21 +563,19 @@ impl Field {
 
     /// One of the things that the call asks for is not done.
     fn do_in_part(&self, operation: &Operation, request: &Request<Bytes>) -> Outcome {
-        let is_feed = operation.name == "createFeed";
-        if is_feed {
-            self.world.control(operation.platform, "feed", Some(&json!({"outcome": "PARTIAL"})));
-        } else {
-            self.world.control(operation.platform, "keep_message", Some(&json!({})));
+        let platform = operation.platform;
+        if operation.name == "createFeed" {
+            self.world.control(platform, "feed", Some(&json!({"outcome": "PARTIAL"})));
+            let response = self.handle(operation, request);
+            let feeds = list(&self.world, platform, "feeds");
+            let is_hit = feeds.last().is_some_and(|feed| feed["fate"] == "PARTIAL");
+            return Outcome { is_hit, ..Outcome::answered(response) };
         }
+        self.world.control(platform, "keep_message", Some(&json!({})));
         let response = self.handle(operation, request);
-        let is_hit = if is_feed {
-            let feeds = list(&self.world, operation.platform, "feeds");
-            feeds.last().is_some_and(|feed| feed["fate"] == "PARTIAL")
-        } else {
-            let said: Value = serde_json::from_slice(response.body()).unwrap_or_default();
-            said.get("Failed").and_then(Value::as_array).is_some_and(|failed| !failed.is_empty())
-        };
-        Outcome { is_hit, ..Outcome::answered(response) }
+        let said: Value = serde_json::from_slice(response.body()).unwrap_or_default();
+        let failed = said.get("Failed").and_then(Value::as_array);
+        Outcome { is_hit: failed.is_some_and(|failed| !failed.is_empty()), ..Outcome::answered(response) }
     }
 
     fn time_out(&self, call: &Call) -> Outcome {

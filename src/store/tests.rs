@@ -1060,7 +1060,7 @@ async fn the_mirror_is_not_moved_by_older_rows_and_sees_others() {
         assert_eq!(held.cancelled_at.is_some(), is_cancelled, "{updated}");
         assert_eq!(held.is_set_back(), after_sale.is_none(), "{updated}");
     }
-    // What was made before we were connected is no sign of anybody, and neither is what came with the first page.
+    // What was made before we were connected is no sign of anybody.
     let older = mirror::MirrorRow { created_at: at(-10), ..row("71", 40, 0, "other") };
     assert_eq!(apply(vec![older]).await.twins, []);
     let made_for = |id: &str, marketplace_id: &str, installation: &str| mirror::MirrorRow {

@@ -273,11 +273,7 @@ async fn a_disk_that_is_full_during_a_checkpoint_loses_nothing_that_was_acknowle
     assert!(said.contains("There is no room left on the disk"), "{said}");
 
     let again = Appliance::start(&dir);
-    for id in &sold {
-        let (status, found) = again.api("GET", &format!("orders?q={id}"), None).await;
-        assert_eq!(status, 200, "{found}");
-        assert_eq!(found["data"].as_array().map(Vec::len), Some(1), "{id}: {found}");
-    }
+    again.holds_each_once(&sold).await;
     sold.push(platforms.sell().await);
     again.waits_for_shop(&platforms, &sold).await;
     again.stop().await;
@@ -349,10 +345,7 @@ async fn a_disk_that_others_have_filled_loses_nothing_and_goes_on_with_room() {
     let again = Appliance::start_with(&dir, &without_floor);
     sold.push(platforms.sell().await);
     again.waits_for_shop(&platforms, &sold).await;
-    for id in &sold {
-        let (_, found) = again.api("GET", &format!("orders?q={id}"), None).await;
-        assert_eq!(found["data"].as_array().map(Vec::len), Some(1), "{id}: {found}");
-    }
+    again.holds_each_once(&sold).await;
     again.stop().await;
     assert!(said_well(&eider(&dir, &["verify"])).contains("agrees with itself"));
 }
@@ -404,17 +397,34 @@ async fn a_second_appliance_on_the_same_shop_is_noticed_and_stops_with_an_incide
 
     let second = Appliance::start(&second_dir);
     let (twin_shop, _) = second.connects_all(&platforms).await;
-    // Whichever creates an order first is seen by the other.
+    one_of_two_stops(&platforms, (first, shop), (second, twin_shop)).await;
+}
+
+/// Whichever of two appliances creates an order first is seen by the other, which stops. Either goes on once it is alone.
+async fn one_of_two_stops(
+    platforms: &Platforms,
+    (stays, shop): (Appliance, i64),
+    (goes, twin_shop): (Appliance, i64),
+) {
     let noticed = until(async || {
         platforms.sell().await;
-        has_noticed_a_twin(&first, shop).await || has_noticed_a_twin(&second, twin_shop).await
+        has_noticed_a_twin(&stays, shop).await || has_noticed_a_twin(&goes, twin_shop).await
     });
-    assert!(noticed.await, "{}\n{}", first.running.said(), second.running.said());
-    second.stop().await;
-    first.goes_on_alone(&platforms, shop).await;
+    assert!(noticed.await, "{}\n{}", stays.running.said(), goes.running.said());
+    goes.stop().await;
+    stays.goes_on_alone(platforms, shop).await;
 }
 
 impl Appliance {
+    /// Each of these orders is held, and once.
+    async fn holds_each_once(&self, ids: &[String]) {
+        for id in ids {
+            let (status, found) = self.api("GET", &format!("orders?q={id}"), None).await;
+            assert_eq!(status, 200, "{found}");
+            assert_eq!(found["data"].as_array().map(Vec::len), Some(1), "{id}: {found}");
+        }
+    }
+
     /// Somebody has stopped the other appliance, and resumes this one where it has stopped by itself, too: what is sold
     /// then is created once.
     async fn goes_on_alone(&self, platforms: &Platforms, shop: i64) {
@@ -455,11 +465,5 @@ async fn a_second_appliance_on_a_copy_of_the_data_folder_is_noticed_as_well() {
     assert!(copied.unwrap().success());
 
     let (first, second) = (Appliance::start(&first_dir), Appliance::start(&second_dir));
-    let noticed = until(async || {
-        platforms.sell().await;
-        has_noticed_a_twin(&first, shop).await || has_noticed_a_twin(&second, shop).await
-    });
-    assert!(noticed.await, "{}\n{}", first.running.said(), second.running.said());
-    first.stop().await;
-    second.goes_on_alone(&platforms, shop).await;
+    one_of_two_stops(&platforms, (second, shop), (first, shop)).await;
 }

@@ -192,9 +192,10 @@ impl Amazon {
             .document_place(&text("inputFeedDocumentId"))
             .filter(|place| self.documents.get(*place).is_some_and(|document| document.text.is_some()))
             .ok_or_else(|| Refusal::invalid("'inputFeedDocumentId' has no content."))?;
-        let rows = self.documents.get(document).and_then(|document| rows_of(document.text.as_deref()?));
-        let has_parts = kind == REFUNDS && rows.is_some_and(|rows| rows.len() > 1);
-        let fate = self.feed_fates.pop_front().filter(|fate| *fate != Fate::Partial || has_parts);
+        let rows = || self.documents.get(document).and_then(|document| rows_of(document.text.as_deref()?));
+        let has_parts = || kind == REFUNDS && rows().is_some_and(|rows| rows.len() > 1);
+        let planned = self.feed_fates.pop_front();
+        let fate = planned.filter(|fate| *fate != Fate::Partial || has_parts());
         let number = u64::try_from(self.feeds.len()).unwrap_or(0);
         let mut draw = Draw::new(self.seed, "amazon.feed", number);
         let id = format!("5{:05}{}", number % 100_000, draw.digits(6));
@@ -390,10 +391,7 @@ impl Amazon {
 
     /// The seller does by hand what was left of an order's feeds: how many rows could be done.
     pub fn finish_feeds(&mut self, order: &str, now: Timestamp) -> usize {
-        let (left, others) =
-            std::mem::take(&mut self.rows_left).into_iter().partition(|row| field(row, "order-id") == order);
-        self.rows_left = others;
-        let left: Vec<Row> = left;
+        let left: Vec<Row> = self.rows_left.extract_if(.., |row| field(row, "order-id") == order).collect();
         left.iter().filter(|row| self.refund_row(row, now).is_ok()).count()
     }
 

@@ -537,8 +537,8 @@ impl Ebay {
                 let known = known.ok_or_else(unknown_subscription)?;
                 // The topic stays what it is.
                 for name in ["status", "destinationId", "payload"] {
-                    if let (Some(fields), Some(value)) = (known.body.as_object_mut(), body.get(name)) {
-                        fields.insert(name.to_owned(), value.clone());
+                    if let Some(value) = body.get(name) {
+                        super::set(&mut known.body, name, value.clone());
                     }
                 }
                 self.changes.meta = true;
@@ -547,9 +547,7 @@ impl Ebay {
             "enableSubscription" => {
                 let known = self.meta.subscriptions.iter_mut().find(|one| one.id == id);
                 let known = known.ok_or_else(unknown_subscription)?;
-                if let Some(fields) = known.body.as_object_mut() {
-                    fields.insert("status".to_owned(), json!("ENABLED"));
-                }
+                super::set(&mut known.body, "status", "ENABLED");
                 self.changes.meta = true;
                 Ok(reply::empty(StatusCode::NO_CONTENT))
             }

@@ -675,9 +675,7 @@ impl Ebay {
     /// eBay switches off what does not answer.
     pub fn disable_subscriptions(&mut self) {
         for one in &mut self.meta.subscriptions {
-            if let Some(fields) = one.body.as_object_mut() {
-                fields.insert("status".to_owned(), serde_json::json!("DISABLED"));
-            }
+            set(&mut one.body, "status", "DISABLED");
         }
         self.changes.meta = true;
     }
@@ -685,20 +683,15 @@ impl Ebay {
     /// eBay switches off the addresses that do not answer.
     pub fn disable_destinations(&mut self) {
         for one in &mut self.meta.destinations {
-            if let Some(fields) = one.body.as_object_mut() {
-                fields.insert("status".to_owned(), serde_json::json!("DISABLED"));
-            }
+            set(&mut one.body, "status", "DISABLED");
         }
         self.changes.meta = true;
     }
 
     /// The newest subscription leads to an address that is gone.
     pub fn lose_address(&mut self) {
-        if let Some(fields) = self.meta.subscriptions.last_mut().and_then(|one| one.body.as_object_mut()) {
-            fields.insert(
-                "destinationId".to_owned(),
-                serde_json::json!("00000000-0000-0000-0000-000000000000"),
-            );
+        if let Some(newest) = self.meta.subscriptions.last_mut() {
+            set(&mut newest.body, "destinationId", "00000000-0000-0000-0000-000000000000");
         }
         self.changes.meta = true;
     }
@@ -720,5 +713,12 @@ impl Ebay {
         self.meta.numbers_given += 1;
         self.changes.meta = true;
         Draw::new(self.seed, "ebay.number", number).digits(length)
+    }
+}
+
+/// Sets a field of an object.
+fn set(body: &mut serde_json::Value, name: &str, value: impl Into<serde_json::Value>) {
+    if let Some(fields) = body.as_object_mut() {
+        fields.insert(name.to_owned(), value.into());
     }
 }

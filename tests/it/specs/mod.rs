@@ -61,6 +61,11 @@ fn gate() -> Option<&'static Gate> {
     GATE.get_or_init(Gate::open).as_ref()
 }
 
+/// What a specification describes and went well.
+fn successes() -> impl Iterator<Item = &'static Exchange> {
+    exchanges().iter().filter(|one| is_specified(one) && (200..300).contains(&one.status))
+}
+
 fn is_specified(exchange: &Exchange) -> bool {
     !UNSPECIFIED.iter().any(|(operation, _)| *operation == exchange.operation)
 }
@@ -210,8 +215,7 @@ fn every_deviation_is_still_one() {
 fn each_field_that_we_know_to_be_needed_is_missed() {
     let Some(gate) = gate() else { return };
     let mut tried = BTreeSet::new();
-    let successes = exchanges().iter().filter(|one| is_specified(one) && (200..300).contains(&one.status));
-    for exchange in successes {
+    for exchange in successes() {
         let is_it = |known: &&documents::Operation| {
             known.platform == exchange.platform && known.id == exchange.operation
         };
@@ -268,8 +272,7 @@ fn names(value: &Value, pointer: &str, found: &mut Vec<(String, String)>) {
 fn any_field_that_we_send_under_another_name_is_found() {
     let Some(gate) = gate() else { return };
     let mut tried = BTreeSet::new();
-    let successes = exchanges().iter().filter(|one| is_specified(one) && (200..300).contains(&one.status));
-    for exchange in successes {
+    for exchange in successes() {
         assert!(unmeant(gate.check(exchange)).is_empty());
         let body: Value = serde_json::from_slice(&exchange.body).unwrap_or_default();
         let mut places = Vec::new();

@@ -357,10 +357,23 @@ pub fn without(body: &Value, place: &str) -> Option<Value> {
     remove(&mut changed, place).then_some(changed)
 }
 
-fn remove(value: &mut Value, place: &str) -> bool {
+/// The first step of a place, and what follows it.
+struct Step<'a> {
+    names: &'a str,
+    is_list: bool,
+    is_optional: bool,
+    rest: &'a str,
+}
+
+fn first_step(place: &str) -> Step<'_> {
     let (step, rest) = place.split_once('.').unwrap_or((place, ""));
-    let step = step.strip_suffix('?').unwrap_or(step);
-    let (names, is_list) = step.strip_suffix("[]").map_or((step, false), |name| (name, true));
+    let (step, is_optional) = step.strip_suffix('?').map_or((step, false), |step| (step, true));
+    let (names, is_list) = step.strip_suffix("[]").map_or((step, false), |names| (names, true));
+    Step { names, is_list, is_optional, rest }
+}
+
+fn remove(value: &mut Value, place: &str) -> bool {
+    let Step { names, is_list, rest, .. } = first_step(place);
     let Some(fields) = value.as_object_mut() else { return false };
     if rest.is_empty() {
         return names.split('|').filter(|name| fields.remove(*name).is_some()).count() > 0;
@@ -392,10 +405,9 @@ fn is_it(known: &str, operation: &Operation) -> bool {
 
 /// Whether something is at a place. A list that we send has entries; one that we are given may be empty.
 fn is_there(value: &Value, place: &str, side: Side) -> bool {
-    let (step, rest) = place.split_once('.').unwrap_or((place, ""));
-    let (step, is_optional) = step.strip_suffix('?').map_or((step, false), |step| (step, true));
-    let (name, is_list) = step.strip_suffix("[]").map_or((step, false), |name| (name, true));
-    let found = if name.is_empty() { Some(value) } else { name.split('|').find_map(|name| value.get(name)) };
+    let Step { names, is_list, is_optional, rest } = first_step(place);
+    let found =
+        if names.is_empty() { Some(value) } else { names.split('|').find_map(|name| value.get(name)) };
     match found {
         Some(Value::Array(entries)) if is_list => {
             let may_be_empty = side == Side::Answer || is_optional;
