@@ -52,6 +52,8 @@ pub struct Aim {
     pub cell: Cell,
     /// Calls that are let pass before.
     pub skip: u32,
+    /// Whether it is over after one try, though nothing came of it.
+    pub is_once: bool,
 }
 
 /// What the field starts with.
@@ -357,7 +359,9 @@ impl Field {
         let Some(operation) = place_of(call.0, call.1) else { return };
         let mut state = self.lock();
         let skip = u32::try_from(state.draw.below(skip_max + 1)).unwrap_or(0);
-        state.aims.push(Aim { cell: Cell { fault, operation, side }, skip });
+        // A stale answer is meant for what happens now: kept for later, it would excuse what is not known in time.
+        let is_once = fault == Fault::Stale;
+        state.aims.push(Aim { cell: Cell { fault, operation, side }, skip, is_once });
     }
 
     /// Whether the last process died while a call that changes something had not been answered.
@@ -442,6 +446,8 @@ impl Field {
         if let Some(cell) = struck {
             state.matrix.hit(cell);
             state.forget_aim(cell);
+        } else if let Some(spared) = cell {
+            state.forget_try(spared);
         }
         if outcome.answer.is_none() {
             state.settle_spool();
@@ -680,6 +686,14 @@ impl State {
 
     fn forget_aim(&mut self, cell: Cell) {
         if let Some(place) = self.aims.iter().position(|aim| aim.cell == cell) {
+            self.aims.remove(place);
+        }
+    }
+
+    /// Nothing came of what was tried: it is tried again, unless it was meant for now alone.
+    fn forget_try(&mut self, cell: Cell) {
+        let is_over = |aim: &Aim| aim.cell == cell && aim.skip == 0 && aim.is_once;
+        if let Some(place) = self.aims.iter().position(is_over) {
             self.aims.remove(place);
         }
     }

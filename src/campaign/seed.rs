@@ -209,7 +209,7 @@ fn aims(marketplace: Marketplace, draw: &Entropy, seed: u64) -> Vec<Aim> {
 }
 
 fn aim_at(cell: Cell, draw: &Entropy) -> Aim {
-    let aim = Aim { cell, skip: u32::try_from(draw.below(3)).unwrap_or(0) };
+    let aim = Aim { cell, skip: u32::try_from(draw.below(3)).unwrap_or(0), is_once: false };
     // A shelf is seldom empty when somebody buys from it, little is given back, and messages are seen to once.
     let is_rare = is_about_stock(&aim)
         || is_about_after_sale(&aim)
@@ -223,7 +223,7 @@ fn aim_at(cell: Cell, draw: &Entropy) -> Aim {
 fn late_reading(marketplace: Marketplace, draw: &Entropy) -> Option<Aim> {
     let skip = u32::try_from(draw.below(6)).unwrap_or(0);
     let operation = place_of(marketplace.name(), marketplace.one_order())?;
-    Some(Aim { cell: Cell { fault: Fault::Throttled, operation, side: Side::Before }, skip })
+    Some(Aim { cell: Cell { fault: Fault::Throttled, operation, side: Side::Before }, skip, is_once: false })
 }
 
 /// Whether it is about what is done so that there are messages at all.
@@ -272,7 +272,7 @@ fn doors_to(marketplace: Marketplace, aim: &Aim) -> Vec<Aim> {
     };
     let Some(operation) = place_of(platform, poll) else { return Vec::new() };
     let fault = if name == "getMe" { Fault::Revoked } else { Fault::Expired };
-    let door = Aim { cell: Cell { fault, operation, side: Side::Before }, skip: 0 };
+    let door = Aim { cell: Cell { fault, operation, side: Side::Before }, skip: 0, is_once: false };
     vec![door; count]
 }
 

@@ -141,7 +141,7 @@ impl Field {
         match ended {
             Ended::Well => {}
             Ended::Struck(cell) => state.matrix.hit(cell),
-            Ended::Spared(cell) => state.aims.push(Aim { cell, skip: 0 }),
+            Ended::Spared(cell) => state.aims.push(Aim { cell, skip: 0, is_once: false }),
         }
         let Some(operation) = place_of(platform, MESSAGE) else { return };
         told.into_iter().for_each(|news| state.post.told(news));
@@ -334,7 +334,7 @@ impl State {
         if !self.is_on {
             return false;
         }
-        let is_aimed = self.aims.contains(&Aim { cell, skip: 0 });
+        let is_aimed = self.aims.contains(&Aim { cell, skip: 0, is_once: false });
         self.forget_aim(cell);
         is_aimed || self.draws_death_of_message()
     }
