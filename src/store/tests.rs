@@ -639,13 +639,16 @@ async fn old_open_orders_are_looked_up_in_turn() {
     let items = all.map(|(id, days, status)| item(placed(id, days, status)));
     let orders = bench.import(items.to_vec()).await.orders;
     let owner = bench.amazon.id;
-    let listed = async |last: OrderNo, limit| {
+    let days_ago = |days: i64| at(-86_400 * days);
+    let listed_since = async |since, last: OrderNo, limit| {
         let read = bench
             .store
-            .read(move |read| orders::open_placed_before(read, owner, at(-86_400 * 60), last, limit));
+            .read(move |read| orders::open_placed_before(read, owner, days_ago(60), since, last, limit));
         read.await.unwrap().into_iter().map(|(_, id)| id).collect::<Vec<_>>()
     };
+    let listed = async |last, limit| listed_since(None, last, limit).await;
     assert_eq!(listed(OrderNo(0), 20).await, ["A", "C", "E"]);
+    assert_eq!(listed_since(Some(days_ago(5)), OrderNo(0), 20).await, ["A", "C", "D", "E"]);
     assert_eq!(listed(orders[2], 2).await, ["E", "A"], "it begins again at the first");
 }
 

@@ -1703,6 +1703,24 @@ async fn what_etsy_cancels_after_seventy_days_is_cancelled_in_the_shop() {
     assert_eq!(calls(&other.rig), before);
 }
 
+/// Sweeps begin with the history that the merchant asked for; what somebody looked up may be older.
+#[tokio::test]
+async fn what_etsy_cancels_of_an_order_from_before_the_history_is_seen() {
+    let mut etsy = Other::new("etsy", "createReceiptShipment").await;
+    let sku = etsy.order(&etsy.sell())["lines"][0]["sku"].clone();
+    let placed_at = etsy.rig.clock.now() - SignedDuration::from_hours(48);
+    let wish = json!({"sku": sku, "quantity": 1, "paid": true, "placed_at": placed_at.to_string()});
+    let id = etsy.rig.control("etsy", "sell", &wish)["id"].as_str().unwrap().to_owned();
+    let connection = etsy.connection();
+    let found = etsy.rig.engine.find_order(Some(connection), &id, "test").await;
+    let order_no = found.order_no.unwrap_or_else(|| panic!("{found:?}"));
+    etsy.rig.control("etsy", "cancel", &json!({"id": id}));
+    etsy.rig.pass(2 * 3_600).await;
+    let held = etsy.rig.engine.store().read(crate::store::standing::standings).await.unwrap();
+    let order = held.iter().find(|order| order.order_no == order_no).unwrap();
+    assert_eq!((order.status, order.is_history), (crate::domain::order::OrderStatus::Cancelled, true));
+}
+
 /// The first reading may come late: what was sold after go-live and shipped before it is no history.
 #[tokio::test]
 async fn what_was_shipped_on_ebay_before_the_first_reading_brings_its_parcel() {

@@ -116,8 +116,8 @@ const FACTS_SQL: &str = "SELECT external_id, placed_at, platform_updated_at, sta
     FROM main.orders
     WHERE {order_no}";
 const OPEN_SQL: &str = "SELECT order_no, external_id FROM main.orders
-    WHERE connection_id = ? AND placed_at < ? AND status IN ('pending', 'open', 'part_shipped')
-        AND (NOT is_history OR is_picked)
+    WHERE connection_id = ? AND status IN ('pending', 'open', 'part_shipped')
+        AND (placed_at < ? AND (NOT is_history OR is_picked) OR placed_at < ?)
     ORDER BY order_no <= ?, order_no LIMIT ?";
 const LINES_SQL: &str =
     "SELECT external_id, sku, product_id, title, quantity, quantity_shipped, quantity_cancelled,
@@ -393,7 +393,8 @@ pub fn find(
 }
 
 /// Orders of a connection that were placed before a time and are neither shipped nor cancelled, as (our number, the
-/// platform's id): those after `last` first, then from the beginning. History is not among them, unless it was picked.
+/// platform's id): those after `last` first, then from the beginning. History is among them only where it was picked, or
+/// placed before `since`: few such orders are held, those that changed or that somebody looked up.
 ///
 /// # Errors
 /// What the database says.
@@ -401,10 +402,12 @@ pub fn open_placed_before(
     read: &Read<'_>,
     connection: ConnectionId,
     until: Timestamp,
+    since: Option<Timestamp>,
     last: OrderNo,
     limit: u32,
 ) -> Result<Vec<(OrderNo, String)>, StoreError> {
-    read.rows(OPEN_SQL, params![connection.0, time(until), last.0, limit], |row| {
+    let since = since.unwrap_or(Timestamp::UNIX_EPOCH);
+    read.rows(OPEN_SQL, params![connection.0, time(until), time(since), last.0, limit], |row| {
         Ok((OrderNo(get(row, 0)?), get(row, 1)?))
     })
 }

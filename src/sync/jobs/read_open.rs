@@ -1,4 +1,4 @@
-//! Looks up open orders that are older than a platform's sweeps reach, one by one: a cancellation or refund that moves
+//! Looks up open orders that are older than a platform's sweeps reach, or than the history that they read, one by one: a cancellation or refund that moves
 //! no time of change would never be heard of otherwise. A few at a time, each in its turn; whose turn it is lies in the
 //! store, so that a restart goes on where it stopped.
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::{Job, Ran};
+use super::{Job, Ran, history_start};
 use crate::channels::error::ChannelError;
 use crate::channels::registry;
 use crate::clock::shifted;
@@ -30,13 +30,14 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
     };
     // A day less than the sweeps reach: none falls between the two.
     let until = shifted(engine.now(), SignedDuration::from_hours(-24 * i64::from(days.saturating_sub(1))));
+    let since = history_start(connection);
     let stream = Job::ReadOpen.stream();
     let (before, open) = engine
         .store()
         .read(move |read| {
             let state = connections::stream(read, id, stream)?;
             let last = state.and_then(|state| state.cursor_json.parse().ok()).unwrap_or_default();
-            let open = orders::open_placed_before(read, id, until, OrderNo(last), AT_ONCE)?;
+            let open = orders::open_placed_before(read, id, until, since, OrderNo(last), AT_ONCE)?;
             Ok((OrderNo(last), open))
         })
         .await?;
