@@ -270,10 +270,18 @@ impl Deeds {
         let count = |copy: &Value| copy["refund_count"].as_u64().unwrap_or(0);
         let open: Vec<&Value> =
             waiting.iter().copied().filter(|copy| left(copy) > 1 && count(copy) < REFUNDS_MAX).collect();
-        let copy = self.pick(&open)?;
         // All of it goes back only for what is on its way: nobody ships what was given back whole.
-        let is_shipped = matches!(copy["status_id"].as_i64(), Some(2 | 10));
-        let body = if is_shipped && self.draw.below(2) == 0 {
+        let is_shipped = |copy: &Value| matches!(copy["status_id"].as_i64(), Some(2 | 10));
+        // What goes back whole for several lines is told in several rows, of which a platform may take some.
+        let has_lines = |copy: &Value| copy["lines"].as_array().is_some_and(|lines| lines.len() > 1);
+        let several: Vec<&Value> = open
+            .iter()
+            .copied()
+            .filter(|copy| is_shipped(copy) && has_lines(copy) && count(copy) == 0)
+            .collect();
+        let is_several = self.leaning == Leaning::AfterSale && !several.is_empty() && self.draw.below(3) > 0;
+        let copy = self.pick(if is_several { &several } else { &open })?;
+        let body = if is_several || is_shipped(copy) && self.draw.below(2) == 0 {
             json!({"id": copy["id"]})
         } else {
             let half = u64::try_from(left(copy) / 2).unwrap_or(1);

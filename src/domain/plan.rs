@@ -56,6 +56,8 @@ words! {
         Person = "person",
         /// The connection changed its state.
         ConnectionChanged = "connection_changed",
+        /// The machine's clock was set while we were at work.
+        ClockSet = "clock_set",
         /// A payload that could not be read before is in.
         Unparked = "unparked",
         /// A day was compared with the platform and had a gap, or a replay ended.

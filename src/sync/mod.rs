@@ -225,7 +225,7 @@ impl Engine {
     pub async fn step(&self) -> Step {
         let mut task_count = 0;
         loop {
-            self.take_over_clock();
+            self.take_over_clock().await;
             let tasks = self.with_queue(|queue| queue.take_due(self.now()));
             if tasks.is_empty() {
                 break;
@@ -249,15 +249,22 @@ impl Engine {
         self.inner.skew.now(&*self.inner.parts.clock)
     }
 
-    /// Goes by the clock again after it was set, as soon as nothing is under way.
-    fn take_over_clock(&self) {
-        self.with_queue(|queue| {
-            if queue.running_count() == 0
-                && let Some(step) = self.inner.skew.take_over()
-            {
-                queue.shift(step);
-            }
+    /// Goes by the clock again after it was set, as soon as nothing is under way, and keeps that it was.
+    async fn take_over_clock(&self) {
+        let step = self.with_queue(|queue| {
+            let step = if queue.running_count() == 0 { self.inner.skew.take_over() } else { None };
+            step.inspect(|step| queue.shift(*step))
         });
+        let Some(step) = step else { return };
+        let (text, now) = (skew::said(step), self.now());
+        let ids: Vec<ConnectionId> = self.connections().iter().map(|connection| connection.id).collect();
+        let kept = self.store().write(WriteLane::Interactive, move |tx| {
+            let event = NewEvent::new(EventKind::ClockSet, text.clone());
+            ids.iter().try_for_each(|id| events::add(tx, None, Some(*id), &event, "eider", None, now))
+        });
+        if let Err(error) = kept.await {
+            tracing::error!(%error, "that the clock was set could not be kept");
+        }
     }
 
     /// Returns once the program stops: for what waits for somebody else and loses nothing by being given up.

@@ -39,7 +39,7 @@ impl Skew {
         held.offset = offset;
         if jump.abs() >= JUMP_MIN {
             held.skew = held.skew.saturating_add(jump);
-            tracing::warn!("{}", warning(jump));
+            tracing::warn!("{}", said(jump));
         }
         shifted(wall, -held.skew)
     }
@@ -53,12 +53,13 @@ impl Skew {
     }
 }
 
-fn warning(jump: SignedDuration) -> String {
-    let direction = if jump.is_negative() { "back" } else { "forward" };
+/// What people are told of a step of the clock.
+pub(super) fn said(step: SignedDuration) -> String {
+    let direction = if step.is_negative() { "back" } else { "forward" };
     format!(
-        "the clock was set {direction} by {:#}; nothing is lost, and what waits keeps its waiting time. Check the machine's \
-         time and its time server: platforms refuse calls whose time is wrong",
-        jump.abs()
+        "The clock was set {direction} by {:#}. Nothing is lost, and what waits keeps its waiting time. Check the machine's \
+         time and its time server: platforms refuse calls whose time is wrong.",
+        step.abs()
     )
 }
 
@@ -77,10 +78,10 @@ mod tests {
 
     #[test]
     fn who_reads_the_log_learns_of_a_jump_and_what_to_do() {
-        let said = warning(SignedDuration::from_hours(-25));
-        assert!(said.starts_with("the clock was set back by 25h; nothing is lost"), "{said}");
-        assert!(said.contains("Check the machine's time"), "{said}");
-        assert!(warning(SignedDuration::from_secs(90)).starts_with("the clock was set forward by 1m 30s"));
+        let back = said(SignedDuration::from_hours(-25));
+        assert!(back.starts_with("The clock was set back by 25h. Nothing is lost"), "{back}");
+        assert!(back.contains("Check the machine's time"), "{back}");
+        assert!(said(SignedDuration::from_secs(90)).starts_with("The clock was set forward by 1m 30s"));
     }
 
     #[test]

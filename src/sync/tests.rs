@@ -947,6 +947,12 @@ async fn whatever_the_clock_is_set_to_orders_go_on_arriving() {
             rig.engine.inner.parts.clock.now(),
             "the engine goes by the clock again"
         );
+        let connection = rig.amazon;
+        let told =
+            rig.engine.store().read(move |read| events::of_connection(read, connection, 1)).await.unwrap();
+        let direction = if jump_s < 0 { "back" } else { "forward" };
+        assert_eq!(told[0].kind, EventKind::ClockSet, "{told:?}");
+        assert!(told[0].text.starts_with(&format!("The clock was set {direction} by ")), "{told:?}");
     }
     // Set back while the program is down, with something in doubt.
     rig.fault("bigcommerce", "createOrder", "timeout_before", 1);

@@ -21,7 +21,7 @@ impl Engine {
         let mut tasks = JoinSet::new();
         self.inner.stopping.send_replace(false);
         while !*stop.borrow() {
-            self.take_over_clock();
+            self.take_over_clock().await;
             let due = self.with_queue(|queue| queue.take_due(self.now()));
             let is_idle = due.is_empty();
             for task in due {
