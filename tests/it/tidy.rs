@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use eider::campaign::matrix::{MESSAGE, OPERATIONS};
 use sha2::{Digest as _, Sha256};
 
 /// Modules that anybody but `domain` may use.
@@ -243,6 +244,30 @@ fn every_reason_is_documented_in_the_words_of_the_pages() {
         let reason = eider::domain::reason::Reason::of(*code);
         let row = format!("| `{code}` | {} | {} |", reason.what(), reason.next_step());
         assert!(documentation.lines().any(|line| line == row), "docs/orders.md lacks: {row}");
+    }
+}
+
+/// Tokens and messages apart, which the sections tell of in words.
+#[test]
+fn every_call_is_documented_with_its_platform() {
+    let documentation = text_of(Path::new("docs/platforms.md"));
+    for (platform, title) in
+        [("amazon", "Amazon"), ("bigcommerce", "BigCommerce"), ("ebay", "eBay"), ("etsy", "Etsy")]
+    {
+        let section = documentation
+            .split("\n## ")
+            .find(|section| section.starts_with(title))
+            .unwrap_or_else(|| panic!("docs/platforms.md has no section for {title}"));
+        let words: BTreeSet<&str> =
+            section.split(|letter: char| !letter.is_alphanumeric() && letter != '-').collect();
+        let mut calls = OPERATIONS
+            .iter()
+            .filter(|call| call.platform == platform && !["token", MESSAGE].contains(&call.name))
+            .peekable();
+        assert!(calls.peek().is_some(), "no calls of {platform}");
+        for call in calls {
+            assert!(words.contains(call.name), "docs/platforms.md lacks {platform}'s {}", call.name);
+        }
     }
 }
 

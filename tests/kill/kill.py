@@ -283,10 +283,10 @@ def findings(platforms, shipped, paid, go_live, now):
         placed_at = seconds(order["placed_at"])
         if is_owed and go_live[order["channel"]] <= placed_at and external_id in paid and external_id not in copies:
             found.append(f"{external_id} is paid and not in the shop")
-    for sent, there, side in ((shipped.in_shop, orders, "shop"), (shipped.at_marketplace, copies, "marketplace")):
+    in_shop = {external_id: held[0] for external_id, held in copies.items()}
+    for sent, there, side in ((shipped.in_shop, orders, "shop"), (shipped.at_marketplace, in_shop, "marketplace")):
         for external_id, (tracking, at) in sent.items():
-            other = there[external_id][0] if there is copies else there[external_id]
-            told = [parcel["tracking"] for parcel in other["shipments"]]
+            told = [parcel["tracking"] for parcel in there[external_id]["shipments"]]
             if len(told) > 1 or told and told != [tracking]:
                 found.append(f"{external_id} was shipped as {tracking} in the {side}, and told as {told}")
             if old(at) and not told and orders[external_id]["status"] != "cancelled":
