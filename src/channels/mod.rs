@@ -69,6 +69,9 @@ pub struct ConnectorSetup {
     pub entropy: Arc<Entropy>,
     /// Where rotated credentials are made durable before they are used.
     pub credential_sink: Arc<dyn CredentialSink>,
+    /// One for all connectors of the connection. Held by whoever renews what its platform replaces, from the look at what is
+    /// kept until the new one is kept: of two that renew with the same refresh token, the second is refused.
+    pub renewals: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// Keeps a rotated credential before it is used for the first time.

@@ -149,6 +149,7 @@ pub fn setup(
         clock: shared,
         entropy: Arc::new(Entropy::seeded(1)),
         credential_sink: Arc::new(NoSink),
+        renewals: Arc::default(),
     };
     (setup, clock)
 }

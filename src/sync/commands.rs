@@ -9,6 +9,7 @@ use url::Url;
 
 use super::Engine;
 use super::accounts::{Replacement, Whose};
+use super::consent::UNSAVED;
 use super::jobs::Job;
 use crate::channels::error::ChannelError;
 use crate::channels::pace::QuotaLine;
@@ -241,13 +242,7 @@ impl Engine {
                 Ok(id)
             })
             .await?;
-        self.keep_credentials(
-            id,
-            self.as_they_are_now(request.credentials.clone()),
-            false,
-            &BTreeSet::new(),
-        )?;
-        self.forget_replaced(&request.credentials);
+        self.keep_credentials(id, &request.credentials, None, false, &BTreeSet::new()).await?;
         connection.id = id;
         self.adopt(connection, now);
         Ok(id)
@@ -304,11 +299,8 @@ impl Engine {
             removed.extend(info.identity.map(|identity| identity.name.to_owned()));
         }
         if has_credentials || is_moved || !removed.is_empty() {
-            let mut credentials = self.as_they_are_now(change.credentials.clone());
-            credentials.extend(name);
             // Before the row points elsewhere: the old credentials must never travel to the new address.
-            self.keep_credentials(id, credentials, is_moved, &removed)?;
-            self.forget_replaced(&change.credentials);
+            self.keep_credentials(id, &change.credentials, name, is_moved, &removed).await?;
         }
         let now = self.now();
         let (row, text, by) =
@@ -322,8 +314,9 @@ impl Engine {
                 events::add(tx, None, Some(id), &event, &by, None, now)
             })
             .await?;
-        self.drop_connector(id);
         self.adopt(connection.clone(), now);
+        // What was built before of old settings goes, too.
+        self.drop_connector(id);
         if has_credentials && connection.state == ConnectionState::NeedsReauthorisation {
             goes_on_as = Some((ConnectionState::Active, None));
         }
@@ -375,13 +368,21 @@ impl Engine {
         connector.flaw().map_or(Ok(()), |flaw| Err(refused(flaw.to_owned())))
     }
 
-    fn keep_credentials(
+    /// Keeps what was entered, as its platform has replaced it since, and what the platform calls the account. Waits for what
+    /// is being replaced, by a test of what was entered or by the connection itself: what it brings must neither be missed nor
+    /// come after.
+    async fn keep_credentials(
         &self,
         id: ConnectionId,
-        credentials: BTreeMap<String, Secret>,
+        entered: &BTreeMap<String, Secret>,
+        name: Option<(String, Secret)>,
         clears: bool,
         removed: &BTreeSet<String>,
     ) -> Result<(), Refused> {
+        let (of_tests, of_connection) = (self.renewals(UNSAVED), self.renewals(id));
+        let _turns = (of_tests.lock().await, of_connection.lock().await);
+        let mut credentials = self.as_they_are_now(entered.clone());
+        credentials.extend(name);
         self.inner
             .parts
             .vault
@@ -395,7 +396,9 @@ impl Engine {
                     kept.insert(name, value.expose().to_owned());
                 }
             })
-            .map_err(|error| Refused { field: None, message: error.to_string() })
+            .map_err(|error| Refused { field: None, message: error.to_string() })?;
+        self.forget_replaced(entered);
+        Ok(())
     }
 
     fn checked_alias(&self, alias: &str, own: Option<ConnectionId>) -> Result<String, Refused> {

@@ -1,7 +1,7 @@
 //! Connectors by connection: built once from the vault's credentials, thrown away when those change.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::Engine;
 use super::consent::{UNSAVED, UnsavedSink};
@@ -38,9 +38,19 @@ impl CredentialSink for VaultSink {
 impl Engine {
     /// The way to a connection's platform.
     pub(super) fn connector(&self, id: ConnectionId) -> Result<Arc<dyn Connector>, ChannelError> {
-        if let Some(known) = self.with_live(id, |live| live.connector.clone()) {
-            return Ok(known);
-        }
+        // Built while nobody else may: two connectors would keep two paces, and what is built of credentials that were replaced
+        // meanwhile has to be dropped with the rest.
+        self.with_live(id, |live| {
+            if let Some(known) = &live.connector {
+                return Ok(Arc::clone(known));
+            }
+            let built = self.built_of_kept(id)?;
+            live.connector = Some(Arc::clone(&built));
+            Ok(built)
+        })
+    }
+
+    fn built_of_kept(&self, id: ConnectionId) -> Result<Arc<dyn Connector>, ChannelError> {
         let connection = self
             .connection(id)
             .ok_or_else(|| ChannelError::Fatal { message: format!("connection {id} does not exist") })?;
@@ -51,9 +61,13 @@ impl Engine {
             .read(|document| document.connections.get(&id.0).cloned())
             .unwrap_or_default();
         let credentials = credentials.into_iter().map(|(name, value)| (name, Secret::new(value))).collect();
-        let built = self.build_connector(&connection, credentials)?;
-        self.with_live(id, |live| live.connector = Some(Arc::clone(&built)));
-        Ok(built)
+        self.build_connector(&connection, credentials)
+    }
+
+    /// Held by whoever replaces a connection's credentials.
+    pub(super) fn renewals(&self, id: ConnectionId) -> Arc<tokio::sync::Mutex<()>> {
+        let mut known = self.inner.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(id).or_default())
     }
 
     /// Builds a connector, also for a connection that is not saved yet.
@@ -98,6 +112,7 @@ impl Engine {
             clock: Arc::clone(&parts.clock),
             entropy: Arc::clone(&parts.entropy),
             credential_sink,
+            renewals: self.renewals(connection.id),
         })
     }
 

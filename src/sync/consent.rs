@@ -37,6 +37,15 @@ impl CredentialSink for UnsavedSink {
             })
             .map_err(|error| error.to_string())
     }
+
+    fn kept(&self, _: ConnectionId, name: &str) -> Option<Secret> {
+        let entered = self.entered.get(name)?;
+        let last = self.vault.read(|document| {
+            let replaced = document.connections.get(&UNSAVED.0)?;
+            replaced.get(chain(replaced, entered.expose()).last()?).cloned()
+        });
+        Some(last.map_or_else(|| entered.clone(), Secret::new))
+    }
 }
 
 /// The places of what replaced `value`, then of what replaced that, and so on.

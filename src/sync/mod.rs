@@ -162,6 +162,8 @@ struct Inner {
     skew: Skew,
     /// Held while a connection's state changes, in the file and then here.
     state_changes: tokio::sync::Mutex<()>,
+    /// For each connection, held while its credentials are replaced.
+    renewals: Mutex<HashMap<ConnectionId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// The engine. Cheap to clone.
@@ -200,6 +202,7 @@ impl Engine {
                 looks: outbox::Looks::default(),
                 skew,
                 state_changes: tokio::sync::Mutex::new(()),
+                renewals: Mutex::new(HashMap::new()),
             }),
         };
         for (shop, found) in variants {

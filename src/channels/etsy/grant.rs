@@ -48,6 +48,7 @@ pub struct Grants {
     connection: ConnectionId,
     sink: Arc<dyn CredentialSink>,
     clock: SharedClock,
+    renewals: Arc<tokio::sync::Mutex<()>>,
     /// Held while a token is renewed: whoever comes meanwhile waits for that one renewal.
     held: Arc<tokio::sync::Mutex<Held>>,
 }
@@ -105,6 +106,7 @@ impl Grants {
             connection: setup.connection,
             sink: Arc::clone(&setup.credential_sink),
             clock: setup.clock.clone(),
+            renewals: Arc::clone(&setup.renewals),
             held: Arc::new(tokio::sync::Mutex::new(Held { refresh, access, unkept: None, lost_at: None })),
         }
     }
@@ -138,10 +140,12 @@ impl Grants {
         if let Some(token) = self.at_hand(&held, refused) {
             return Ok(token);
         }
+        let turn = self.renewals.lock().await;
         let error = match self.renewed(&mut held, wire, refused).await {
             Ok(token) => return Ok(token),
             Err(error) => error,
         };
+        drop(turn);
         let now = self.clock.now();
         let lives = |access: &&mut Access| {
             now < shifted(access.dies_at, -LAST_MOMENTS) && refused != Some(&access.value)
@@ -161,27 +165,12 @@ impl Grants {
         wire: &Wire,
         refused: Option<&Secret>,
     ) -> Result<Secret, ChannelError> {
+        if let Some(token) = self.adopt(held, refused) {
+            return Ok(token);
+        }
         let granted = match held.unkept.take() {
             Some(granted) => granted,
-            None => {
-                if let Some(token) = self.adopt(held, refused) {
-                    return Ok(token);
-                }
-                match self.fetched(held, wire).await {
-                    // Somebody else's renewal may have come in between: then what is kept now is newer.
-                    Err(ChannelError::Reauth { message }) => {
-                        let before = held.refresh.clone();
-                        if let Some(token) = self.adopt(held, refused) {
-                            return Ok(token);
-                        }
-                        if before == held.refresh {
-                            return Err(ChannelError::Reauth { message });
-                        }
-                        self.fetched(held, wire).await?
-                    }
-                    answered => answered?,
-                }
-            }
+            None => self.fetched(held, wire).await?,
         };
         if let Err(why) = self.keep(held, &granted) {
             // It stays in memory and is kept before it is used: the old one is dead already.
@@ -214,16 +203,17 @@ impl Grants {
         Ok(answered)
     }
 
-    /// Goes on with what another connector of this connection has kept. The answer is its access token, where that
-    /// works.
+    /// Goes on with what another connector of this connection has kept, or what was entered anew. The answer is its access
+    /// token, where that works.
     fn adopt(&self, held: &mut Held, refused: Option<&Secret>) -> Option<Secret> {
         let refresh = Secret::new(self.sink.kept(self.connection, "refresh_token")?.expose().trim());
-        if refresh == held.refresh {
+        let unkept = held.unkept.as_ref().and_then(|granted| granted.refresh.as_ref());
+        if refresh == held.refresh || unkept == Some(&refresh) {
             return None;
         }
         let session = self.sink.kept(self.connection, SESSION);
         let access = session.as_ref().and_then(|session| kept_access(session, &refresh));
-        (held.refresh, held.access, held.lost_at) = (refresh, access, None);
+        (held.refresh, held.access, held.unkept, held.lost_at) = (refresh, access, None, None);
         let now = self.clock.now();
         let access = held.access.as_ref().filter(|access| now < access.renew_at)?;
         (refused != Some(&access.value)).then(|| access.value.clone())

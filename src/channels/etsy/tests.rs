@@ -65,10 +65,15 @@ fn bench() -> Bench {
 }
 
 fn bench_with(credentials: &[(&str, &str)]) -> Bench {
+    bench_of(credentials, Arc::default(), Arc::default())
+}
+
+/// One of several connectors of a connection.
+fn bench_of(credentials: &[(&str, &str)], sink: Arc<Sink>, renewals: Arc<tokio::sync::Mutex<()>>) -> Bench {
     let script = Arc::new(Script::default());
     let (mut setup, clock) = script::setup(script.clone(), credentials);
-    let sink = Arc::new(Sink::default());
     setup.credential_sink = sink.clone();
+    setup.renewals = renewals;
     Bench { etsy: Etsy { client: Client::new(&setup).unwrap() }, script, clock, sink }
 }
 
@@ -608,6 +613,24 @@ async fn two_connectors_of_one_connection_share_what_is_kept() {
     second.script.answer(401, "{}").answer(200, token(2)).answer(404, "{}");
     second.etsy.order("1").await.unwrap();
     assert!(second.script.asked()[1].body.ends_with("refresh_token=7.refresh-1"));
+}
+
+/// Etsy has answered one of them, which has not kept it yet: what the other one holds is dead.
+#[tokio::test]
+async fn a_connector_does_not_renew_what_another_one_is_renewing() {
+    let (sink, renewals) = (Arc::<Sink>::default(), Arc::<tokio::sync::Mutex<()>>::default());
+    let Bench { etsy, script, .. } = bench_of(CREDENTIALS, sink.clone(), renewals.clone());
+    let renewal = renewals.lock().await;
+    let waiting = tokio::spawn(async move { etsy.order("1").await });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!waiting.is_finished() && script.asked().is_empty());
+    sink.keep(ConnectionId(1), "refresh_token", &Secret::from("7.refresh-1")).unwrap();
+    script.answer(200, token(2)).answer(404, "{}");
+    drop(renewal);
+    assert_eq!(waiting.await.unwrap(), Ok(None));
+    assert!(script.asked()[0].body.ends_with("refresh_token=7.refresh-1"));
 }
 
 #[tokio::test]

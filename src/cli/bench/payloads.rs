@@ -118,6 +118,7 @@ fn connector(world: &Arc<World>) -> Result<Arc<dyn Connector>, CliError> {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(Entropy::seeded(1)),
         credential_sink: Arc::new(Forgotten),
+        renewals: Arc::default(),
     };
     (info.connect)(setup).map_err(CliError::failed)
 }

@@ -1,5 +1,6 @@
 //! An authorisation that ends, rotates or gets lost on its way costs no order.
 
+use super::super::consent::UNSAVED;
 use super::*;
 
 fn account(other: &Other) -> Connection {
@@ -76,6 +77,56 @@ async fn a_grant_that_rotates_survives_a_restart() {
     assert_eq!(other.rig.shop_orders_of(&id).len(), 1);
     let tokens = other.rig.calls("etsy")["token"].clone();
     assert!(tokens["200"].as_u64() > Some(3), "it rotated: {tokens}");
+}
+
+/// Two connectors of one connection would each renew with the same refresh token, and the second one be refused.
+#[tokio::test]
+async fn whoever_asks_at_the_same_time_gets_the_same_connector() {
+    let other = Other::new("etsy", "").await;
+    let (engine, id) = (&other.rig.engine, account(&other).id);
+    for _ in 0..1_000 {
+        engine.drop_connector(id);
+        let both = std::sync::Barrier::new(2);
+        let ask = || {
+            both.wait();
+            engine.connector(id).unwrap()
+        };
+        let (one, two) = std::thread::scope(|scope| {
+            let (one, two) = (scope.spawn(ask), scope.spawn(ask));
+            (one.join().unwrap(), two.join().unwrap())
+        });
+        assert!(Arc::ptr_eq(&one, &two));
+    }
+}
+
+/// Somebody saves what is being tested, or enters a new token while the old one is being renewed.
+#[tokio::test]
+async fn what_is_entered_while_a_token_is_being_replaced_waits_for_it() {
+    for is_tested in [true, false] {
+        let other = Other::new("etsy", "").await;
+        let (engine, id) = (other.rig.engine.clone(), account(&other).id);
+        let renewals = engine.renewals(if is_tested { UNSAVED } else { id });
+        let renewal = renewals.lock().await;
+        let entered = BTreeMap::from([("refresh_token".to_owned(), Secret::from("entered"))]);
+        let update = ConnectionUpdate { credentials: entered.clone(), ..ConnectionUpdate::default() };
+        let change = {
+            let engine = engine.clone();
+            tokio::spawn(async move { engine.change_connection(id, update, "test").await })
+        };
+        for _ in 0..1_000 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!change.is_finished());
+        let asked = Connection { id: if is_tested { UNSAVED } else { id }, ..account(&other) };
+        let sink = engine.connector_setup(&asked, entered).unwrap().credential_sink;
+        sink.keep(asked.id, "refresh_token", &Secret::from("replaced")).unwrap();
+        assert_eq!(sink.kept(asked.id, "refresh_token"), Some(Secret::from("replaced")));
+        drop(renewal);
+        change.await.unwrap().unwrap();
+        let held =
+            engine.inner.parts.vault.read(|document| document.connections[&id.0]["refresh_token"].clone());
+        assert_eq!(held, if is_tested { "replaced" } else { "entered" });
+    }
 }
 
 /// Etsy has replaced the token, and the process died before it was kept.

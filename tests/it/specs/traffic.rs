@@ -137,6 +137,7 @@ pub fn setup(
         clock,
         entropy: Arc::new(Entropy::seeded(1)),
         credential_sink: Arc::new(Taken),
+        renewals: Arc::default(),
     }
 }
 
