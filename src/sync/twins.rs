@@ -88,8 +88,10 @@ fn twice(shop: &Connection, order_no: Option<OrderNo>, external_id: &str, ids: &
             shop.alias,
             ids.join(", ")
         ),
-        next_step: "Stop the other appliance if there is one, cancel the superfluous order in the shop, then resume this \
-                    connection and press Retry on the order."
-            .to_owned(),
+        next_step: format!(
+            "Stop the other appliance if there is one. In the shop, cancel the order that the order's page here does not \
+             name as its own; where it names none, all but one. Then resume {}, and press Retry on the order where it waits.",
+            shop.alias
+        ),
     }
 }
