@@ -1,6 +1,6 @@
 //! eBay's calls: which request means which operation, what is refused, and what is answered.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -29,6 +29,9 @@ const DAYS_MAX: i64 = 2 * 365;
 /// Where fulfilment lies.
 const ORDERS: [&str; 4] = ["sell", "fulfillment", "v1", "order"];
 
+/// Where the consent page leads back to.
+const CONSENT_ADDRESS: &str = "https://localhost/";
+
 /// One request, taken apart.
 pub struct Call<'a> {
     /// The request.
@@ -41,13 +44,15 @@ pub struct Call<'a> {
     pub is_admitted: bool,
 }
 
-/// The operation's name in the specification; `token` for the token endpoint, `unknown` for what is none.
+/// The operation's name in the specification; `token` for the token endpoint, `consent` for eBay's page, `unknown` for what
+/// is none.
 pub fn operation_of(request: &Request<Bytes>) -> &'static str {
     let path: Vec<&str> = request.uri().path().split('/').filter(|part| !part.is_empty()).collect();
     let (get, post, put) = (Method::GET, Method::POST, Method::PUT);
     let method = request.method();
     match path.as_slice() {
         ["identity", "v1", "oauth2", "token"] if *method == post => "token",
+        ["oauth2", "authorize"] if *method == get => "consent",
         ["commerce", "identity", "v1", "user"] if *method == get => "getUser",
         ["sell", "fulfillment", "v1", "order"] if *method == get => "getOrders",
         ["sell", "fulfillment", "v1", "order", _] if *method == get => "getOrder",
@@ -130,11 +135,13 @@ type Answer = Result<Response<Bytes>, Refusal>;
 impl Ebay {
     /// Answers one call.
     pub fn serve(&mut self, operation: &'static str, call: &Call<'_>) -> Response<Bytes> {
-        let mut response = if operation == "token" {
-            self.token(call)
-        } else {
-            let answer = self.admit(operation, call).and_then(|()| self.answer(operation, call));
-            answer.unwrap_or_else(|refusal| refusal.response())
+        let mut response = match operation {
+            "token" => self.token(call),
+            "consent" => consent(call),
+            _ => {
+                let answer = self.admit(operation, call).and_then(|()| self.answer(operation, call));
+                answer.unwrap_or_else(|refusal| refusal.response())
+            }
         };
         reply::set_header(&mut response, "date", &http_date(call.now));
         response
@@ -627,6 +634,27 @@ fn made(kind: &str, id: &str) -> Response<Bytes> {
 fn bearer<'a>(call: &'a Call<'_>) -> Option<&'a str> {
     let header = call.request.headers().get("authorization")?.to_str().ok()?;
     header.strip_prefix("Bearer ")
+}
+
+/// eBay's page. The seller always says yes, and the browser goes back at once: to the address that stands beside the RuName
+/// in eBay's console, which is here the one whose page does not load.
+fn consent(call: &Call<'_>) -> Response<Bytes> {
+    let query = call.request.uri().query().unwrap_or("");
+    let fields: BTreeMap<String, String> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let field = |name: &str| fields.get(name).map_or("", String::as_str);
+    let is_right = field("response_type") == "code"
+        && field("client_id") == CLIENT_ID
+        && field("redirect_uri") == RU_NAME
+        && !field("scope").is_empty();
+    if !is_right {
+        return reply::json(StatusCode::BAD_REQUEST, &json!({"error": "invalid_request"}));
+    }
+    let mut back = form_urlencoded::Serializer::new(String::new());
+    back.append_pair("code", CONSENT_CODE).append_pair("expires_in", "299");
+    back.append_pair("state", field("state"));
+    let mut response = reply::empty(StatusCode::FOUND);
+    reply::set_header(&mut response, "location", &format!("{CONSENT_ADDRESS}?{}", back.finish()));
+    response
 }
 
 fn unauthorized() -> Refusal {

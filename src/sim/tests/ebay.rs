@@ -251,6 +251,29 @@ fn tokens_are_of_the_seller_or_of_the_application_and_die() {
 }
 
 #[test]
+fn the_page_of_ebay_gives_a_code_to_its_own_application_alone() {
+    let bench = Bench::new(options(0));
+    let ask = |client: &str| {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("response_type", "code")
+            .append_pair("client_id", client)
+            .append_pair("redirect_uri", ebay::RU_NAME)
+            .append_pair("scope", "s")
+            .append_pair("state", "a b")
+            .finish();
+        let request = Request::get(format!("/oauth2/authorize?{query}")).body(Bytes::new()).unwrap();
+        bench.world.handle(EBAY, &request).response
+    };
+    let back = ask(ebay::CLIENT_ID);
+    assert_eq!(back.status(), 302);
+    let back = url::Url::parse(back.headers()["location"].to_str().unwrap()).unwrap();
+    let said: Vec<(String, String)> = back.query_pairs().into_owned().collect();
+    assert!(said.contains(&("code".to_owned(), ebay::CONSENT_CODE.to_owned())), "{said:?}");
+    assert!(said.contains(&("state".to_owned(), "a b".to_owned())), "{said:?}");
+    assert_eq!(ask("another").status(), 400);
+}
+
+#[test]
 fn a_grant_tells_whose_it_is_where_it_has_the_scope() {
     let mut bench = Bench::new(options(0));
     let user = |bench: &Bench| bench.call("GET", "/commerce/identity/v1/user/", None);
