@@ -2269,7 +2269,8 @@ async fn messages_that_cannot_be_checked_keep_no_other() {
     }
 }
 
-/// One order that cannot be read by itself is left to the poll, and the others of its batch are read at once.
+/// One order that cannot be read by itself is left to the poll and asked for again for minutes, and the others of its batch are
+/// read at once.
 #[tokio::test]
 async fn an_order_that_cannot_be_read_by_itself_keeps_no_other() {
     for kind in ["malformed", "500"] {
@@ -2283,8 +2284,36 @@ async fn an_order_that_cannot_be_read_by_itself_keeps_no_other() {
         other.rig.pass(60).await;
         assert!(other.rig.holds(connection, &good).await, "{kind}");
         assert!(other.rig.holds(connection, &bad).await, "{kind}: the list knows it");
+        assert_eq!(other.rig.engine.inner.parts.hooks.spool.waiting_count(), 1, "{kind}");
+        other.rig.pass(3_600).await;
         assert_eq!(other.rig.engine.inner.parts.hooks.spool.waiting_count(), 0, "{kind}");
         assert_eq!(other.rig.engine.connection(connection).unwrap().state, ConnectionState::Active, "{kind}");
+    }
+}
+
+/// Etsy's cancellations move no time of change: no poll lists them, and the next sweep is minutes away.
+#[tokio::test]
+async fn a_pushed_cancellation_that_cannot_be_read_at_first_is_known_soon() {
+    for count in [1, 4] {
+        let mut other = Other::with_hooks("etsy", "createReceiptShipment").await;
+        let connection = other.connection();
+        let sold = other.sell();
+        for message in other.messages() {
+            deliver(&other.rig.engine, &message).await;
+        }
+        other.rig.pass(30).await;
+        assert!(other.rig.holds(connection, &sold).await);
+        other.rig.fault("etsy", "getShopReceipt", "500", count);
+        other.rig.control("etsy", "cancel", &json!({"id": sold}));
+        for message in other.messages() {
+            deliver(&other.rig.engine, &message).await;
+        }
+        other.rig.pass(120).await;
+        let held = other.rig.engine.store().read(crate::store::standing::standings).await.unwrap();
+        let statuses: Vec<_> =
+            held.iter().filter(|order| order.external_id == sold).map(|order| order.status).collect();
+        assert_eq!(statuses, [crate::domain::order::OrderStatus::Cancelled], "{count}");
+        assert_eq!(other.rig.engine.inner.parts.hooks.spool.waiting_count(), 0, "{count}");
     }
 }
 

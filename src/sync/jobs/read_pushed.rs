@@ -22,20 +22,31 @@ use crate::sync::{Engine, EngineError, retry};
 const AT_ONCE: usize = 50;
 /// Nothing waits: the next message calls this job up.
 const INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);
-/// Times that a message is tried of which nobody can say whether it is the platform's: minutes, with the waits between.
+/// Times that a message is tried of which nobody can say whether it is the platform's, or whose order cannot be read: minutes,
+/// with the waits between.
 const TRIES_MAX: u32 = 8;
 /// Checking messages ends after so long, though some wait: where the platform does not answer, each costs a timeout.
 const CHECKING_MAX: Duration = Duration::from_secs(60);
-/// Where so many orders could not be read one by one, the poll reads the others together.
+/// Where so many orders of a batch could not be read one by one, the others are not asked for now.
 const UNREAD_ORDERS_MAX: usize = 3;
 /// Who is written as the actor.
 const ACTOR: &str = "webhook";
 
+/// A message that is the platform's own.
+#[derive(Debug)]
+struct Message {
+    /// The platform's id of it.
+    id: String,
+    received_at: Timestamp,
+    /// How often it was put off.
+    tries: u32,
+}
+
 /// What messages are about, together.
 #[derive(Debug, Default)]
 struct Batch {
-    /// The platform's own messages by their numbers: its ids of them, and when they arrived.
-    verified: BTreeMap<u64, (String, Timestamp)>,
+    /// The platform's own messages by their numbers.
+    verified: BTreeMap<u64, Message>,
     /// Orders to be read, and the messages that tell of each.
     orders: BTreeMap<String, Vec<u64>>,
     jobs: BTreeSet<Job>,
@@ -101,10 +112,10 @@ pub(super) async fn run(engine: &Engine, connection: &Connection) -> Result<Ran,
     });
     let numbers: Vec<u64> = batch.verified.keys().copied().collect();
     engine.with_live(id, |live| {
-        for (message, received_at) in batch.verified.into_values() {
+        for Message { id, received_at, .. } in batch.verified.into_values() {
             live.pushed.verified = live.pushed.verified.saturating_add(1);
             live.pushed.last_at = Some(received_at);
-            live.seen.remember(message);
+            live.seen.remember(id);
         }
     });
     spool.done(&numbers);
@@ -131,13 +142,14 @@ async fn check(
     let mut batch = Batch::default();
     for entry in waiting {
         let Entry { id: number, received_at, headers, body, put_off, .. } = entry;
+        let tries = put_off.map_or(0, |put_off| put_off.tries);
         let push = Push { headers, body, received_at, endpoint: endpoint.clone() };
         match verify(connector, &push).await {
             Ok(Verified { id: message, news }) => {
                 if engine.with_live(id, |live| live.seen.is_new(&message)) {
                     news.into_iter().for_each(|news| batch.add(number, news, is_shop));
                 }
-                batch.verified.insert(number, (message, received_at));
+                batch.verified.insert(number, Message { id: message, received_at, tries });
             }
             Err(PushError::Refused(why)) => {
                 refuse(engine, id, why);
@@ -148,11 +160,12 @@ async fn check(
                 break;
             }
             Err(PushError::Later(error)) => {
-                let tries = put_off.map_or(0, |put_off| put_off.tries).saturating_add(1);
-                let is_unanswered = matches!(error, ChannelError::Retry { .. });
-                if !put_behind(engine, id, (number, tries), &error) && is_unanswered {
-                    // The network may be to blame. The poll waits for it, and believes nothing of the message.
-                    batch.jobs.insert(poll(is_shop));
+                if !put_behind(engine, number, tries, &error) {
+                    give_up(engine, id, number, &error);
+                    if matches!(error, ChannelError::Retry { .. }) {
+                        // The network may be to blame. The poll waits for it, and believes nothing of the message.
+                        batch.jobs.insert(poll(is_shop));
+                    }
                 }
             }
         }
@@ -181,34 +194,38 @@ fn refuse(engine: &Engine, id: ConnectionId, why: String) {
     });
 }
 
-/// Has a message that could not be checked so many times wait behind the others; after the last of them it is given up, and
-/// the answer is false. It was never believed.
-fn put_behind(engine: &Engine, id: ConnectionId, (number, tries): (u64, u32), error: &ChannelError) -> bool {
-    let spool = &engine.inner.parts.hooks.spool;
-    if tries < TRIES_MAX {
-        let after = match error {
-            ChannelError::Retry { after, .. } => *after,
-            ChannelError::Reauth { .. }
-            | ChannelError::Reject { .. }
-            | ChannelError::Corrupt { .. }
-            | ChannelError::Fatal { .. } => None,
-        };
-        let (first, longest) = (retry::BACKOFF_FIRST, retry::BACKOFF_MAX);
-        let due_at = retry::next_try(engine.now(), tries, first, longest, after, engine.entropy());
-        spool.put_off(number, PutOff { tries, due_at });
-        return true;
+/// Has a message, put off so many times before, wait behind the others; after the last of them the answer is false.
+fn put_behind(engine: &Engine, number: u64, tries: u32, error: &ChannelError) -> bool {
+    let tries = tries.saturating_add(1);
+    if tries >= TRIES_MAX {
+        return false;
     }
+    let after = match error {
+        ChannelError::Retry { after, .. } => *after,
+        ChannelError::Reauth { .. }
+        | ChannelError::Reject { .. }
+        | ChannelError::Corrupt { .. }
+        | ChannelError::Fatal { .. } => None,
+    };
+    let (first, longest) = (retry::BACKOFF_FIRST, retry::BACKOFF_MAX);
+    let due_at = retry::next_try(engine.now(), tries, first, longest, after, engine.entropy());
+    engine.inner.parts.hooks.spool.put_off(number, PutOff { tries, due_at });
+    true
+}
+
+/// Drops a message that could never be checked. It was never believed.
+fn give_up(engine: &Engine, id: ConnectionId, number: u64, error: &ChannelError) {
     tracing::warn!(connection.id = id.0, "a pushed message was given up: {error}");
     engine.with_live(id, |live| {
         live.pushed.given_up = live.pushed.given_up.saturating_add(1);
         live.pushed.last_given_up = Some(error.to_string());
     });
-    spool.done(&[number]);
-    false
+    engine.inner.parts.hooks.spool.done(&[number]);
 }
 
-/// Fetches the orders that messages are about, and brings them in. One that cannot be read by itself is left to the poll,
-/// which is tried until it works; where the whole connection has to wait, the messages do.
+/// Fetches the orders that messages are about, and brings them in. For one that cannot be read by itself the poll is called
+/// up, which may bring it, and its messages wait behind the others: what a marketplace cancels or refunds need not move an
+/// order's time of change, so that no poll lists it soon. Where the whole connection has to wait, all messages do.
 async fn fetch(
     engine: &Engine,
     connection: &Connection,
@@ -216,16 +233,18 @@ async fn fetch(
     batch: &mut Batch,
 ) -> Result<(), EngineError> {
     let mut received: Vec<Received> = Vec::with_capacity(batch.orders.len());
-    let (mut unread, mut has_to_wait) = (0, false);
+    let (mut unread, mut last_error, mut has_to_wait): (usize, Option<ChannelError>, bool) = (0, None, false);
     for (order, messages) in std::mem::take(&mut batch.orders) {
         if has_to_wait {
             batch.verified.retain(|number, _| !messages.contains(number));
             continue;
         }
-        if unread >= UNREAD_ORDERS_MAX {
-            continue;
-        }
-        match source.order(&order).await {
+        // Where several were not answered, this one would not be either.
+        let answer = match &last_error {
+            Some(error) if unread >= UNREAD_ORDERS_MAX => Err(error.clone()),
+            _ => source.order(&order).await,
+        };
+        match answer {
             Ok(Some(order)) => received.push(order),
             // The list may know more than the order's own address does.
             Ok(None) | Err(ChannelError::Reject { .. }) => {
@@ -240,10 +259,14 @@ async fn fetch(
                 tracing::warn!(
                     connection.id = connection.id.0,
                     order.id = order,
-                    "left to the poll: {error}"
+                    "not read by itself: {error}"
                 );
                 batch.jobs.insert(Job::PollOrders);
-                unread += 1;
+                batch.verified.retain(|number, message| {
+                    !messages.contains(number) || !put_behind(engine, *number, message.tries, &error)
+                });
+                unread = unread.saturating_add(1);
+                last_error = Some(error);
             }
         }
     }
