@@ -17,7 +17,7 @@ use super::effect::{EffectKind, Lane, NewEffect};
 use super::id::{ConnectionId, OrderNo};
 use super::order::{ExportState, FulfilledBy, OrderFacts, OrderStatus, words};
 use super::reason::{Reason, ReasonCode};
-use super::shipment::{ShipmentFacts, ShippedLine};
+use super::shipment::{ShipmentFacts, ShippedLine, holds_the_same};
 
 words! {
     /// What happened, on an order's or connection's timeline.
@@ -566,15 +566,10 @@ fn is_alike(parcel: &HeldParcel, shipment: &ShipmentFacts, side: ParcelOrigin) -
         (Some(ours), Some(theirs)) => normalised_tracking(ours) == normalised_tracking(theirs),
         // Without a number the other side's parcel is known by what is in it: a restore may have forgotten its id.
         (None, None) => {
-            known_id(parcel, side).is_none() && parcel.origin != side && !parcel.lines.is_empty() && {
-                let sorted = |lines: &[ShippedLine]| {
-                    let mut units: Vec<(String, i64)> =
-                        lines.iter().map(|line| (line.external_line_id.clone(), line.quantity)).collect();
-                    units.sort();
-                    units
-                };
-                sorted(&parcel.lines) == sorted(&shipment.lines)
-            }
+            known_id(parcel, side).is_none()
+                && parcel.origin != side
+                && !parcel.lines.is_empty()
+                && holds_the_same(&parcel.lines, &shipment.lines)
         }
         _ => false,
     }

@@ -29,6 +29,18 @@ pub struct ShipmentFacts {
     pub lines: Vec<ShippedLine>,
 }
 
+/// Whether two parcels hold the same units, in whatever order they are listed.
+#[must_use]
+pub fn holds_the_same(ours: &[ShippedLine], theirs: &[ShippedLine]) -> bool {
+    let units = |lines: &[ShippedLine]| {
+        let mut units: Vec<(String, i64)> =
+            lines.iter().map(|line| (line.external_line_id.clone(), line.quantity)).collect();
+        units.sort();
+        units
+    };
+    units(ours) == units(theirs)
+}
+
 /// A parcel to tell the other side of: its lines already carry that side's ids.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShipmentDraft {

@@ -648,6 +648,43 @@ async fn a_parcel_never_takes_the_place_of_one_that_somebody_else_confirmed() {
     assert_eq!(told, ["940011", "1Z01"], "{order}");
 }
 
+/// What the shop lists without a number may be ours, sent before an answer was lost: not where other units are in it.
+#[tokio::test]
+async fn a_parcel_without_a_number_is_not_taken_for_one_of_other_units() {
+    let mut rig = Rig::new(quiet(), |_| ()).await;
+    let id = rig.sell(3);
+    rig.pass(120).await;
+    let copy = rig.shop_orders_of(&id).remove(0);
+    let line = rig.amazon_order(&id)["lines"][0]["line_id"].clone();
+    let sku = copy["lines"][0]["sku"].clone();
+    rig.control(
+        "amazon",
+        "ship",
+        &json!({"id": id, "carrier": "FedEx", "lines": [{"line_id": line, "quantity": 2}]}),
+    );
+    rig.control(
+        "bigcommerce",
+        "ship",
+        &json!({"id": copy["id"], "carrier": "DHL", "tracking": "", "lines": [{"sku": sku, "quantity": 1}]}),
+    );
+    rig.pass(600).await;
+    let units = |order: &Value| -> Vec<i64> {
+        let parcels = order["shipments"].as_array().unwrap();
+        let mut units: Vec<i64> =
+            parcels.iter().map(|parcel| parcel["lines"][0]["quantity"].as_i64().unwrap()).collect();
+        units.sort_unstable();
+        units
+    };
+    let copy = rig.shop_orders_of(&id).remove(0);
+    assert_eq!(units(&copy), [1, 2], "{copy}");
+    let packed =
+        copy["shipments"].as_array().unwrap().iter().find(|parcel| parcel["lines"][0]["quantity"] == 1);
+    rig.enter_tracking(&json!({"id": copy["id"], "shipments": [packed.unwrap()]}), "1Z01");
+    rig.pass(1_800).await;
+    let order = rig.amazon_order(&id);
+    assert_eq!(units(&order), [1, 2], "{order}");
+}
+
 /// Nobody has to do anything any more once the marketplace lists the parcel, whoever confirmed it there.
 #[tokio::test]
 async fn a_held_parcel_that_the_marketplace_lists_is_done() {

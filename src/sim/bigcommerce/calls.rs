@@ -4,17 +4,16 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::super::faults::STALE_SECONDS;
 use super::super::money::parse_four_decimals;
 use super::super::reply;
 use super::app::is_exchange;
 use super::create::{STATUS_MAX, contact, integer, optional};
 use super::wire::{self, STATUSES};
 use super::{Order, STORE_HASH, Shipment, Shop};
-use crate::clock::{shifted, whole_second};
+use crate::clock::whole_second;
 
 /// Entries on a page unless the caller asks for another number.
 const PAGE_DEFAULT: usize = 50;
@@ -226,8 +225,12 @@ impl Shop {
     /// An order as this call may see it: a lagging read sees the one before the last change.
     fn seen_order(&self, id: i64, call: &Call<'_>) -> Result<&Order, Refusal> {
         let index = self.place_of(id).ok_or_else(not_found)?;
+        self.seen_at(index, call).ok_or_else(not_found)
+    }
+
+    fn seen_at(&self, index: usize, call: &Call<'_>) -> Option<&Order> {
         let earlier = if call.is_stale { self.previous.before(index, call.now) } else { None };
-        earlier.unwrap_or_else(|| self.orders.get(index)).ok_or_else(not_found)
+        earlier.unwrap_or_else(|| self.orders.get(index))
     }
 
     fn known_order(&self, id: i64) -> Result<(usize, &Order), Refusal> {
@@ -237,9 +240,9 @@ impl Shop {
 
     fn list_orders(&self, call: &Call<'_>) -> Answer {
         let query = Query::of(call.request);
-        let filter = Filter::read(&query, call)?;
+        let filter = Filter::read(&query)?;
         let (page, limit) = query.page(PAGE_DEFAULT)?;
-        let found = self.matching(&query, &filter)?;
+        let found = self.matching(&query, &filter, call)?;
         let skipped = page.saturating_sub(1).saturating_mul(limit);
         let shown: Vec<_> = found.skip(skipped).take(limit).map(wire::order_json).collect();
         Ok(list(shown))
@@ -247,10 +250,10 @@ impl Shop {
 
     fn count_orders(&self, call: &Call<'_>) -> Answer {
         let query = Query::of(call.request);
-        let filter = Filter::read(&query, call)?;
+        let filter = Filter::read(&query)?;
         let mut counts = [0_i64; 15];
         let mut all = 0_i64;
-        for order in self.matching(&query, &filter)? {
+        for order in self.matching(&query, &filter, call)? {
             all += 1;
             if let Some(count) = usize::try_from(order.status_id).ok().and_then(|id| counts.get_mut(id)) {
                 *count += 1;
@@ -276,6 +279,7 @@ impl Shop {
         &'a self,
         query: &Query,
         filter: &'a Filter,
+        call: &Call<'_>,
     ) -> Result<Box<dyn Iterator<Item = &'a Order> + 'a>, Refusal> {
         let sort = query.one("sort").unwrap_or_else(|| "id:asc".to_owned());
         let (field, direction) = sort.split_once(':').unwrap_or((sort.as_str(), "asc"));
@@ -288,9 +292,16 @@ impl Shop {
         let is_reversed = match direction {
             "asc" => false,
             "desc" => true,
-            _ => return Err(Refusal::from("The field 'sort' is invalid.".to_owned())),
+            _ => return Err(invalid_sort()),
         };
         let found: Vec<&Order> = match (&filter.external_order_id, field) {
+            // Everything as it was: the indexes are of what is now.
+            _ if call.is_stale => {
+                let mut found: Vec<&Order> =
+                    (0..self.orders.len()).filter_map(|index| self.seen_at(index, call)).collect();
+                found.sort_by_key(|order| sort_key(order, field));
+                found
+            }
             (Some(id), "id") => self.by_external_id.get(id).into_iter().flatten().filter_map(at).collect(),
             (None, "id") if !is_reversed && filter.is_open() => {
                 let start = filter.min_id.and_then(|id| self.place_of(id)).unwrap_or(0);
@@ -309,15 +320,10 @@ impl Shop {
             (_, "id" | "status_id" | "customer_id" | "channel_id" | "external_id") => {
                 let mut found: Vec<&Order> =
                     by_time(&self.by_modified, filter.min_modified, filter.max_modified).collect();
-                found.sort_by_key(|order| match field {
-                    "status_id" => (order.status_id, order.id),
-                    "customer_id" => (order.customer_id, order.id),
-                    "channel_id" => (order.channel_id, order.id),
-                    _ => (order.id, 0),
-                });
+                found.sort_by_key(|order| sort_key(order, field));
                 found
             }
-            _ => return Err(Refusal::from("The field 'sort' is invalid.".to_owned())),
+            _ => return Err(invalid_sort()),
         };
         let found = found.into_iter().filter(|order| filter.matches(order));
         Ok(if is_reversed { Box::new(found.rev()) } else { Box::new(found) })
@@ -607,13 +613,25 @@ struct Filter {
     min_created: Option<i64>,
     max_created: Option<i64>,
     is_deleted: bool,
-    /// What changed from then on, a lagging read does not see.
-    hidden_from: Option<i64>,
+}
+
+fn invalid_sort() -> Refusal {
+    Refusal::from("The field 'sort' is invalid.".to_owned())
+}
+
+fn sort_key(order: &Order, field: &str) -> (i64, i64) {
+    match field {
+        "date_modified" => (order.modified.as_second(), order.id),
+        "date_created" => (order.created.as_second(), order.id),
+        "status_id" => (order.status_id, order.id),
+        "customer_id" => (order.customer_id, order.id),
+        "channel_id" => (order.channel_id, order.id),
+        _ => (order.id, 0),
+    }
 }
 
 impl Filter {
-    fn read(query: &Query, call: &Call<'_>) -> Result<Self, Refusal> {
-        let lag = SignedDuration::from_secs(-STALE_SECONDS);
+    fn read(query: &Query) -> Result<Self, Refusal> {
         Ok(Self {
             min_id: query.number("min_id")?,
             max_id: query.number("max_id")?,
@@ -628,7 +646,6 @@ impl Filter {
             min_created: query.second("min_date_created")?,
             max_created: query.second("max_date_created")?,
             is_deleted: query.one("is_deleted").is_some_and(|text| text == "true" || text == "1"),
-            hidden_from: call.is_stale.then(|| shifted(call.now, lag).as_second()),
         })
     }
 
@@ -652,6 +669,5 @@ impl Filter {
             && self.max_modified.is_none_or(|at| modified <= at)
             && self.min_created.is_none_or(|at| created >= at)
             && self.max_created.is_none_or(|at| created <= at)
-            && self.hidden_from.is_none_or(|at| modified < at)
     }
 }

@@ -10,7 +10,7 @@ use crate::domain::effect::{EffectOutcome, EffectState};
 use crate::domain::order::ExportState;
 use crate::domain::plan::{EventKind, HeldParcel, NewEvent, STATUS_REVISION, normalised_tracking};
 use crate::domain::reason::{Reason, ReasonCode};
-use crate::domain::shipment::{ShipmentDraft, ShipmentFacts, ShippedLine};
+use crate::domain::shipment::{ShipmentDraft, ShipmentFacts, ShippedLine, holds_the_same};
 use crate::store::{WriteLane, effects, events, orders, shipments};
 use crate::sync::{Engine, EngineError, retry};
 
@@ -45,19 +45,20 @@ pub(super) async fn run(engine: &Engine, work: Work) -> Result<Outcome, EngineEr
         .shop_orders()
         .ok_or_else(|| ChannelError::Fatal { message: format!("{} is no shop", work.target.alias) })?;
     let listed = shop.shipments(&shop_order_id).await?;
-    if let Some(same) = listed.iter().find(|theirs| is_same(theirs, &parcel, &held)) {
+    let (pairs, address) = shop_lines(engine, &work, shop, &shop_order_id).await?;
+    let lines = shop_line_ids(&parcel, &pairs, &work);
+    if let Some(same) = listed.iter().find(|theirs| is_same(theirs, &parcel, lines.as_deref(), &held)) {
         return told(engine, &work, &parcel, &same.external_id, EffectOutcome::Found).await;
     }
     let text = "The shop does not list the parcel yet; looking again before it is sent anew.";
     if let Some(later) = doubt::look_again(engine, &work, text).await? {
         return Ok(later);
     }
-    let (pairs, address) = shop_lines(engine, &work, shop, &shop_order_id).await?;
     let Some(address) = address else {
         let detail = "the shop order has no delivery address";
         return Ok(Outcome::held(Reason::with(ReasonCode::LinesUnknown, detail), engine.now()));
     };
-    let Some(lines) = shop_line_ids(&parcel, &pairs, &work) else {
+    let Some(lines) = lines else {
         let detail = format!("parcel {}", parcel.parcel);
         return Ok(Outcome::held(Reason::with(ReasonCode::LinesUnknown, detail), engine.now()));
     };
@@ -136,9 +137,14 @@ fn shop_line_ids(parcel: &HeldParcel, pairs: &[(String, String)], work: &Work) -
         .collect()
 }
 
-/// A parcel that the shop lists already: by tracking number, or, without one, any that no other parcel of ours
-/// stands for.
-fn is_same(theirs: &ShipmentFacts, parcel: &HeldParcel, held: &[HeldParcel]) -> bool {
+/// A parcel that the shop lists already: by tracking number, or, without one, any of the same `lines` (by the shop's
+/// ids) that no other parcel of ours stands for. One that names no lines may be any.
+fn is_same(
+    theirs: &ShipmentFacts,
+    parcel: &HeldParcel,
+    lines: Option<&[ShippedLine]>,
+    held: &[HeldParcel],
+) -> bool {
     if parcel.shop_shipment_id.as_deref() == Some(theirs.external_id.as_str()) {
         return theirs.tracking.as_deref().map(normalised_tracking)
             == parcel.tracking.as_deref().map(normalised_tracking);
@@ -146,7 +152,10 @@ fn is_same(theirs: &ShipmentFacts, parcel: &HeldParcel, held: &[HeldParcel]) -> 
     match (&parcel.tracking, &theirs.tracking) {
         (Some(ours), Some(listed)) => normalised_tracking(ours) == normalised_tracking(listed),
         (None, None) => {
-            !held.iter().any(|other| other.shop_shipment_id.as_deref() == Some(theirs.external_id.as_str()))
+            let is_alike =
+                parcel.lines.is_empty() || lines.is_some_and(|lines| holds_the_same(lines, &theirs.lines));
+            let is_it = |other: &HeldParcel| other.shop_shipment_id.as_ref() == Some(&theirs.external_id);
+            is_alike && !held.iter().any(is_it)
         }
         _ => false,
     }
